@@ -1,0 +1,69 @@
+"""Everything that gradlab raises on purpose.
+
+GradlabError                  carries a message and a fix
+└── UserError                 the input is wrong: the command line prints it and exits with 2
+    ├── ConfigError           a config file, a dict or an override; carries every problem at once
+    ├── DatasetError          a dataset cannot be read or does not fit the task
+    ├── RunFolderError        a run folder cannot be written, or is none
+    └── RunBusyError          another process is writing the same run
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class GradlabError(Exception):
+    """The base of all gradlab errors.
+
+    Args:
+        message: what is wrong, with what arrived and what was allowed.
+        fix: what to do about it, one sentence; empty where the message says it.
+    """
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.fix}" if self.fix else self.message
+
+
+class UserError(GradlabError):
+    """The user's input is wrong. Nothing has been written."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config.
+
+    Attributes:
+        message: what is wrong, naming the key by its dotted path.
+        place: `file:line`, the override as it was typed, or empty for a dict.
+    """
+
+    message: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class ConfigError(UserError):
+    """A config is wrong. `problems` holds all that is wrong with it, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem], *, fix: str = "") -> None:
+        super().__init__("\n".join(map(str, problems)), fix=fix)
+        self.problems = tuple(problems)
+
+
+class DatasetError(UserError):
+    """A dataset cannot be read, or it does not fit the task."""
+
+
+class RunFolderError(UserError):
+    """A run folder cannot be written, or what was named is not a run."""
+
+
+class RunBusyError(UserError):
+    """Another process is writing the run of the same config right now."""
