@@ -12,10 +12,11 @@
 import functools
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from gradlab import choices
 from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Options
@@ -32,9 +33,9 @@ def _named(value: Any) -> Any:
 
 
 def _choice(registry: Mapping[str, type[Choice]]) -> Any:
-    """The annotation of a field that takes one of a registry's models, as a name or as a mapping with a name."""
-    models = tuple(registry.values())
-    union = Annotated[functools.reduce(lambda a, b: a | b, models), Field(discriminator="name")]
+    """Annotate a field that takes one of a registry's models, as a name or as a mapping with a name."""
+    models: Any = functools.reduce(operator.or_, registry.values())
+    union: Any = Annotated[models, Field(discriminator="name")]
     names = (*registry, *(alias for alias, name in ALIASES.items() if name in registry))
     return Annotated[union, BeforeValidator(_named, json_schema_input_type=Literal[names] | union)]
 
