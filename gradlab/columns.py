@@ -1,0 +1,119 @@
+"""The columns of every table that gradlab writes, and how rows in memory become them. Torch-free.
+
+Both wings stand on this: the recorder makes rows, the run folder holds them, diagnosis and views read them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+LAYER_STATISTICS = (
+    "activation_mean",
+    "activation_std",
+    "activation_rms",
+    "activation_min",
+    "activation_max",
+    "zero_fraction",
+    "saturated_fraction",
+    "dead_fraction",
+    "across_samples_std",
+    "across_units_std",
+    "delta_rms",
+    "weight_norm",
+    "weight_gradient_norm",
+    "update_ratio",
+)
+"""The numbers of a `layers` row, in order; null where they do not apply.
+
+`dead_fraction`, `across_samples_std` and `across_units_std` come from a full pass over the training split and are null
+on the other steps. `across_samples_std` is how much a unit's output varies from sample to sample (the RMS over units
+of its standard deviation over samples): 0 when every input gives the same activations. `across_units_std` is the same
+the other way round: 0 when all units of the layer are copies of one another.
+"""
+
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "layers": {
+        "step": pl.Int64,
+        "layer": pl.Int32,
+        "module": pl.String,
+        "kind": pl.String,
+        **dict.fromkeys(LAYER_STATISTICS, pl.Float64),
+    },
+    "steps": {
+        "step": pl.Int64,
+        "epoch": pl.Int64,
+        "loss": pl.Float64,
+        "learning_rate": pl.Float64,
+        "gradient_norm": pl.Float64,
+        "step_seconds": pl.Float64,
+        "record_seconds": pl.Float64,
+    },
+    "evaluations": {
+        "step": pl.Int64,
+        "split": pl.String,
+        "loss": pl.Float64,
+        "accuracy": pl.Float64,
+    },
+    "histograms": {
+        "step": pl.Int64,
+        "layer": pl.Int32,
+        "module": pl.String,
+        "quantity": pl.String,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "counts": pl.List(pl.Int64),
+        "non_finite": pl.Int64,
+    },
+    "theory": {
+        "layer": pl.Int32,
+        "preactivation_variance": pl.Float64,
+        "activation_mean": pl.Float64,
+        "activation_rms": pl.Float64,
+        "activation_std": pl.Float64,
+        "chi": pl.Float64,
+        "delta_relative": pl.Float64,
+    },
+}
+"""Column names and types of each table."""
+
+
+@dataclass(frozen=True)
+class StepRows:
+    """The `layers` rows of one step; M modules, S statistics in the order of `LAYER_STATISTICS`."""
+
+    step: int
+    layer: Sequence[int]
+    module: Sequence[str]
+    kind: Sequence[str]
+    values_MS: NDArray[np.float64]
+    applies_MS: NDArray[np.bool_]
+    """Where False, the value does not apply and becomes null. NaN is a value: a diverged network has it."""
+
+
+def layers_frame(rows: Sequence[StepRows]) -> pl.DataFrame:
+    """The table `layers` of some recorded steps."""
+    if not rows:
+        return pl.DataFrame(schema=SCHEMAS["layers"])
+    values = np.concatenate([row.values_MS for row in rows])
+    applies = np.concatenate([row.applies_MS for row in rows])
+    columns: dict[str, Any] = {
+        "step": np.repeat([row.step for row in rows], [len(row.layer) for row in rows]),
+        "layer": [number for row in rows for number in row.layer],
+        "module": [name for row in rows for name in row.module],
+        "kind": [kind for row in rows for kind in row.kind],
+    }
+    for index, name in enumerate(LAYER_STATISTICS):
+        column = pl.Series(name, np.ascontiguousarray(values[:, index]))
+        mask = pl.Series(np.ascontiguousarray(applies[:, index]))
+        columns[name] = pl.select(pl.when(mask).then(column)).to_series()
+    return pl.DataFrame(columns, schema=SCHEMAS["layers"])
+
+
+def rows_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Any other table, from one mapping a row; a missing column is null."""
+    schema = SCHEMAS[table]
+    return pl.DataFrame({name: [row.get(name) for row in rows] for name in schema}, schema=schema)

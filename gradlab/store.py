@@ -1,0 +1,272 @@
+"""The run folder: the only file that knows file names.
+
+    runs/<name>-<id>/
+      config.yaml  environment.json  summary.json  theory.parquet
+      layers/000000.parquet …        a directory of part files for each table that grows
+      plots/
+      .lock                          held by the process that writes the run
+
+A part is written whole under another name and renamed, so that a reader never sees half of one, whatever happens to
+the writer. Torch-free.
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import polars as pl
+
+from gradlab.columns import SCHEMAS, StepRows, layers_frame, rows_frame
+from gradlab.config import Config
+from gradlab.config_files import dump_config, load_config
+from gradlab.errors import RunBusyError, RunFolderError
+
+GROWING = ("layers", "steps", "evaluations", "histograms")
+"""Tables that are directories of parts."""
+FINISHED = ("completed", "diverged")
+"""States of a run that is not run again."""
+FLUSH_SECONDS = 5.0
+FLUSH_ROWS = 50_000
+
+_CONFIG, _ENVIRONMENT, _SUMMARY, _THEORY, _PLOTS, _LOCK = (
+    "config.yaml",
+    "environment.json",
+    "summary.json",
+    "theory.parquet",
+    "plots",
+    ".lock",
+)
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+def is_run(path: Path) -> bool:
+    """Whether a directory holds a run."""
+    return (path / _SUMMARY).is_file()
+
+
+def find_runs(root: Path) -> Iterator[Path]:
+    """Every run folder at or below a directory, in the order of their names."""
+    for directory, folders, files in os.walk(root):
+        folders.sort()
+        if _SUMMARY in files:
+            folders.clear()
+            yield Path(directory)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary of a run.
+
+    Raises:
+        RunFolderError: there is no run at `path`, or its summary is damaged.
+    """
+    try:
+        summary = json.loads((path / _SUMMARY).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _no_run(path) from None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path / _SUMMARY} cannot be read: {error}") from error
+    if not isinstance(summary, dict):
+        raise RunFolderError(f"{path / _SUMMARY} is not a run's summary")
+    return summary
+
+
+def read_config(path: Path) -> Config:
+    """The resolved config of a run."""
+    return load_config(path / _CONFIG)
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """Versions, device and threads of a run; empty where the run died before it wrote them."""
+    file = path / _ENVIRONMENT
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+
+
+def read_table(path: Path, table: str) -> pl.DataFrame:
+    """One table of a run as far as it has been flushed; empty, with its columns, where there is none.
+
+    Args:
+        path: the run folder.
+        table: a key of `columns.SCHEMAS`.
+    """
+    parts = sorted((path / table).glob("*.parquet")) if table in GROWING else [path / _THEORY]
+    parts = [part for part in parts if part.is_file()]
+    if not parts:
+        return pl.DataFrame(schema=SCHEMAS[table])
+    return pl.read_parquet(parts, glob=False)
+
+
+def plots_folder(path: Path) -> Path:
+    """Where the pictures of a run belong."""
+    return path / _PLOTS
+
+
+def _no_run(path: Path) -> RunFolderError:
+    if not path.exists():
+        near = sorted(str(run) for run in find_runs(path.parent))[:5] if path.parent.is_dir() else []
+        fix = f"Runs there are: {', '.join(near)}" if near else "gradlab run writes run folders below runs/."
+        return RunFolderError(f"there is no run at {path}", fix=fix)
+    return RunFolderError(f"{path} is not a run folder: it has no {_SUMMARY}")
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+@contextmanager
+def claim(runs: Path, config: Config) -> Iterator["RunWriter"]:
+    """Take a config's run folder for this process alone; nothing in it is changed until `RunWriter.start`.
+
+    Raises:
+        RunBusyError: another process is writing this run.
+        RunFolderError: the folder cannot be written.
+    """
+    path = run_path(runs, config)
+    made = next((parent for parent in (*reversed(path.parents), path) if not parent.exists()), None)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path / _LOCK)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunBusyError(
+            f"another process is writing {path}", fix="Wait for it, or change the config: every config has its own run."
+        ) from None
+    except OSError as error:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+        raise _cannot_write(path, error) from error
+    try:
+        yield RunWriter(path, config)
+    finally:
+        lock.release()
+
+
+def run_path(runs: Path, config: Config) -> Path:
+    """The folder of a config: the one that already holds its id, else `<name>-<id>`."""
+    own = runs / config.folder
+    if not is_run(own) and runs.is_dir():
+        return next((path for path in sorted(runs.glob(f"*-{config.id}")) if is_run(path)), own)
+    return own
+
+
+class RunWriter:
+    """Writes one run folder; made by `claim`, which holds its lock.
+
+    Rows are kept in memory and flushed as a new part of each table, at the latest `FLUSH_SECONDS` after the first of
+    them came or when there are `FLUSH_ROWS`.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self.config = config
+        self._rows: dict[str, list[Any]] = {table: [] for table in GROWING}
+        self._parts = dict.fromkeys(GROWING, 0)
+        self._waiting = 0
+        self._oldest = 0.0
+
+    @property
+    def previous(self) -> dict[str, Any] | None:
+        """The summary of an earlier attempt at this config, if there was one."""
+        return read_summary(self.path) if is_run(self.path) else None
+
+    def start(self, environment: Mapping[str, Any]) -> None:
+        """Clear what an earlier attempt left and write what is known before the first step."""
+        with self._disk():
+            for table in (*GROWING, _PLOTS):
+                shutil.rmtree(self.path / table, ignore_errors=True)
+            for name in (_SUMMARY, _THEORY, _CONFIG, _ENVIRONMENT):
+                (self.path / name).unlink(missing_ok=True)
+            _write(self.path / _CONFIG, dump_config(self.config))
+            _write(self.path / _ENVIRONMENT, _json(environment))
+        self.write_summary({"status": "running"})
+
+    def append(self, table: str, row: Mapping[str, Any] | StepRows) -> None:
+        """Add a row (`layers`: the rows of one step) to a table; flushes when it is time."""
+        if not self._waiting:
+            self._oldest = time.monotonic()
+        self._rows[table].append(row)
+        self._waiting += len(row.layer) if isinstance(row, StepRows) else 1
+        if self._waiting >= FLUSH_ROWS or time.monotonic() - self._oldest >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits in memory as a new part of each table."""
+        with self._disk():
+            for table, rows in self._rows.items():
+                if rows:
+                    frame = layers_frame(rows) if table == "layers" else rows_frame(table, rows)
+                    _write_parquet(self.path / table / f"{self._parts[table]:06d}.parquet", frame)
+                    self._parts[table] += 1
+                    rows.clear()
+        self._waiting = 0
+
+    def write_theory(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the prediction, one mapping a hidden layer."""
+        with self._disk():
+            _write_parquet(self.path / _THEORY, rows_frame("theory", rows))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Replace the summary; `id`, `name` and `config` are added here. Numbers that are not finite become null."""
+        config = self.config.model_dump(mode="json")
+        with self._disk():
+            _write(
+                self.path / _SUMMARY,
+                _json({"id": self.config.id, "name": self.config.name, **summary, "config": config}),
+            )
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"cannot write {error.filename or path}: {error.strerror or error}",
+        fix="Free some space or choose another directory with --runs.",
+    )
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(_finite(data), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a whole file or none: under another name first, then renamed."""
+    with _replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with _replacing(path) as temporary:
+        frame.write_parquet(temporary)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.tmp")  # the lock makes this name ours alone
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
