@@ -1,0 +1,298 @@
+"""Config ─► run folder: the only place where data, network, recorder, training, theory and diagnosis meet."""
+
+import platform
+import signal
+import subprocess
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gradlab import datasets, store, training
+from gradlab.columns import LAYER_STATISTICS
+from gradlab.config import Config
+from gradlab.config_files import load_config
+from gradlab.errors import ConfigError, Problem, RunFolderError
+from gradlab.networks.mlp import build_mlp
+from gradlab.recording.recorder import Recorder, StepRecord
+from gradlab.results import Run, conclude, load_run
+from gradlab.views.live import Live, live
+
+EVALUATIONS = 11
+"""Evaluations in a run, the first before the first step and the last after the last."""
+
+
+def run(
+    source: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    runs: str | Path = "runs",
+    rerun: bool = False,
+    plots: bool = True,
+    plot_format: str = "png",
+    progress: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Run:
+    """Train the configured network, record it, diagnose it, draw it, and return the finished run.
+
+    A run that the folder `runs` already holds, completed or diverged, is returned as it is. Neither the global random
+    state nor the number of threads is touched.
+
+    Args:
+        source: a config file, a dict of the same form, or a Config.
+        overrides: `["model.depth=50"]` or `{"model.depth": 50}`.
+        runs: where run folders are.
+        rerun: train again even if the run is there.
+        plots: whether to draw the pictures.
+        plot_format: `png` or `svg`.
+        progress: show a progress bar, where there is a terminal.
+        notify: receives a line when something about the run should be said before it starts.
+
+    Raises:
+        ConfigError: the config is wrong; all its problems at once.
+        DatasetError: the data cannot be read or does not fit.
+        RunFolderError: the run folder cannot be written.
+        RunBusyError: another process is writing this very run.
+    """
+    config = load_config(source, overrides)
+    runs = Path(runs)
+    path = store.run_path(runs, config)
+    if not rerun and _finished(path):
+        notify(f"already done: {path} (--rerun trains it again)")
+        return load_run(path)
+    experiment = _prepare(config)
+    with store.claim(runs, config) as writer:
+        previous = writer.previous
+        if previous is not None and not rerun:
+            if previous["status"] in store.FINISHED:  # by another process, while this one prepared
+                return load_run(writer.path)
+            notify(f"{writer.path}: an earlier attempt was {_fate(previous['status'])}; starting afresh")
+        writer.start(_environment(experiment.device))
+        _train(experiment, writer, progress=progress)
+        done = conclude(writer)
+        if plots:
+            done.save_plots(plot_format)
+        return done
+
+
+def _finished(path: Path) -> bool:
+    return store.is_run(path) and store.read_summary(path).get("status") in store.FINISHED
+
+
+def _fate(status: str) -> str:
+    return "cut off" if status == "running" else status
+
+
+# -------------------------------------------------------------------------------------------------------- preparation
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """All that a run needs, checked, with nothing written yet."""
+
+    config: Config
+    device: torch.device
+    data: training.Data
+    model: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    steps: int
+
+
+def _prepare(config: Config) -> _Experiment:
+    device = _device(config)
+    dtype = {"float32": torch.float32, "float64": torch.float64}[config.dtype]
+    dataset = datasets.load(config.data, config.seed)
+    data = training.Data.on(device, dtype, dataset)
+    model = build_mlp(
+        config.model,
+        features=dataset.features,
+        classes=dataset.classes,
+        seed=config.seed,
+        dtype=dtype,
+        device=device,
+        batch=next(training.batches(data.train, config.data.batch_size, config.seed))[1],
+    )
+    optimizers = training.build_optimizers(model, config.train.optimizer, config.train.learning_rate)
+    return _Experiment(config, device, data, model, optimizers, training.total_steps(config, len(data.train)))
+
+
+def _device(config: Config) -> torch.device:
+    """The device of a config.
+
+    Raises:
+        ConfigError: this machine does not have it, or it cannot compute in the config's dtype.
+    """
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(config.device)
+    problem = None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        problem = f"device: {config.device} is not on this machine; it has {_cuda_devices()}"
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        problem = "device: mps is not on this machine"
+    elif device.type == "mps" and config.dtype == "float64":
+        problem = "dtype: mps has no float64"
+    if problem is not None:
+        raise ConfigError([Problem(problem)], fix="device=auto takes what there is.")
+    return device
+
+
+def _cuda_devices() -> str:
+    names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return ", ".join(names) or "no CUDA device"
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    return {
+        "gradlab": version("gradlab"),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+# ----------------------------------------------------------------------------------------------------------- training
+
+
+def spread(times: int, steps: int) -> frozenset[int]:
+    """Up to `times` steps, evenly spread from the first, 0, to the last, `steps` − 1."""
+    return frozenset(np.linspace(0, steps - 1, times).round().astype(int).tolist())
+
+
+def _train(experiment: _Experiment, writer: store.RunWriter, *, progress: bool) -> None:
+    """Train to the end, to divergence or to Ctrl-C, and leave the run folder with all rows and a status."""
+    begun = perf_counter()
+    totals = {"steps": 0, "step_seconds": 0.0, "record_seconds": 0.0}
+    try:
+        with live(experiment.steps, progress) as view:
+            status = _steps(experiment, writer, view, totals)
+        _evaluate(experiment, writer, int(totals["steps"]))
+    except KeyboardInterrupt:  # the second one: do not even end the step
+        status = "interrupted"
+    except Exception:
+        with suppress(RunFolderError):  # a full disk would hide what went wrong first
+            writer.write_summary({"status": "failed", **totals, "traceback": traceback.format_exc()})
+        raise
+    writer.flush()
+    writer.write_summary({"status": status, **totals, "seconds": perf_counter() - begun})
+
+
+def _steps(experiment: _Experiment, writer: store.RunWriter, view: Live, totals: dict[str, float]) -> str:
+    """The steps of a run; counts into `totals` and returns the status."""
+    config, steps = experiment.config, experiment.steps
+    full_passes, pictures = spread(config.record.dead_units, steps), spread(config.record.histograms, steps)
+    always = {0, steps - 1} | full_passes | pictures
+    evaluations = spread(EVALUATIONS, steps + 1)
+    records: list[StepRecord] = []
+    recorder = Recorder(
+        experiment.model,
+        experiment.optimizers,
+        emit=records.append,
+        records=lambda step: step % config.record.every == 0 or step in always,
+        histograms=lambda step: step in pictures,
+    )
+    loop = training.train(experiment.model, experiment.optimizers, experiment.data, config)
+    with recorder, _interruptible() as interrupted:
+        for number in range(steps):
+            if number in evaluations:
+                _evaluate(experiment, writer, number)
+            start = perf_counter()
+            if number in full_passes:
+                recorder.look_at_units(experiment.data.train.x)
+            step = next(loop)
+            seconds = perf_counter() - start
+            record = records.pop() if records else None
+            _append(writer, step, record, seconds, config.train.learning_rate)
+            view.update(step.step, step.loss, _delta_rms(record))
+            totals["steps"] = number + 1
+            totals["step_seconds"] += seconds
+            totals["record_seconds"] += record.record_seconds if record else 0.0
+            if not isfinite(step.loss):
+                return "diverged"
+            if interrupted():
+                return "interrupted"
+    return "completed"
+
+
+def _append(
+    writer: store.RunWriter, step: training.Step, record: StepRecord | None, seconds: float, learning_rate: float
+) -> None:
+    writer.append(
+        "steps",
+        {
+            "step": step.step,
+            "epoch": step.epoch,
+            "loss": step.loss,
+            "learning_rate": learning_rate,
+            "gradient_norm": record.gradient_norm if record else None,
+            "step_seconds": seconds,
+            "record_seconds": record.record_seconds if record else 0.0,
+        },
+    )
+    if record:
+        writer.append("layers", record.rows)
+        for row in record.histograms:
+            writer.append("histograms", row)
+
+
+def _evaluate(experiment: _Experiment, writer: store.RunWriter, step: int) -> None:
+    model, data = experiment.model, experiment.data
+    splits = {"train": training.evaluate(model, data.train), "test": training.evaluate(model, data.test)}
+    if experiment.config.model.batch_norm != "none":
+        splits["train_batch_statistics"] = training.evaluate_with_batch_statistics(model, data.train)
+    for split, numbers in splits.items():
+        writer.append("evaluations", {"step": step, "split": split, **numbers})
+
+
+def _delta_rms(record: StepRecord | None) -> list[float] | None:
+    """RMS δ of the weight layers, first to last."""
+    if record is None:
+        return None
+    column = LAYER_STATISTICS.index("delta_rms")
+    rows = record.rows
+    return [float(rows.values_MS[i, column]) for i, kind in enumerate(rows.kind) if kind in ("weight", "output")]
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C is remembered instead of raised, so that the step can end; the second one is raised."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # only the main thread receives signals
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if asked.is_set() and callable(previous):
+            previous(number, frame)
+        asked.set()
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)

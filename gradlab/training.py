@@ -1,0 +1,182 @@
+"""The training loop, readable on one screen.
+
+`train` is a generator: it does a step and hands it out. Whoever consumes it writes, shows and stops.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import LBFGS, Optimizer
+
+from gradlab.choices import Choice
+from gradlab.config import Config
+from gradlab.datasets import Dataset
+from gradlab.recording.full_pass import CHUNK, batch_statistics
+from gradlab.seeding import stream
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "adamax": torch.optim.Adamax,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "adafactor": torch.optim.Adafactor,
+    "rmsprop": torch.optim.RMSprop,
+    "rprop": torch.optim.Rprop,
+    "asgd": torch.optim.ASGD,
+    "lbfgs": torch.optim.LBFGS,
+    "muon": torch.optim.Muon,
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split on the device: x (samples, features), y (samples,) class numbers."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Both splits on the device."""
+
+    train: Split
+    test: Split
+
+    @classmethod
+    def on(cls, device: torch.device, dtype: torch.dtype, dataset: Dataset) -> "Data":
+        """Move a dataset to where the network is."""
+        return cls(
+            Split(torch.tensor(dataset.x_train, dtype=dtype, device=device), torch.tensor(dataset.y_train).to(device)),
+            Split(torch.tensor(dataset.x_test, dtype=dtype, device=device), torch.tensor(dataset.y_test).to(device)),
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished step.
+
+    Attributes:
+        step: its number, from 0.
+        epoch: the epoch it belongs to, from 0.
+        loss: mean cross-entropy over its batch, before the update.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Whole batches in an epoch; the incomplete last one is dropped, so that all steps average over equally many."""
+    return max(1, samples // batch_size)
+
+
+def total_steps(config: Config, samples: int) -> int:
+    """Steps of a run on a training split of `samples`."""
+    if config.train.epochs is not None:
+        return config.train.epochs * steps_per_epoch(samples, config.data.batch_size)
+    assert config.train.steps is not None  # the config's validator sees to it
+    return config.train.steps
+
+
+def build_optimizers(model: nn.Module, choice: Choice, learning_rate: float) -> list[Optimizer]:
+    """The configured optimizer; for Muon, which takes matrices only, AdamW for all other parameters beside it."""
+    options: dict[str, Any] = choice.model_dump(exclude={"name"})
+    parameters = list(model.parameters())
+    if choice.name != "muon":  # type: ignore[attr-defined]
+        return [OPTIMIZERS[choice.name](parameters, lr=learning_rate, **options)]  # type: ignore[attr-defined,call-arg]
+    matrices = [parameter for parameter in parameters if parameter.ndim == 2]
+    others = [parameter for parameter in parameters if parameter.ndim != 2]
+    return [torch.optim.Muon(matrices, lr=learning_rate, **options), torch.optim.AdamW(others, lr=learning_rate)]
+
+
+def batches(split: Split, batch_size: int, seed: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Endless `(epoch, x, y)` batches: a new permutation of the split every epoch, from the seed alone."""
+    generator = torch.Generator().manual_seed(stream(seed, "order"))
+    size = min(batch_size, len(split))
+    epoch = 0
+    while True:
+        order = torch.randperm(len(split), generator=generator).to(split.x.device)
+        for index in order.split(size)[: len(split) // size]:
+            yield epoch, split.x[index], split.y[index]
+        epoch += 1
+
+
+def train(model: nn.Module, optimizers: list[Optimizer], data: Data, config: Config) -> Iterator[Step]:
+    """Train for ever, a step at a time.
+
+    Args:
+        model: in training mode, on the data's device.
+        optimizers: step in their order.
+        data: both splits.
+        config: batch size, seed and clipping.
+
+    Yields:
+        each step when it is done; whatever is not finite in it is the consumer's to judge.
+    """
+    clip = config.train.clip_gradient_norm
+
+    def gradient(x: Tensor, y: Tensor) -> Tensor:
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        return loss
+
+    for step, (epoch, x, y) in enumerate(batches(data.train, config.data.batch_size, config.seed)):
+        loss = gradient(x, y)
+        for optimizer in optimizers:
+            if isinstance(optimizer, LBFGS):
+                optimizer.step(_after(loss, partial(gradient, x, y)))
+            else:
+                optimizer.step()
+        yield Step(step, epoch, loss.item())
+
+
+def _after(loss: Tensor, evaluate: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """A closure for LBFGS that does not repeat the evaluation which has just been done, and recorded."""
+    first = [loss]
+    return lambda: first.pop() if first else evaluate()
+
+
+def evaluate(model: nn.Module, split: Split) -> dict[str, float]:
+    """Mean cross-entropy and accuracy over a split, in evaluation mode."""
+    mode = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return _evaluate(model, split)
+    finally:
+        model.train(mode)
+
+
+def evaluate_with_batch_statistics(model: nn.Module, split: Split) -> dict[str, float]:
+    """The same with the statistics of the split itself in place of BatchNorm's running ones; leaves no trace."""
+    with batch_statistics(model):
+        return _evaluate(model, split)
+
+
+def _evaluate(model: nn.Module, split: Split) -> dict[str, float]:
+    loss = torch.zeros((), dtype=torch.float64)
+    correct = torch.zeros((), dtype=torch.int64)
+    chunks = -(-len(split) // CHUNK)
+    for x, y in zip(split.x.tensor_split(chunks), split.y.tensor_split(chunks), strict=True):
+        logits = model(x)
+        loss += functional.cross_entropy(logits, y, reduction="sum").cpu()
+        correct += (logits.argmax(1) == y).sum().cpu()
+    return {"loss": float(loss) / len(split), "accuracy": float(correct) / len(split)}
