@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from gradlab.networks.mlp import build_mlp
 
 from gradlab.columns import layers_frame
 from gradlab.config import ModelConfig
-from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 from tests.recording.numpy_network import ACTIVATIONS, trace
 
@@ -20,7 +20,12 @@ CASES = {
     "norm before": {"activation": "relu", "batch_norm": "before", "width": [9, 14, 14, 6]},
     "norm after": {"activation": "tanh", "batch_norm": "after", "width": [9, 14, 14, 6]},
     "residual": {"activation": "relu", "residual": True, "width": [12, 12, 8, 8]},
-    "residual, norm before": {"activation": "sigmoid", "residual": True, "batch_norm": "before", "width": [12, 9, 9, 9]},
+    "residual, norm before": {
+        "activation": "sigmoid",
+        "residual": True,
+        "batch_norm": "before",
+        "width": [12, 9, 9, 9],
+    },
     "residual, norm after": {"activation": "tanh", "residual": True, "batch_norm": "after", "width": [12, 12, 6, 6]},
 }
 
