@@ -1,3 +1,32 @@
-"""gradlab: see gradients vanish and explode, layer by layer."""
+"""gradlab: see gradients vanish and explode, layer by layer.
+
+import gradlab
+
+run = gradlab.run("configs/vanishing.yaml", {"model.depth": 50})
+run.layers, run.findings, run.figure("gradient_flow")
+gradlab.load_run(run.path)
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradlab.config import Config
+    from gradlab.experiment import run
+    from gradlab.results import Run, load_run
 
 __version__ = "0.1.0"
+__all__ = ["Config", "Run", "load_run", "run"]
+
+_HOMES = {"Config": "config", "Run": "results", "load_run": "results", "run": "experiment"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: `import gradlab` alone takes no time and no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"gradlab.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -67,3 +67,15 @@ class RunFolderError(UserError):
 
 class RunBusyError(UserError):
     """Another process is writing the run of the same config right now."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a run early. What was recorded has been kept, diagnosed and drawn.
+
+    Args:
+        run: the interrupted `gradlab.results.Run`.
+    """
+
+    def __init__(self, run: object) -> None:
+        super().__init__(str(run))
+        self.run = run

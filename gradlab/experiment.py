@@ -23,7 +23,7 @@ from gradlab import datasets, store, training
 from gradlab.columns import LAYER_STATISTICS
 from gradlab.config import Config
 from gradlab.config_files import load_config
-from gradlab.errors import ConfigError, Problem, RunFolderError
+from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder, StepRecord
 from gradlab.results import Run, conclude, load_run
@@ -64,6 +64,7 @@ def run(
         DatasetError: the data cannot be read or does not fit.
         RunFolderError: the run folder cannot be written.
         RunBusyError: another process is writing this very run.
+        RunInterrupted: Ctrl-C; carries the run as far as it went.
     """
     config = load_config(source, overrides)
     runs = Path(runs)
@@ -83,7 +84,9 @@ def run(
         done = conclude(writer)
         if plots:
             done.save_plots(plot_format)
-        return done
+    if done.status == "interrupted":
+        raise RunInterrupted(done)
+    return done
 
 
 def _finished(path: Path) -> bool:

@@ -28,15 +28,9 @@ from torch.utils.hooks import RemovableHandle
 from gradlab.columns import LAYER_STATISTICS, StepRows
 from gradlab.recording.full_pass import full_pass
 from gradlab.recording.layout import layout
-from gradlab.recording.statistics import (
-    accumulator,
-    count_inside,
-    histogram,
-    output_statistics,
-    sum_of_squares,
-)
+from gradlab.recording.statistics import Statistics, accumulator, histogram
 
-# What the buffer holds for each module, in order. The first five are those of `output_statistics`.
+# What the buffer holds for each module, in order. The first five are those of `Statistics.output`.
 _MEAN, _SQUARES, _MINIMUM, _MAXIMUM, _ZEROS, _SATURATED, _DELTA, _WEIGHT, _UPDATE = range(9)
 _SLOTS = 9
 _COLUMN = {name: index for index, name in enumerate(LAYER_STATISTICS)}
@@ -96,6 +90,7 @@ class Recorder:
         self._weights = [weight if isinstance(weight, nn.Parameter) else None for weight in weights]
         device = parameters[0].device if parameters else torch.device("cpu")
         dtype = accumulator(device)
+        self._statistics = Statistics(device)
         modules = len(self.places)
         # One flat buffer: a row of slots for each module, then a slot for each parameter's gradient.
         self._buffer = torch.zeros(modules * _SLOTS + len(parameters), dtype=dtype, device=device)
@@ -164,14 +159,14 @@ class Recorder:
         start = perf_counter()
         slots = self._slots[index]
         values = output.detach()
-        output_statistics(values, slots[:_SATURATED])
+        self._statistics.output(values, slots[:_SATURATED])
         self._output_sizes[index] = values.numel()
         saturation = self.places[index].saturation
         if saturation is not None:
             preactivation = inputs[0].detach()
             self._input_sizes[index] = preactivation.numel()
             if saturation:
-                count_inside(preactivation, saturation, slots[_SATURATED])
+                self._statistics.count_inside(preactivation, saturation, slots[_SATURATED])
         if self._taking_histograms:
             self._pictures.append((index, "activation", histogram(values)))
         if output.requires_grad:
@@ -182,7 +177,7 @@ class Recorder:
         if self._paused:
             return
         start = perf_counter()
-        sum_of_squares(delta.detach(), self._slots[index][_DELTA])
+        self._statistics.sum_of_squares(delta.detach(), self._slots[index][_DELTA])
         self._delta_sizes[index] = delta.numel()
         if self._taking_histograms:
             self._pictures.append((index, "delta", histogram(delta)))
@@ -192,7 +187,7 @@ class Recorder:
         if not self._recording or self._paused or parameter.grad is None:
             return
         start = perf_counter()
-        sum_of_squares(parameter.grad.detach(), slot)
+        self._statistics.sum_of_squares(parameter.grad.detach(), slot)
         self._seconds += perf_counter() - start
 
     def _on_update(self, *_: Any) -> None:
@@ -205,7 +200,7 @@ class Recorder:
             if weight is None or before is None:
                 continue
             before.copy_(weight.detach())
-            sum_of_squares(before, self._slots[index][_WEIGHT])
+            self._statistics.sum_of_squares(before, self._slots[index][_WEIGHT])
             if self._taking_histograms:
                 self._pictures.append((index, "weight", histogram(before)))
                 if weight.grad is not None:
@@ -219,7 +214,7 @@ class Recorder:
             for index, (weight, before) in enumerate(zip(self._weights, self._before, strict=True)):
                 if weight is not None and before is not None:
                     torch.sub(weight.detach(), before, out=before)
-                    sum_of_squares(before, self._slots[index][_UPDATE])
+                    self._statistics.sum_of_squares(before, self._slots[index][_UPDATE])
             record = self._read(start)
             self._emit(record)
         self._paused = False

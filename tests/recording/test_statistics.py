@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from gradlab.recording.statistics import BINS, count_inside, histogram, output_statistics, sum_of_squares
+from gradlab.recording.statistics import BINS, Statistics, histogram
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 TENSORS = arrays(np.float32, array_shapes(max_dims=3, max_side=9), elements=FLOATS)
+STATISTICS = Statistics(torch.device("cpu"))  # one for all tests: what it keeps must not leak from one to the next
 
 
 def statistics(x):
     slots = list(torch.zeros(5, dtype=torch.float64).unbind())
-    output_statistics(x, slots)
+    STATISTICS.output(x, slots)
     return [float(slot) for slot in slots]
 
 
@@ -32,8 +33,8 @@ def test_output_statistics_equal_numpy_in_float64(x):
 @given(TENSORS, st.sampled_from([2.0**-60, 0.5, 2.0, 2.0**40]))
 def test_sum_of_squares_scales(x, a):
     slots = torch.zeros(2, dtype=torch.float64).unbind()
-    sum_of_squares(torch.tensor(x), slots[0])
-    sum_of_squares(torch.tensor(x.astype(np.float64) * a), slots[1])
+    STATISTICS.sum_of_squares(torch.tensor(x), slots[0])
+    STATISTICS.sum_of_squares(torch.tensor(x.astype(np.float64) * a), slots[1])
     assert float(slots[1]) == pytest.approx(a**2 * float(slots[0]), rel=1e-12)
 
 
@@ -41,7 +42,7 @@ def test_norms_do_not_underflow_before_their_numbers_do():
     slot = torch.zeros((), dtype=torch.float64)
     tiny = torch.full((1000,), 1e-26)
     assert float(tiny.square().sum()) == 0, "float32 squares of 1e-26 are 0: the trap"
-    sum_of_squares(tiny, slot)
+    STATISTICS.sum_of_squares(tiny, slot)
     assert math.sqrt(float(slot)) == pytest.approx(1e-26 * math.sqrt(1000), rel=1e-6)
 
 
@@ -73,7 +74,7 @@ def test_count_inside(x, edges):
     a, b, c, d = sorted(edges)
     for intervals in [(), ((-math.inf, a),), ((d, math.inf),), ((-math.inf, a), (b, c), (d, math.inf))]:
         slot = torch.full((), 5.0, dtype=torch.float64)
-        count_inside(torch.tensor(x), intervals, slot)
+        STATISTICS.count_inside(torch.tensor(x), intervals, slot)
         assert float(slot) == sum(((x > low) & (x < high)).sum() for low, high in intervals)
 
 
