@@ -109,7 +109,7 @@ class Grid:
     @property
     def zero_LT(self) -> Mask:
         """Where the value is exactly 0."""
-        return self.values_LT == 0
+        return np.equal(self.values_LT, 0)
 
     @property
     def broken_LT(self) -> Mask:

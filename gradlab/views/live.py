@@ -1,7 +1,7 @@
 """What is seen while a network trains: a progress bar, and the RMS δ of every layer as a strip of blocks.
 
     ━━━━━━━━━━━━━━━╸━━━━━━━━━  312/500  loss 2.303  148 steps/s  0:00:01
-    δ 1e-14 ▁▁▁▂▂▂▃▃▄▄▅▅▆▆▆▇▇██ 1e-02, layer 0 to 20
+    δ 1e-14 ▁▁▁▂▂▂▃▃▄▄▅▅▆▆▆▇▇██ 1e-2, layer 0 to 20
 
 Nothing at all where there is no terminal to see it on.
 """
@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from time import monotonic
 
 import rich.live
@@ -47,7 +48,7 @@ def strip(values: Sequence[float | None], width: int, low: float, high: float) -
     """
     count = min(len(values), max(width, 0))
     bounds = [round(index * len(values) / count) for index in range(count + 1)] if count else [0]
-    return "".join(_block(values[a:b], low, high) for a, b in zip(bounds, bounds[1:], strict=False))
+    return "".join(_block(values[a:b], low, high) for a, b in pairwise(bounds))
 
 
 def _block(values: Sequence[float | None], low: float, high: float) -> str:
@@ -110,7 +111,7 @@ class Live:
         if not math.isfinite(self._top):
             return Text("")
         last = len(self._delta) - 1
-        before, after = f"δ 1e{self._top - DECADES:+03.0f} ", f" 1e{self._top:+03.0f}"
+        before, after = f"δ 1e{self._top - DECADES:.0f} ", f" 1e{self._top:.0f}"
         layers = f", layer 0 to {last}" if self._console.width >= NARROW else ""
         room = self._console.width - len(before) - len(after) - len(layers) - 1
         blocks = strip(self._delta, room, self._top - DECADES, self._top)
@@ -139,7 +140,7 @@ def live(total_steps: int, enabled: bool = True, console: Console | None = None)
 
 def _bar(console: Console) -> Progress:
     columns = [
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.4g}"),
         TextColumn("{task.fields[speed]}"),
