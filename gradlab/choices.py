@@ -35,11 +35,12 @@ class Options(BaseModel):
 class Choice(Options):
     """A named choice with options; written as the bare name where it has no option to tell."""
 
+    name: str
+
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
         fields = handler(self)
-        name = fields.pop("name")
-        return {"name": name, **fields} if fields else name
+        return fields["name"] if list(fields) == ["name"] else fields
 
 
 # ---------------------------------------------------------------------------------------------------- activations

@@ -96,8 +96,8 @@ def build_optimizers(model: nn.Module, choice: Choice, learning_rate: float) -> 
     """The configured optimizer; for Muon, which takes matrices only, AdamW for all other parameters beside it."""
     options: dict[str, Any] = choice.model_dump(exclude={"name"})
     parameters = list(model.parameters())
-    if choice.name != "muon":  # type: ignore[attr-defined]
-        return [OPTIMIZERS[choice.name](parameters, lr=learning_rate, **options)]  # type: ignore[attr-defined,call-arg]
+    if choice.name != "muon":
+        return [OPTIMIZERS[choice.name](parameters, lr=learning_rate, **options)]  # type: ignore[call-arg]
     matrices = [parameter for parameter in parameters if parameter.ndim == 2]
     others = [parameter for parameter in parameters if parameter.ndim != 2]
     return [torch.optim.Muon(matrices, lr=learning_rate, **options), torch.optim.AdamW(others, lr=learning_rate)]
@@ -133,7 +133,7 @@ def train(model: nn.Module, optimizers: list[Optimizer], data: Data, config: Con
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss = functional.cross_entropy(model(x), y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         return loss

@@ -1,0 +1,247 @@
+"""Each activation φ with its derivative and where it saturates, in NumPy; and its torch module.
+
+Torch-free until a module is asked for, so that theory can use φ without it. h is a pre-activation.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf, log, nextafter, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtr
+
+from gradlab.choices import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Array = NDArray[np.float64]
+Intervals = tuple[tuple[float, float], ...]
+
+SATURATED = 0.01
+"""A unit is saturated where its slope is below this share of the activation's largest slope."""
+
+# Klambauer et al. 2017, eq. 14: the fixed point of mean 0 and variance 1.
+SELU_ALPHA = 1.6732632423543772
+SELU_LAMBDA = 1.0507009873554805
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function, for arrays of pre-activations h of any shape.
+
+    Attributes:
+        function: φ(h).
+        derivative: φ'(h); at a kink, what PyTorch has there.
+        saturation: open intervals of h with |φ'(h)| < 1 % of the largest slope, in order.
+        kinks: where φ' jumps.
+        bounded: whether φ has both a lower and an upper bound.
+    """
+
+    function: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+    saturation: Intervals = ()
+    kinks: tuple[float, ...] = ()
+    bounded: bool = False
+
+
+@functools.lru_cache(maxsize=256)
+def activation(choice: Choice) -> Activation:
+    """The activation that a config names, with its parameters."""
+    return _ACTIVATIONS[choice.name][0](choice)
+
+
+def module(choice: Choice) -> "nn.Module":
+    """The torch module of an activation, not in place."""
+    from torch import nn
+
+    kind, options = _ACTIVATIONS[choice.name][1:]
+    built: nn.Module = getattr(nn, kind)(**choice.model_dump(include=set(options)))
+    return built
+
+
+# ------------------------------------------------------------------------------------------------------- piecewise
+
+
+def _straight(slopes: tuple[float, ...], kinks: tuple[float, ...], function: Callable[[Array], Array]) -> Activation:
+    """A piecewise linear activation: the slope of each piece, and the kinks between them.
+
+    At a kink PyTorch takes the smaller slope for all of these, so a flat piece includes its ends.
+    """
+    edges = (-inf, *kinks, inf)
+    largest = max(map(abs, slopes))
+    flat = tuple(
+        (nextafter(low, -inf) if low > -inf else low, nextafter(high, inf) if high < inf else high)
+        for slope, low, high in zip(slopes, edges, edges[1:], strict=False)
+        if abs(slope) < SATURATED * largest
+    )
+
+    def derivative(h: Array) -> Array:
+        left = np.asarray(slopes)[np.searchsorted(kinks, h, side="left")]
+        right = np.asarray(slopes)[np.searchsorted(kinks, h, side="right")]
+        return np.where(np.abs(left) < np.abs(right), left, right)
+
+    return Activation(function, derivative, flat, kinks, bounded=slopes[0] == slopes[-1] == 0)
+
+
+def _leaky(slope: float) -> Activation:
+    return _straight((slope, 1.0), (0.0,), lambda h: np.where(h > 0, h, slope * np.clip(h, -1e300, 0)))
+
+
+# ---------------------------------------------------------------------------------------------------------- smooth
+
+
+def _sigmoid(_: Any) -> Activation:
+    # σ(1 − σ) = s/4 with s = 1 % at h = ± log((1 + √(1−s)) / (1 − √(1−s)))
+    root = sqrt(1 - SATURATED)
+    edge = log((1 + root) / (1 - root))
+    return Activation(expit, lambda h: expit(h) * expit(-h), ((-inf, -edge), (edge, inf)), bounded=True)
+
+
+def _tanh(_: Any) -> Activation:
+    edge = float(np.arctanh(sqrt(1 - SATURATED)))  # 1 − tanh² = s
+
+    def derivative(h: Array) -> Array:
+        small = np.exp(-2 * np.abs(h))  # 1/cosh² without overflow, and without cancellation far out
+        return np.asarray(4 * small / (1 + small) ** 2)
+
+    return Activation(np.tanh, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
+
+
+def _softsign(_: Any) -> Activation:
+    edge = 1 / sqrt(SATURATED) - 1  # (1 + |h|)⁻² = s
+
+    def function(h: Array) -> Array:
+        finite = np.clip(h, -1e300, 1e300)
+        return finite / (1 + np.abs(finite))
+
+    def derivative(h: Array) -> Array:
+        return (1 / (1 + np.abs(h))) ** 2
+
+    return Activation(function, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
+
+
+def _softplus(choice: Any) -> Activation:
+    beta = choice.beta
+    edge = log(SATURATED / (1 - SATURATED)) / beta  # σ(βh) = s
+    return Activation(lambda h: np.logaddexp(0, beta * h) / beta, lambda h: expit(beta * h), ((-inf, edge),))
+
+
+def _exponential(alpha: float, rate: float, scale: float) -> Activation:
+    """`scale · h` where h > 0, else scale · α(exp(h/rate) − 1)."""
+    slope_below = alpha / rate
+    largest = max(1.0, slope_below)
+    edge = rate * log(SATURATED * largest / slope_below)  # (α/rate) exp(h/rate) = s · largest
+
+    def function(h: Array) -> Array:
+        return scale * np.where(h > 0, h, alpha * np.expm1(np.minimum(h, 0) / rate))
+
+    def derivative(h: Array) -> Array:
+        return scale * np.where(h > 0, 1.0, slope_below * np.exp(np.minimum(h, 0) / rate))
+
+    return Activation(function, derivative, ((-inf, min(edge, 0.0)),), () if slope_below == 1 else (0.0,))
+
+
+def _bent(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Activation:
+    """An activation like GELU, whose slope changes sign once: flat far to the left and around its minimum.
+
+    The edges are where φ' crosses ± 1 % of its largest value, found by bisection on a grid.
+    """
+    grid = np.linspace(-40, 10, 50_001)
+    slope = derivative(grid)
+    flat = np.abs(slope) < SATURATED * slope.max()
+    crossings = np.flatnonzero(flat[1:] != flat[:-1])
+    edges = [_bisect(lambda h: abs(derivative(h)) - SATURATED * slope.max(), grid[i], grid[i + 1]) for i in crossings]
+    bounds = [-inf, *edges]
+    return Activation(function, derivative, tuple(zip(bounds[::2], bounds[1::2], strict=True)))
+
+
+def _bisect(function: Callable[[Any], Any], low: float, high: float) -> float:
+    rising = function(np.float64(high)) > 0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if (function(np.float64(middle)) > 0) == rising:
+            high = middle
+        else:
+            low = middle
+    return float((low + high) / 2)
+
+
+def _times(h: Array, gate: Array) -> Array:
+    """`h · gate`, 0 where the gate is closed, also for infinite h."""
+    return np.where(gate == 0, 0.0, np.where(gate == 0, 0.0, h) * gate)
+
+
+def _gelu(choice: Any) -> Activation:
+    if choice.approximate == "none":
+        density = 1 / sqrt(2 * np.pi)
+        return _bent(
+            lambda h: _times(h, ndtr(h)),
+            lambda h: ndtr(h) + np.clip(h, -1e150, 1e150) * density * np.exp(-(np.clip(h, -1e150, 1e150) ** 2) / 2),
+        )
+    # Hendrycks & Gimpel 2016, §2: h σ(2u) with u = √(2/π)(h + 0.044715 h³), as 1 + tanh u = 2 σ(2u)
+    slope, cubic = 2 * sqrt(2 / np.pi), 0.044715
+
+    def gate(h: Array) -> Array:
+        h = np.clip(h, -1e100, 1e100)
+        return expit(slope * (h + cubic * h**3))
+
+    def derivative(h: Array) -> Array:
+        h = np.clip(h, -1e30, 1e30)
+        g = gate(h)
+        return g + h * g * gate(-h) * slope * (1 + 3 * cubic * h**2)
+
+    return _bent(lambda h: _times(h, gate(h)), derivative)
+
+
+def _silu(_: Any) -> Activation:
+    def derivative(h: Array) -> Array:
+        h = np.clip(h, -1e300, 1e300)
+        return expit(h) * (1 + h * expit(-h))
+
+    return _bent(lambda h: _times(h, expit(h)), derivative)
+
+
+def _mish(_: Any) -> Activation:
+    def gate(h: Array) -> Array:
+        # tanh(log(1 + e)) = (e² + 2e)/(e² + 2e + 2) with e = exp h
+        e = np.exp(np.minimum(h, 20))
+        return np.where(h > 20, 1.0, e * (e + 2) / (e * (e + 2) + 2))
+
+    def derivative(h: Array) -> Array:
+        h = np.clip(h, -1e300, 1e300)
+        g = gate(h)
+        return g + h * (1 - g**2) * expit(h)
+
+    return _bent(lambda h: _times(h, gate(h)), derivative)
+
+
+# -------------------------------------------------------------------------------------------------------- registry
+
+_ACTIVATIONS: Mapping[str, tuple[Callable[[Any], Activation], str, tuple[str, ...]]] = {
+    # name: (NumPy side, torch.nn class, options that it takes)
+    "identity": (lambda _: _straight((1.0,), (), lambda h: np.asarray(h, dtype=np.float64)), "Identity", ()),
+    "sigmoid": (_sigmoid, "Sigmoid", ()),
+    "hard_sigmoid": (
+        lambda _: _straight((0.0, 1 / 6, 0.0), (-3.0, 3.0), lambda h: np.clip(h / 6 + 0.5, 0, 1)),
+        "Hardsigmoid",
+        (),
+    ),
+    "tanh": (_tanh, "Tanh", ()),
+    "hard_tanh": (lambda _: _straight((0.0, 1.0, 0.0), (-1.0, 1.0), lambda h: np.clip(h, -1, 1)), "Hardtanh", ()),
+    "softsign": (_softsign, "Softsign", ()),
+    "softplus": (_softplus, "Softplus", ("beta",)),
+    "relu": (lambda _: _straight((0.0, 1.0), (0.0,), lambda h: np.maximum(h, 0.0)), "ReLU", ()),
+    "relu6": (lambda _: _straight((0.0, 1.0, 0.0), (0.0, 6.0), lambda h: np.clip(h, 0, 6)), "ReLU6", ()),
+    "leaky_relu": (lambda c: _leaky(c.negative_slope), "LeakyReLU", ("negative_slope",)),
+    "prelu": (lambda c: _leaky(c.init), "PReLU", ("init",)),
+    "elu": (lambda c: _exponential(c.alpha, 1.0, 1.0), "ELU", ("alpha",)),
+    "celu": (lambda c: _exponential(c.alpha, c.alpha, 1.0), "CELU", ("alpha",)),
+    "selu": (lambda _: _exponential(SELU_ALPHA, 1.0, SELU_LAMBDA), "SELU", ()),
+    "gelu": (_gelu, "GELU", ("approximate",)),
+    "silu": (_silu, "SiLU", ()),
+    "mish": (_mish, "Mish", ()),
+}

@@ -1,0 +1,192 @@
+"""How weights start: the variance of each initializer, and the filling of a weight matrix.
+
+Torch-free until a weight is filled, so that theory can use the variances. A Linear weight is (fan_out, fan_in).
+"""
+
+from collections.abc import Callable, Mapping
+from math import erf, exp, pi, sqrt
+from typing import TYPE_CHECKING, Any
+
+from gradlab.choices import Choice
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+TRUNCATED_STD = 0.87962566103423978
+"""Standard deviation of a standard normal truncated at ± 2: √(1 − 4 φ(2) / (2 Φ(2) − 1))."""
+
+assert abs(TRUNCATED_STD**2 - (1 - 4 * exp(-2) / sqrt(2 * pi) / erf(sqrt(2)))) < 1e-15
+
+
+def variance(choice: Choice, fan_in: int, fan_out: int) -> float | None:
+    """Var W of an entry; None where the data decide (LSUV)."""
+    return _INITIALIZERS[choice.name][0](choice, fan_in, fan_out)
+
+
+def mean(choice: Choice) -> float:
+    """E W of an entry: 0 for every initializer but the constant one."""
+    return float(getattr(choice, "value", 0.0))
+
+
+def fill(choice: Choice, weight: "Tensor", generator: "Generator") -> None:
+    """Fill a weight in place, from the generator alone.
+
+    The draw is in float64 on the CPU, so that every dtype and device starts from the same weights.
+
+    Args:
+        choice: the initializer.
+        weight: (fan_out, fan_in), any dtype and device.
+        generator: on the CPU.
+    """
+    import torch
+
+    drawn = torch.empty(weight.shape, dtype=torch.float64)
+    fan_out, fan_in = weight.shape
+    with torch.no_grad():
+        _INITIALIZERS[choice.name][1](choice, drawn, fan_in, fan_out, generator)
+        weight.copy_(drawn)
+
+
+# ------------------------------------------------------------------------------------------------------- variances
+
+Variance = Callable[[Any, int, int], float | None]
+
+
+def _glorot(choice: Any, fan_in: int, fan_out: int) -> float:
+    """Glorot & Bengio 2010, eq. 12."""
+    return 2 / (fan_in + fan_out)
+
+
+def _he(choice: Any, fan_in: int, fan_out: int) -> float:
+    """He et al. 2015, eq. 10."""
+    return 2 / fan_in
+
+
+def _lecun(choice: Any, fan_in: int, fan_out: int) -> float:
+    """LeCun et al. 1998, eq. 16."""
+    return 1 / fan_in
+
+
+def _scaled(choice: Any, fan_in: int, fan_out: int) -> float:
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[choice.mode]
+    return float(choice.scale / fan)
+
+
+def _xavier(choice: Any, fan_in: int, fan_out: int) -> float:
+    return float(choice.gain**2 * 2 / (fan_in + fan_out))
+
+
+def _kaiming(choice: Any, fan_in: int, fan_out: int) -> float:
+    # torch.nn.init.calculate_gain, squared
+    gain_squared = {
+        "linear": 1.0,
+        "sigmoid": 1.0,
+        "tanh": 25 / 9,
+        "relu": 2.0,
+        "leaky_relu": 2 / (1 + choice.a**2),
+        "selu": 9 / 16,
+    }[choice.nonlinearity]
+    return float(gain_squared / {"fan_in": fan_in, "fan_out": fan_out}[choice.mode])
+
+
+def _old_standard(choice: Any, fan_in: int, fan_out: int) -> float:
+    """Glorot & Bengio 2010, eq. 1: U(± 1/√fan_in)."""
+    return 1 / (3 * fan_in)
+
+
+def _orthogonal(choice: Any, fan_in: int, fan_out: int) -> float:
+    """min(m, n) singular values of `gain` share m·n entries."""
+    return float(choice.gain**2 / max(fan_in, fan_out))
+
+
+# --------------------------------------------------------------------------------------------------------- filling
+
+Fill = Callable[[Any, "Tensor", int, int, "Generator"], object]
+
+
+def _truncated(weight: "Tensor", std: float, generator: "Generator") -> None:
+    """Normal, redrawn beyond ± 2 std; its standard deviation is TRUNCATED_STD · std."""
+    from torch.nn import init
+
+    init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)
+
+
+def _normal(law: Variance) -> Fill:
+    """Keras' `*_normal`: truncated at 2σ, with σ such that the variance is the nominal one."""
+
+    def fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+        _truncated(weight, sqrt(law(choice, fan_in, fan_out) or 0.0) / TRUNCATED_STD, generator)
+
+    return fill
+
+
+def _uniform(law: Variance) -> Fill:
+    """Uniform on ± √(3 Var)."""
+
+    def fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+        bound = sqrt(3 * (law(choice, fan_in, fan_out) or 0.0))
+        weight.uniform_(-bound, bound, generator=generator)
+
+    return fill
+
+
+def _variance_scaling(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+    if choice.distribution == "untruncated_normal":
+        weight.normal_(0, sqrt(_scaled(choice, fan_in, fan_out)), generator=generator)
+    else:
+        shape = _uniform if choice.distribution == "uniform" else _normal
+        shape(_scaled)(choice, weight, fan_in, fan_out, generator)
+
+
+def _in_torch(function: str, *options: str) -> Fill:
+    """PyTorch's name, PyTorch's function."""
+
+    def fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+        from torch.nn import init
+
+        getattr(init, function)(weight, generator=generator, **choice.model_dump(include=set(options)))
+
+    return fill
+
+
+def _orthogonal_fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+    from torch.nn import init
+
+    init.orthogonal_(weight, gain=getattr(choice, "gain", 1.0), generator=generator)
+
+
+# -------------------------------------------------------------------------------------------------------- registry
+
+_INITIALIZERS: Mapping[str, tuple[Variance, Fill]] = {
+    "glorot_uniform": (_glorot, _uniform(_glorot)),
+    "glorot_normal": (_glorot, _normal(_glorot)),
+    "he_uniform": (_he, _uniform(_he)),
+    "he_normal": (_he, _normal(_he)),
+    "lecun_uniform": (_lecun, _uniform(_lecun)),
+    "lecun_normal": (_lecun, _normal(_lecun)),
+    "orthogonal": (_orthogonal, _orthogonal_fill),
+    "truncated_normal": (
+        lambda c, fan_in, fan_out: (TRUNCATED_STD * c.std) ** 2,
+        lambda c, weight, fan_in, fan_out, generator: _truncated(weight, c.std, generator),
+    ),
+    "normal": (
+        lambda c, fan_in, fan_out: c.std**2,
+        lambda c, weight, fan_in, fan_out, generator: weight.normal_(0, c.std, generator=generator),
+    ),
+    "uniform": (
+        lambda c, fan_in, fan_out: c.limit**2 / 3,
+        lambda c, weight, fan_in, fan_out, generator: weight.uniform_(-c.limit, c.limit, generator=generator),
+    ),
+    "zeros": (lambda c, fan_in, fan_out: 0.0, lambda c, weight, fan_in, fan_out, generator: weight.zero_()),
+    "constant": (
+        lambda c, fan_in, fan_out: 0.0,
+        lambda c, weight, fan_in, fan_out, generator: weight.fill_(c.value),
+    ),
+    "variance_scaling": (_scaled, _variance_scaling),
+    "xavier_uniform": (_xavier, _in_torch("xavier_uniform_", "gain")),
+    "xavier_normal": (_xavier, _in_torch("xavier_normal_", "gain")),
+    "kaiming_uniform": (_kaiming, _in_torch("kaiming_uniform_", "a", "mode", "nonlinearity")),
+    "kaiming_normal": (_kaiming, _in_torch("kaiming_normal_", "a", "mode", "nonlinearity")),
+    "pytorch_default": (_old_standard, _uniform(_old_standard)),
+    "lsuv": (lambda c, fan_in, fan_out: None, _orthogonal_fill),
+}

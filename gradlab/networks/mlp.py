@@ -1,0 +1,141 @@
+"""The networks of a config: hidden layers of Linear, optional BatchNorm and activation, then a Linear output layer."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from gradlab import choices
+from gradlab.config import ModelConfig
+from gradlab.networks import activations, initializers
+from gradlab.seeding import stream
+
+
+class HiddenLayer(nn.Module):
+    """Linear, activation, and BatchNorm before or after the activation or not at all.
+
+    Args:
+        fan_in: features of the input.
+        fan_out: units.
+        config: activation, batch normalization and residual connection.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, config: ModelConfig) -> None:
+        super().__init__()
+        parts = {"linear": _linear(fan_in, fan_out), "activation": activations.module(config.activation)}
+        order = ["linear", "activation"]
+        if config.batch_norm != "none":
+            parts["norm"] = nn.BatchNorm1d(fan_out)
+            order.insert(1 if config.batch_norm == "before" else 2, "norm")
+        for name in order:
+            self.add_module(name, parts[name])
+        self.residual = config.residual and fan_in == fan_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, fan_in) ─► (batch, fan_out)."""
+        out = x
+        for part in self.children():
+            out = part(out)
+        return x + out if self.residual else out
+
+
+class MLP(nn.Module):
+    """Modules `hidden.0.linear`, `hidden.0.norm`, `hidden.0.activation`, …, `output`.
+
+    Args:
+        config: depth, widths and what a hidden layer is made of.
+        features: of the input.
+        classes: logits of the output.
+    """
+
+    def __init__(self, config: ModelConfig, features: int, classes: int) -> None:
+        super().__init__()
+        fans = (features, *config.widths)
+        self.hidden = nn.Sequential(*(HiddenLayer(fan_in, fan_out, config) for fan_in, fan_out in pairwise(fans)))
+        self.output = _linear(fans[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, features) ─► logits (batch, classes)."""
+        logits: Tensor = self.output(self.hidden(x))
+        return logits
+
+    def linears(self) -> Iterator[nn.Linear]:
+        """The weight layers, from the input to the output."""
+        return (module for module in self.modules() if isinstance(module, nn.Linear))
+
+
+def build_mlp(
+    config: ModelConfig,
+    *,
+    features: int,
+    classes: int,
+    seed: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    batch: Tensor | None = None,
+) -> MLP:
+    """Build and initialize a network, from the seed alone: the global random state is neither read nor moved.
+
+    Layers are drawn from the input to the output, so the first layers of a deeper network are the same.
+
+    Args:
+        config: the network.
+        features: of the input.
+        classes: logits of the output.
+        seed: the config's.
+        dtype: of parameters and buffers.
+        device: where they go.
+        batch: (batch, features), on the device; what LSUV looks at.
+
+    Raises:
+        ValueError: LSUV without a batch.
+    """
+    model = MLP(config, features, classes)
+    generator = torch.Generator().manual_seed(stream(seed, "weights"))
+    with torch.no_grad():
+        for linear in model.linears():
+            initializers.fill(config.initializer, linear.weight, generator)
+            bias = torch.empty(linear.bias.shape, dtype=torch.float64).normal_(generator=generator)
+            linear.bias.copy_(bias * config.bias_std)
+    model.to(device=device, dtype=dtype)
+    if isinstance(config.initializer, choices.LSUV):
+        if batch is None:
+            raise ValueError("lsuv needs a batch of data")
+        _unit_variance(model, config.initializer, batch)
+    return model
+
+
+def _linear(fan_in: int, fan_out: int) -> nn.Linear:
+    """A Linear that has not drawn weights from the global random state; float64, so that nothing drawn is rounded."""
+    linear: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
+    return linear
+
+
+def _unit_variance(model: MLP, choice: choices.LSUV, batch: Tensor) -> None:
+    """Scale each weight layer, front to back, until its output has unit variance on a batch.
+
+    Mishkin & Matas 2016, Algorithm 1. A layer whose output does not vary at all is left as it is. BatchNorm's
+    buffers are what they were afterwards.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.no_grad():
+        for linear in model.linears():
+            for _ in range(choice.max_iterations):
+                variance = _output(model, linear, batch).double().var(correction=0).item()
+                if not 0 < variance < float("inf") or abs(variance - 1) < choice.tolerance:
+                    break
+                linear.weight.div_(variance**0.5)
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+
+
+def _output(model: MLP, linear: nn.Linear, batch: Tensor) -> Tensor:
+    """What one layer puts out for a batch."""
+    seen: list[Tensor] = []
+    handle = linear.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    try:
+        model(batch)
+    finally:
+        handle.remove()
+    return seen[0]

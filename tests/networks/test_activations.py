@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gradlab import choices
+from gradlab.networks.activations import _ACTIVATIONS, SATURATED, SELU_ALPHA, SELU_LAMBDA, activation, module
+
+CHOICES = [choice() for choice in choices.ACTIVATIONS.values()] + [
+    choices.LeakyReLU(negative_slope=0.2),
+    choices.LeakyReLU(negative_slope=0.001),
+    choices.LeakyReLU(negative_slope=-0.5),
+    choices.Softplus(beta=3.0),
+    choices.PReLU(init=0.0),
+    choices.ELU(alpha=0.3),
+    choices.ELU(alpha=2.0),
+    choices.CELU(alpha=0.5),
+    choices.GELU(approximate="tanh"),
+]
+EVERY = pytest.mark.parametrize("choice", CHOICES, ids=lambda c: str(c.model_dump()))
+GRID = np.concatenate([np.linspace(-30, 30, 60_001), np.linspace(-1.5, 1.5, 30_001)])
+
+
+def in_torch(choice):
+    """φ and φ' of the torch module, by autograd, on the grid."""
+    h = torch.tensor(GRID, requires_grad=True)
+    x = module(choice).double()(h)
+    (slope,) = torch.autograd.grad(x.sum(), h)
+    return x.detach().numpy(), slope.numpy()
+
+
+def test_the_registry_is_that_of_the_configs():
+    assert set(_ACTIVATIONS) == set(choices.ACTIVATIONS)
+
+
+@EVERY
+def test_function_and_derivative_equal_torch(choice):
+    phi = activation(choice)
+    x, slope = in_torch(choice)
+    # In float64 PyTorch's softplus still leaves out exp(−20) = 2e-9, and its hard_sigmoid has a float32 1/6 for slope
+    exact = choice.name not in ("softplus", "hard_sigmoid")
+    np.testing.assert_allclose(phi.function(GRID), x, rtol=1e-9, atol=1e-12 if exact else 3e-9)
+    np.testing.assert_allclose(phi.derivative(GRID), slope, rtol=1e-9, atol=1e-12 if exact else 6e-9)
+
+
+@EVERY
+def test_saturation_is_where_the_slope_is_below_one_percent(choice):
+    _, slope = in_torch(choice)
+    phi = activation(choice)
+    expected = np.abs(slope) < SATURATED * np.abs(slope).max()
+    measured = np.any([(low < GRID) & (high > GRID) for low, high in (*phi.saturation, (1, -1))], axis=0)
+    edges = [edge for interval in phi.saturation for edge in interval]
+    beside_an_edge = np.any([np.abs(GRID - edge) < 1e-9 for edge in (*edges, math.inf)], axis=0)
+    kinks = np.isin(GRID, phi.kinks)
+    np.testing.assert_array_equal(measured[~beside_an_edge | kinks], expected[~beside_an_edge | kinks])
+
+
+@EVERY
+def test_far_out_nothing_overflows(choice):
+    h = np.array([-np.inf, -1e300, -1e4, 1e4, 1e300, np.inf])
+    phi = activation(choice)
+    with np.errstate(all="raise", under="ignore"):
+        assert not np.isnan(phi.derivative(h)).any()
+        assert not np.isnan(phi.function(h)).any()
+
+
+@EVERY
+def test_bounded_says_whether_it_is(choice):
+    far = np.abs(activation(choice).function(np.array([-1e6, 1e6]))).max()
+    assert activation(choice).bounded == (far < 10)
+
+
+def expectation(function):
+    """E f(z), z ~ N(0, 1), by the trapezoidal rule, which converges fast for a Gaussian."""
+    z = np.linspace(-12, 12, 2_400_001)
+    return np.trapezoid(function(z) * np.exp(-(z**2) / 2), z) / math.sqrt(2 * math.pi)
+
+
+@pytest.mark.parametrize(
+    ("choice", "gain"),
+    [
+        (choices.Tanh(), 1.592537),
+        (choices.Sigmoid(), 1.846229),
+        (choices.ReLU(), math.sqrt(2)),
+        (choices.LeakyReLU(negative_slope=0.2), math.sqrt(2 / 1.04)),
+        (choices.ELU(), 1.245198),
+        (choices.SELU(), 1.0),
+        (choices.Softplus(), 1.041867),
+    ],
+)
+def test_gains_of_the_literature(choice, gain):
+    phi = activation(choice)
+    assert expectation(lambda z: phi.function(z) ** 2) ** -0.5 == pytest.approx(gain, abs=6e-7)
+
+
+def test_selu_constants_make_mean_0_and_variance_1_a_fixed_point():
+    phi = activation(choices.SELU())
+    assert expectation(phi.function) == pytest.approx(0, abs=1e-9)
+    assert expectation(lambda z: phi.function(z) ** 2) == pytest.approx(1, abs=1e-9)
+    assert (SELU_ALPHA, SELU_LAMBDA) == (1.6732632423543772, 1.0507009873554805)

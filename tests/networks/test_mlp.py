@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+
+from gradlab.config import ModelConfig
+from gradlab.networks.mlp import build_mlp
+from tests.recording.numpy_network import trace
+
+CPU = torch.device("cpu")
+
+
+def network(seed=0, dtype=torch.float64, batch=None, **model):
+    config = ModelConfig.model_validate({"depth": 4, "width": 6, **model})
+    return build_mlp(config, features=8, classes=3, seed=seed, dtype=dtype, device=CPU, batch=batch)
+
+
+@pytest.mark.parametrize("width", [6, [8, 8, 5, 5]])
+@pytest.mark.parametrize("batch_norm", ["none", "before", "after"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_forward_equals_numpy(width, batch_norm, residual):
+    model = network(width=width, batch_norm=batch_norm, residual=residual, activation="tanh", bias_std=0.4)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 8)), rng.integers(0, 3, 20)
+    state = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    expected = trace(state, depth=4, activation="tanh", batch_norm_place=batch_norm, residual=residual, x=x, y=y)
+    np.testing.assert_allclose(model(torch.tensor(x)).detach().numpy(), expected.outputs["output"], rtol=1e-11)
+
+
+def test_modules_have_the_names_of_the_design():
+    names = [
+        name for name, module in network(batch_norm="after", depth=2).named_modules() if not list(module.children())
+    ]
+    parts = ("linear", "activation", "norm")
+    assert names == [f"hidden.{layer}.{part}" for layer in range(2) for part in parts] + ["output"]
+
+
+def test_parameters_are_counted():
+    model = network(width=[5, 4, 3, 2], batch_norm="before")
+    expected = sum(a * b + b for a, b in [(8, 5), (5, 4), (4, 3), (3, 2), (2, 3)]) + 2 * (5 + 4 + 3 + 2)
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected
+
+
+def test_the_seed_alone_decides_and_the_global_state_stays():
+    first = network(seed=1).state_dict()
+    torch.manual_seed(7)
+    torch.rand(3)
+    state = torch.get_rng_state()
+    again = network(seed=1).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["output.weight"], network(seed=2).state_dict()["output.weight"])
+
+
+def test_first_layers_do_not_depend_on_depth():
+    shallow, deep = network(depth=2).state_dict(), network(depth=9).state_dict()
+    assert all(torch.equal(deep[name], value) for name, value in shallow.items() if name.startswith("hidden"))
+
+
+def test_every_dtype_starts_from_the_same_weights():
+    wide, narrow = network().state_dict(), network(dtype=torch.float32).state_dict()
+    assert all(torch.equal(wide[name].float(), value) for name, value in narrow.items())
+    assert {value.dtype for value in network(dtype=torch.float32, batch_norm="before").parameters()} == {torch.float32}
+
+
+def test_biases():
+    assert not any(p.any() for name, p in network().named_parameters() if name.endswith("bias"))
+    model = network(width=2000, depth=2, bias_std=0.5)
+    bias = model.state_dict()["hidden.1.linear.bias"].numpy()
+    assert bias.std() == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("batch_norm", ["none", "before", "after"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_lsuv_gives_every_layer_unit_variance_on_its_batch(activation, batch_norm):
+    batch = torch.randn(256, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
+    model = network(depth=8, width=40, activation=activation, initializer="lsuv", batch_norm=batch_norm, batch=batch)
+    assert all(not buffer.any() for name, buffer in model.named_buffers() if name.endswith("running_mean"))
+    seen = []
+    for linear in model.linears():
+        linear.register_forward_hook(lambda module, inputs, output: seen.append(output.var(correction=0).item()))
+    model(batch)
+    np.testing.assert_allclose(seen, 1, atol=0.011)
+
+
+def test_lsuv_leaves_what_does_not_vary():
+    network(initializer="lsuv", batch=torch.zeros(16, 8, dtype=torch.float64))
+    with pytest.raises(ValueError, match="needs a batch"):
+        network(initializer="lsuv")
+
+
+def test_orthogonal_linear_networks_keep_every_singular_value_at_1():
+    model = network(depth=50, width=8, activation="identity", initializer="orthogonal")
+    product = np.eye(8)
+    for layer in range(50):
+        product = model.state_dict()[f"hidden.{layer}.linear.weight"].numpy() @ product
+    np.testing.assert_allclose(np.linalg.svd(product, compute_uv=False), 1, atol=1e-12)
+
+
+def test_what_batch_normalization_makes_exact():
+    """Before BatchNorm, a bias has no gradient, and a weight's gradient is orthogonal to it (up to BatchNorm's ε)."""
+    model = network(batch_norm="before", activation="tanh", width=16)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(64, 8, generator=generator, dtype=torch.float64)
+    torch.nn.functional.cross_entropy(model(x), torch.randint(3, (64,), generator=generator)).backward()
+    for linear in list(model.linears())[:-1]:
+        assert linear.bias.grad.abs().max() < 1e-15
+        along = (linear.weight * linear.weight.grad).sum().abs()
+        assert along < 1e-3 * linear.weight.norm() * linear.weight.grad.norm()
