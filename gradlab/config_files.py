@@ -241,7 +241,7 @@ class _Builder:
                 return self.mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
                 return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
-            return self._scalars.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return self._scalars.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError):
             self.problems.append(Problem(f"{'.'.join(map(str, path))}: cannot be read as YAML", self.places[path]))
             return None
@@ -278,7 +278,7 @@ def _construct_float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
 
 
 for _tag, _pattern, _first in _CORE_SCHEMA:
-    _Loader.add_implicit_resolver(_tag, _pattern, list(_first) if _first else None)  # type: ignore[no-untyped-call]
+    _Loader.add_implicit_resolver(_tag, _pattern, list(_first) if _first else None)
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 

@@ -1,0 +1,6 @@
+"""Data sources: one file a source, all of them NumPy; tensors are made where training begins."""
+
+from gradlab.datasets.dataset import Dataset
+from gradlab.datasets.loading import LOADERS, load
+
+__all__ = ["LOADERS", "Dataset", "load"]

@@ -1,0 +1,101 @@
+"""A classification task: samples, class numbers, and their split."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlab.errors import DatasetError
+
+Features = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a source gives: x (samples, features) and class numbers y (samples,) from 0, none of them missing."""
+
+    x: Features
+    y: Labels
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Both splits, as the network will see them.
+
+    Attributes:
+        x_train: (samples, features).
+        y_train: (samples,), numbers from 0 to `classes` − 1.
+        x_test: (samples, features).
+        y_test: (samples,).
+        classes: number of classes.
+    """
+
+    x_train: Features
+    y_train: Labels
+    x_test: Features
+    y_test: Labels
+    classes: int
+
+    @property
+    def features(self) -> int:
+        """Features of a sample."""
+        return int(self.x_train.shape[1])
+
+    @property
+    def input_second_moment(self) -> float:
+        """E x² over all features of the training split: what theory starts from."""
+        return float((self.x_train**2).mean())
+
+
+def class_numbers(labels: NDArray[np.generic]) -> Labels:
+    """Labels of any kind as numbers from 0, in the order of the sorted labels.
+
+    Raises:
+        DatasetError: fewer than two classes.
+    """
+    values, numbers = np.unique(labels, return_inverse=True)
+    if len(values) < 2:
+        only = f"; all samples are {values[0]!s}" if len(values) else ""
+        raise DatasetError(f"data: a classification task needs at least 2 classes{only}")
+    return np.asarray(numbers, dtype=np.int64)
+
+
+def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the training and the test samples: shuffled by the seed, every class in proportion.
+
+    Raises:
+        DatasetError: a class or a split would be too small for that.
+    """
+    from sklearn.model_selection import train_test_split
+
+    counts = np.bincount(samples.y)
+    test = int(np.ceil(test_fraction * len(samples.y)))
+    if counts.min() < 2:
+        raise DatasetError(
+            f"data: a stratified split needs 2 samples of every class; class {counts.argmin()} has {counts.min()}"
+        )
+    if min(test, len(samples.y) - test) < len(counts):
+        raise DatasetError(
+            f"data.test_fraction: {test_fraction:g} of {len(samples.y)} samples leaves a split "
+            f"smaller than the {len(counts)} classes",
+            fix="Use more samples or a test fraction nearer to one half.",
+        )
+    train, held_out = train_test_split(
+        np.arange(len(samples.y)),
+        test_size=test_fraction,
+        stratify=samples.y,
+        random_state=np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed))),
+    )
+    return train, held_out
+
+
+def standardized(x_train: Features, x_test: Features) -> tuple[Features, Features]:
+    """Zero mean and unit variance for each feature of the training split; the same map for the test split.
+
+    A feature that does not vary in training becomes 0 everywhere: it says nothing, and must not explode in the test.
+    """
+    mean, std = x_train.mean(0), x_train.std(0)
+    varies = std > 1e-12 * np.abs(x_train).max(0, initial=0)
+    scale = np.where(varies, 1 / np.where(varies, std, 1.0), 0.0)
+    return (x_train - mean) * scale, (x_test - mean) * scale
