@@ -1,0 +1,147 @@
+"""δ across depth: vanishing, exploding, underflowing. Judged by slopes, which no batch size, width or loss scale moves.
+
+The gradient of the *weights* is no evidence here: in linear, tanh and ReLU networks it is flat across depth even while
+δ vanishes, because the shrinking δ is multiplied by the growing activation (Glorot & Bengio 2010, eq. 14).
+"""
+
+import numpy as np
+
+from gradlab.diagnosis import remedies
+from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers, severity_of
+from gradlab.diagnosis.measures import fit_depth, grid, slope, smooth, spell
+
+RANGE_DECADES = 2.0
+"""Decades of δ over the whole depth from which on it vanishes or explodes.
+
+One learning rate cannot serve layers whose gradient signals differ a hundredfold. Networks that are known to train
+stay below: tanh + Glorot at depth 20 spans 0.6 decades, SELU + LeCun at depth 30 0.4, ReLU with BatchNorm at depth 20
+1.6. Networks that are known not to are above: ReLU + Glorot at depth 20 spans 2.9, tanh + U(±1/√n) at depth 10 2.2.
+The total counts and not the slope: a slope that ruins 100 layers does nothing to 5.
+"""
+R_SQUARED = 0.5
+"""The least share of the profile's variance that its line must explain: below, one odd layer is not a slope."""
+
+SMALLEST_NORMAL = {"float32": 1.2e-38, "float64": 2.2e-308}
+"""Below, numbers lose digits, and soon become exactly 0."""
+UNDERFLOW_MARGIN = 1e6
+"""δ is an RMS: single entries, and their products with activations, run out some decades before it does."""
+
+
+def vanishing_gradient(tables: Tables) -> Answer:
+    """The gradient signal δ shrinks from layer to layer on its way to the input, by a hundred or more in total.
+
+    The first layers then learn nothing while the last ones do. Judged on the RMS of δ = ∂L/∂h at the pre-activations
+    of the hidden layers: the slope of its log10 over depth, times the depth. Looked for in the first record, and then
+    in running medians over the training.
+
+    What to try: at the start, an initializer made for the activation, BatchNorm, an activation of slope 1. If it came
+    in training, a smaller learning rate, since initialization helps only at the start.
+    """
+    return _across_depth(tables, "vanishing-gradient", -1)
+
+
+def exploding_gradient(tables: Tables) -> Answer:
+    """The gradient signal δ grows from layer to layer on its way to the input, by a hundred or more in total.
+
+    The first layers then take steps that are far too large, or no learning rate is small enough for them and large
+    enough for the last ones. Judged like vanishing-gradient, with the opposite sign. δ that overflows on its way from a
+    finite last layer counts as well.
+
+    What to try: at the start, an initializer made for the activation, BatchNorm, fewer layers. If it came in training,
+    a smaller learning rate and gradient clipping.
+    """
+    return _across_depth(tables, "exploding-gradient", +1)
+
+
+def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
+    delta = grid(tables.judged, "delta_rms", ["weight"])
+    if not delta:
+        return NotApplicable("no δ was recorded")
+    if len(delta.layers) < 2:
+        return NotApplicable("one hidden layer has no depth to vanish or explode over")
+    fits = fit_depth(delta.layers, delta.values_TL)
+    if not (fits.n_T >= 2).any():
+        return NotApplicable("δ is zero or not finite in all hidden layers but one")
+    range_T = smooth(np.where(fits.r_squared_T >= R_SQUARED, fits.range_T, 0.0))
+    present_T = sign * range_T >= RANGE_DECADES
+    if sign > 0:  # what overflows between a finite last layer and the input has no slope
+        present_T |= np.isfinite(delta.values_TL[:, -1]) & np.isinf(delta.values_TL[:, 0])
+    when = spell(delta.steps, present_T)
+    if when is None:
+        return []
+    gaps = int(np.ptp(delta.layers))
+    range_decades = float(range_T[when.quote])
+    r_squared = float(smooth(fits.r_squared_T)[when.quote])
+    message = (
+        f"δ {'grows' if sign > 0 else 'shrinks'} by {abs(range_decades) / gaps:.2g} decades per layer toward the input "
+        f"(R² {r_squared:.2f}): {abs(range_decades):.1f} decades over {gaps + 1} layers"
+        if sign * range_decades >= RANGE_DECADES
+        else "δ overflows on its way to the input"
+    )
+    severity = severity_of(when, "error")
+    if sign > 0 and when.at_start and severity == "info":
+        # A vanishing gradient that recovers has cost time. An exploding one has moved the first layers too far in the
+        # first steps, for good: with BatchNorm their weights have grown, so that later steps hardly turn them.
+        severity = "warning"
+    return [
+        Finding(
+            rule=rule,
+            severity=severity,
+            message=f"{message}, {when}",
+            layers=tuple(delta.layers.tolist()),
+            steps=when.steps,
+            measured=numbers(decades_per_layer=range_decades / gaps, range_decades=range_decades, r_squared=r_squared),
+            threshold={"range_decades": sign * RANGE_DECADES, "r_squared": R_SQUARED},
+            predicted=_predicted(tables) if when.at_start else {},
+            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
+        )
+    ]
+
+
+def _predicted(tables: Tables) -> dict[str, float]:
+    theory = tables.theory.drop_nulls("delta_relative")
+    if theory.height < 2:
+        return {}
+    line = slope(theory["layer"].to_numpy().astype(np.int64), theory["delta_relative"].to_numpy())
+    return numbers(decades_per_layer=line.value, range_decades=line.range_decades)
+
+
+def gradient_underflow(tables: Tables) -> Answer:
+    """Layers get a gradient of exactly 0 because the number format ran out.
+
+    float32 has no numbers between 0 and 1.4e-45. Where δ, or its product with the activations, falls below, the weights
+    stop for good, whatever the optimizer. A layer counts whose δ or weight gradient is exactly 0 while the smallest δ
+    that is left somewhere is almost out of the format's range; zeros beside healthy numbers have another cause (dead
+    units, zero weights).
+
+    What to try: what cures the vanishing gradient; dtype=float64 makes the zeros numbers again, but not useful ones.
+    """
+    delta = grid(tables.judged, "delta_rms", ["weight"])
+    if not delta:
+        return NotApplicable("no δ was recorded")
+    silent_TL = delta.values_TL == 0
+    weights = grid(tables.judged, "weight_gradient_norm", ["weight"])
+    if weights.values_TL.shape == silent_TL.shape:
+        silent_TL = silent_TL | (weights.values_TL == 0)
+    dtype = "float32" if tables.config is None else tables.config.dtype
+    limit = SMALLEST_NORMAL[dtype] * UNDERFLOW_MARGIN
+    positive_TL = np.where(delta.values_TL > 0, delta.values_TL, np.inf)
+    near_T = positive_TL.min(1) < limit
+    when = spell(delta.steps, silent_TL.any(1) & near_T)
+    if when is None:
+        return []
+    silent = delta.layers[silent_TL[when.quote]]
+    smallest = float(positive_TL[when.quote].min())
+    return [
+        Finding(
+            rule="gradient-underflow",
+            severity=severity_of(when, "error"),
+            message=f"{len(silent)} of {len(delta.layers)} layers get a gradient of exactly 0: {dtype} ran out "
+            f"(the smallest δ left is {smallest:.1g}), {when}",
+            layers=tuple(silent.tolist()),
+            steps=when.steps,
+            measured=numbers(layers=len(silent), smallest_delta_rms=smallest),
+            threshold={"smallest_delta_rms": limit},
+            remedies=tuple(remedies.start(tables.config)),
+        )
+    ]

@@ -1,0 +1,232 @@
+"""How the run came out: diverged, learned nothing, evaluates worse than it trains, or is not what theory predicts."""
+
+from collections.abc import Sequence
+from math import isfinite, log, sqrt
+
+import numpy as np
+import polars as pl
+
+from gradlab.config import Config
+from gradlab.diagnosis import remedies
+from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers
+from gradlab.diagnosis.measures import Floats
+
+BUNDLED_CLASSES = {"digits": 10, "breast_cancer": 2, "wine": 3}
+"""Classes of the bundled datasets; the synthetic ones have theirs in the config."""
+STALLED = 0.95
+"""Share of ln(classes) that a training loss must stay above to count as learned nothing. The best constant predictor
+has the entropy of the labels: all of ln(classes) where classes are equally frequent, 0.953 of it in breast_cancer,
+the least balanced of the bundled datasets."""
+CHANCE = 1.5
+"""Training accuracy, in multiples of 1/classes, above which something was learned, however high the loss. Guessing the
+most frequent class always reaches 1.25 in breast_cancer."""
+TOO_SHORT = 50
+"""Steps below which a run that learned nothing may just have been too short."""
+
+WARMED_UP = 30
+"""Steps after which running statistics with momentum 0.1 have forgotten their start to 4 %."""
+DRIFT_ACCURACY = 0.05
+"""Accuracy lost to the running statistics that is too much, well beyond what one batch more or less changes."""
+DRIFT_LOSS = 0.1
+"""The same for the loss, as a share of the loss at the start."""
+DRIFT_EVALUATIONS = 3
+"""Evaluations at the end that are judged together: one alone may have met an unlucky batch."""
+
+SCATTERS = 3.0
+"""Standard deviations of finite-width scatter that theory may be off by."""
+SLACK_DECADES = 0.1
+"""Decades that theory may be off whatever the width: real inputs are not Gaussian, and the first layers show it."""
+SLACK_PER_LAYER = 0.01
+"""Decades a layer that add to it: real inputs shift a layer's factor by up to 2 %."""
+LOOSE = ("gelu", "silu", "mish")
+"""Activations next to a half-stable fixed point, where wide scatter is normal."""
+
+
+# ------------------------------------------------------------------------------------------------------------ the loss
+
+
+def diverged(tables: Tables) -> Answer:
+    """The loss became NaN or infinite.
+
+    Nothing after that step is training. The cause is in the steps before: look at findings about gradients, signals and
+    updates first.
+
+    What to try: a smaller learning rate, gradient clipping; if gradients explode at the start, another initializer.
+    """
+    if not tables.steps.height and tables.status != "diverged":
+        return NotApplicable("no loss was recorded")
+    losses = tables.steps.drop_nulls("loss").sort("step")
+    bad = losses.filter(~pl.col("loss").is_finite())
+    if not bad.height and tables.status != "diverged":
+        return []
+    step = int(bad["step"][0]) if bad.height else tables.steps_done - 1
+    value = f"{bad['loss'][0]:g}" if bad.height else "not finite"
+    before = losses.filter((pl.col("step") < step) & pl.col("loss").is_finite())["loss"]
+    history = f"; it was {before[0]:.3g} at first and {before[-1]:.3g} just before" if len(before) else ""
+    return [
+        Finding(
+            rule="diverged",
+            severity="error",
+            message=f"the loss is {value} in step {step}{history}",
+            steps=(step, step),
+            measured=numbers(step=step, loss_before=before[-1] if len(before) else None),
+            remedies=(*remedies.learning_rate(tables.config, 0.1), *remedies.clip(tables.config)),
+        )
+    ]
+
+
+def stalled_loss(tables: Tables) -> Answer:
+    """After all its steps the network predicts no better than a constant.
+
+    A predictor that ignores its input reaches the entropy of the labels, ln(classes) where they are equally frequent.
+    Judged on the lowest loss and the highest accuracy over the training split in any evaluation. Where the number of
+    classes is not known from the config, the loss is compared with that of the untrained network instead.
+
+    What to try: cure a vanishing gradient, a collapsed signal or dead units if one was found; otherwise a larger
+    learning rate, or a smaller one if updates are large.
+    """
+    train = tables.split("train").filter(pl.col("loss").is_finite())
+    if tables.status == "diverged":
+        return NotApplicable("the run diverged")
+    if train.height < 2:
+        return NotApplicable("fewer than two evaluations were recorded")
+    if tables.steps_done < TOO_SHORT:
+        return NotApplicable(f"{tables.steps_done} steps are too few to tell; {TOO_SHORT} are needed")
+    classes = _classes(tables.config)
+    constant = log(classes) if classes is not None else float(train["loss"][0])
+    best = float(train["loss"][1:].min())  # type: ignore[arg-type]
+    accuracy = float(train["accuracy"][1:].max() or 0.0)  # type: ignore[arg-type]
+    if best < STALLED * constant or (classes is not None and accuracy > CHANCE / classes):
+        return []
+    what = f"ln {classes} = {constant:.3g} of a constant prediction" if classes else f"{constant:.3g} before training"
+    return [
+        Finding(
+            rule="stalled-loss",
+            severity="error",
+            message=f"nothing was learned in {tables.steps_done} steps: the training loss is {best:.3g} at best, "
+            f"against {what}",
+            steps=(0, tables.steps_done - 1),
+            measured=numbers(loss=best, accuracy=accuracy),
+            threshold=numbers(loss=STALLED * constant),
+            remedies=(*remedies.start(tables.config), *remedies.learning_rate(tables.config, 10)),
+        )
+    ]
+
+
+def _classes(config: Config | None) -> int | None:
+    if config is None:
+        return None
+    known: int | None = getattr(config.data, "classes", None)
+    return known if known is not None else BUNDLED_CLASSES.get(config.data.name)
+
+
+def batch_norm_drift(tables: Tables) -> Answer:
+    """Evaluated with BatchNorm's running statistics the network is worse than with those of the batch.
+
+    Running means lag behind activations that change quickly, over many layers at once. The network has learned what the
+    training loss says, but does not show it in evaluation. Judged on the training split, so that it cannot be
+    overfitting.
+
+    What to try: a smaller learning rate, larger batches, more steps for the running statistics to settle.
+    """
+    if tables.config is not None and tables.config.model.batch_norm == "none":
+        return NotApplicable("the network has no BatchNorm")
+    both = tables.split("train").join(tables.split("train_batch_statistics"), on="step", suffix="_batch")
+    both = both.filter(pl.col("step") >= WARMED_UP).sort("step").tail(DRIFT_EVALUATIONS)
+    if not both.height:
+        return NotApplicable(f"no evaluation with batch statistics after step {WARMED_UP}")
+    lost = _median((both["accuracy_batch"] - both["accuracy"]).to_numpy())
+    more = _median((both["loss"] - both["loss_batch"]).to_numpy())
+    start = tables.split("train_batch_statistics")["loss"][0]
+    limit = DRIFT_LOSS * (start if start is not None and isfinite(start) else 1.0)
+    if not (lost >= DRIFT_ACCURACY or more >= limit):
+        return []
+    return [
+        Finding(
+            rule="batch-norm-drift",
+            severity="warning",
+            message=f"with running statistics the training accuracy is {both['accuracy'][-1]:.1%} and the loss "
+            f"{both['loss'][-1]:.3g}; with those of the batch {both['accuracy_batch'][-1]:.1%} and "
+            f"{both['loss_batch'][-1]:.3g}",
+            steps=(int(both["step"][0]), int(both["step"][-1])),
+            measured=numbers(accuracy_lost=lost, loss_added=more),
+            threshold={"accuracy_lost": DRIFT_ACCURACY, "loss_added": limit},
+            remedies=tuple(remedies.learning_rate(tables.config, 0.1)),
+        )
+    ]
+
+
+def _median(values: Floats) -> float:
+    """The median; infinite where it cannot be told, as for an evaluation that overflowed."""
+    return float(np.median(np.nan_to_num(values, nan=np.inf, posinf=np.inf, neginf=-np.inf)))
+
+
+# ---------------------------------------------------------------------------------------------------------- the theory
+
+
+def off_theory(tables: Tables) -> Answer:
+    """At the start the network does not do what mean-field theory predicts for its config.
+
+    Compared in the first step are the range of δ over the depth and the size of each layer's activations. Networks of
+    finite width scatter around the prediction: the log of a mean square has a standard deviation of √(5 L/n) at width n
+    and depth L, and three of them are allowed beside what real inputs do. Beyond that it is usually a bug in the model:
+    an initializer that was not applied, a missing activation, normalization in the wrong place.
+
+    What to try: compare the per-layer table with `gradlab predict`; look at the first layer that leaves the prediction.
+    """
+    if not tables.theory.height:
+        return NotApplicable("theory does not cover this network")
+    if tables.config is None:
+        return NotApplicable("a prediction needs a config")
+    if tables.activation in LOOSE:
+        return NotApplicable(f"{tables.activation} is next to a half-stable point, where the theory is loose")
+    first = tables.layers.filter(pl.col("step") == 0)
+    if not first.height:
+        return NotApplicable("step 0 was not recorded")
+    widths = tables.config.model.widths
+    delta = _decades_off(first, "delta_rms", "weight", tables.theory, "delta_relative")
+    size = _decades_off(first, "activation_rms", "activation", tables.theory, "activation_rms")
+    relative = [(layer, off - delta[-1][1]) for layer, off in delta]  # the scale of δ is the loss's, not the network's
+    return [
+        *_beyond_scatter("δ", relative, [_allowed(widths[layer + 1 :]) for layer, _ in delta]),
+        *_beyond_scatter("activations", size, [_allowed(widths[: layer + 1]) for layer, _ in size]),
+    ]
+
+
+def _decades_off(
+    first: pl.DataFrame, column: str, kind: str, theory: pl.DataFrame, name: str
+) -> list[tuple[int, float]]:
+    """log10(measured / predicted) of each layer that has both."""
+    measured = first.filter(pl.col("kind") == kind).select("layer", measured=column)
+    both = measured.join(theory.select("layer", predicted=name), on="layer").drop_nulls().sort("layer")
+    both = both.filter((pl.col("measured") > 0) & (pl.col("predicted") > 0) & pl.col("measured").is_finite())
+    off = (both["measured"] / both["predicted"]).log10()
+    return list(zip(both["layer"].to_list(), off.to_list(), strict=True))
+
+
+def _allowed(widths: Sequence[int]) -> float:
+    """Decades that an RMS may be off after some layers: the sd of ln of a mean square is √(Σ 5/n)."""
+    scatter = 0.5 * sqrt(sum(5 / width for width in widths)) / log(10)
+    return SLACK_DECADES + SLACK_PER_LAYER * len(widths) + SCATTERS * scatter
+
+
+def _beyond_scatter(quantity: str, off: list[tuple[int, float]], allowed: list[float]) -> list[Finding]:
+    beyond = [
+        (layer, decades, limit) for (layer, decades), limit in zip(off, allowed, strict=True) if abs(decades) > limit
+    ]
+    if not beyond:
+        return []
+    layer, decades, limit = max(beyond, key=lambda item: abs(item[1]) - item[2])
+    return [
+        Finding(
+            rule="off-theory",
+            severity="warning",
+            message=f"{quantity} at the start: {decades:+.2f} decades off the prediction in layer {layer}, where "
+            f"finite-width scatter and real inputs explain {limit:.2f}",
+            layers=tuple(layer for layer, _, _ in beyond),
+            steps=(0, 0),
+            measured=numbers(decades_off=decades),
+            threshold=numbers(decades_off=limit),
+            predicted={"decades_off": 0.0},
+        )
+    ]

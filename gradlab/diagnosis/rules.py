@@ -1,0 +1,154 @@
+"""Every rule, in the order in which causes come before their symptoms."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gradlab.diagnosis.activations import (
+    dead_units,
+    saturated_activations,
+    signal_collapse,
+    signal_explosion,
+    symmetric_units,
+)
+from gradlab.diagnosis.finding import SEVERITIES, Answer, Finding, NotApplicable, Rule, Tables
+from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
+from gradlab.diagnosis.outcome import batch_norm_drift, diverged, off_theory, stalled_loss
+from gradlab.diagnosis.updates import updates_too_large, updates_too_small
+
+_GLOROT = "Glorot & Bengio 2010"
+_HE = "He et al. 2015"
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        rule.id: rule
+        for rule in (
+            Rule(
+                "symmetric-units",
+                "error",
+                "all units of a layer are copies of one another",
+                ("Goodfellow et al. 2016, §8.4", "Rumelhart et al. 1986"),
+                symmetric_units,
+            ),
+            Rule(
+                "vanishing-gradient",
+                "error",
+                "δ shrinks a hundredfold or more on its way to the input",
+                ("Hochreiter 1991", "Bengio et al. 1994", _GLOROT),
+                vanishing_gradient,
+            ),
+            Rule(
+                "exploding-gradient",
+                "error",
+                "δ grows a hundredfold or more on its way to the input",
+                ("Bengio et al. 1994", "Pascanu et al. 2013", _HE),
+                exploding_gradient,
+            ),
+            Rule(
+                "gradient-underflow",
+                "error",
+                "gradients are exactly 0 because the number format ran out",
+                ("Micikevicius et al. 2018",),
+                gradient_underflow,
+            ),
+            Rule(
+                "dead-units",
+                "error",
+                "most of a layer's units, or many that were alive, output 0 on every training sample",
+                ("Maas et al. 2013", "Lu et al. 2020"),
+                dead_units,
+            ),
+            Rule(
+                "diverged",
+                "error",
+                "the loss became NaN or infinite",
+                ("Goodfellow et al. 2016, §8.2.4", "Pascanu et al. 2013"),
+                diverged,
+            ),
+            Rule(
+                "stalled-loss",
+                "error",
+                "the network predicts no better than a constant",
+                (_GLOROT, _HE),
+                stalled_loss,
+            ),
+            Rule(
+                "signal-collapse",
+                "warning",
+                "different inputs give the same activations, or activations fade over the depth",
+                ("Schoenholz et al. 2017", _HE),
+                signal_collapse,
+            ),
+            Rule(
+                "signal-explosion",
+                "warning",
+                "activations grow a hundredfold or more over the depth",
+                (_HE, "Hanin & Rolnick 2018"),
+                signal_explosion,
+            ),
+            Rule(
+                "saturated-activations",
+                "warning",
+                "half or more of a layer's outputs lie where the activation is flat",
+                (_GLOROT, "Rakitianskaia & Engelbrecht 2015"),
+                saturated_activations,
+            ),
+            Rule(
+                "updates-too-large",
+                "warning",
+                "a step moves a layer's weights by a tenth of their size or more",
+                ("Zhang et al. 2021 (AutoTrainer)", "Ben Braiek & Khomh 2023 (TheDeepChecker)"),
+                updates_too_large,
+            ),
+            Rule(
+                "updates-too-small",
+                "warning",
+                "a step hardly moves the weights",
+                ("Wardat et al. 2022 (DeepDiagnosis)", "Ben Braiek & Khomh 2023 (TheDeepChecker)"),
+                updates_too_small,
+            ),
+            Rule(
+                "batch-norm-drift",
+                "warning",
+                "evaluation with running statistics is worse than with those of the batch",
+                ("Ioffe & Szegedy 2015", "Wu & Johnson 2021"),
+                batch_norm_drift,
+            ),
+            Rule(
+                "off-theory",
+                "warning",
+                "the untrained network is not what mean-field theory predicts",
+                ("Schoenholz et al. 2017", "Yang et al. 2019"),
+                off_theory,
+            ),
+        )
+    }
+)
+"""Id ─► rule."""
+
+HEALTHY = "healthy"
+"""The verdict on a run with nothing to act on."""
+
+
+def examine(tables: Tables) -> dict[str, Answer]:
+    """What every rule says of a run, by id: its findings, or why it does not apply."""
+    return {id: rule.check(tables) for id, rule in RULES.items()}
+
+
+def diagnose(tables: Tables) -> list[Finding]:
+    """What is wrong with a run, worst first; among equals, causes before symptoms.
+
+    Args:
+        tables: a run's tables, complete or cut off.
+
+    Returns:
+        The findings of all rules; empty for a run that nothing is wrong with.
+    """
+    answers = examine(tables).values()
+    found = [finding for answer in answers if not isinstance(answer, NotApplicable) for finding in answer]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def verdict(findings: list[Finding]) -> str:
+    """A run in a word: the rule of its worst finding, or `healthy`, which findings of severity info leave it."""
+    worst = min(findings, key=lambda finding: SEVERITIES.index(finding.severity), default=None)
+    return HEALTHY if worst is None or worst.severity == "info" else worst.rule

@@ -1,0 +1,108 @@
+"""How far one optimizer step moves the weights: ‖ΔW‖ / ‖W‖, near 1e-3 in networks that train well."""
+
+from math import log10
+
+import numpy as np
+
+from gradlab.diagnosis import remedies
+from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers
+from gradlab.diagnosis.measures import Floats, Grid, grid
+
+USUAL = 1e-3
+"""Where the median update ratio of networks that train well lies (Karpathy's rule of thumb)."""
+SMALL = 1e-5
+"""At 1e-5 a step, 1,000 steps in the same direction change a weight by 1 %; DeepDiagnosis' lower limit."""
+LARGE = 0.1
+"""A tenth of the weights' size in a single step: after ten steps little is left of what was there. DeepDiagnosis' and
+TheDeepChecker's upper limit."""
+UNEVEN = 100.0
+"""Where some layer moves this much more than the median one, no learning rate suits them all."""
+LEARNED = 0.5
+"""A training loss below half of where it began was learned: small updates at its end are convergence."""
+
+
+def updates_too_small(tables: Tables) -> Answer:
+    """The optimizer hardly moves the weights, and the loss hardly moves either.
+
+    The median over the run, and over the weight layers, of ‖ΔW‖/‖W‖ is below 1e-5. Once the loss is small, small
+    updates are convergence and not reported.
+
+    What to try: a larger learning rate; if the gradient vanishes, cure that first.
+    """
+    ratios = _ratios(tables)
+    if not ratios:
+        return NotApplicable("no update was recorded")
+    loss = tables.steps["loss"].drop_nulls()
+    if len(loss) and loss.tail(5).mean() < LEARNED * loss.head(5).mean():  # type: ignore[operator]
+        return []
+    median_L = _medians(ratios)
+    typical = float(np.nanmedian(median_L))
+    if not typical < SMALL:
+        return []
+    uneven = typical == 0 or np.nanmax(median_L) > UNEVEN * typical
+    return [
+        Finding(
+            rule="updates-too-small",
+            severity="warning",
+            message=f"one step moves the weights by {typical:.1g} of their size (median over layers and steps; "
+            f"near {USUAL:g} is usual)",
+            layers=tuple(ratios.layers[median_L < SMALL].tolist()),
+            steps=(int(ratios.steps[0]), int(ratios.steps[-1])),
+            measured=numbers(update_ratio=typical),
+            threshold={"update_ratio": SMALL},
+            remedies=tuple(
+                remedies.start(tables.config)
+                if uneven
+                else remedies.learning_rate(tables.config, 10 ** min(3, round(log10(USUAL / typical))))
+            ),
+        )
+    ]
+
+
+def updates_too_large(tables: Tables) -> Answer:
+    """A layer loses a tenth of its weights, or more, to every step.
+
+    The median over the run of ‖ΔW‖/‖W‖ is above 0.1 in a layer. What was learned is overwritten before it can be used;
+    ReLUs die, tanhs saturate, losses diverge.
+
+    What to try: a smaller learning rate; gradient clipping.
+    """
+    ratios = _ratios(tables)
+    if not ratios:
+        return NotApplicable("no update was recorded")
+    median_L = _medians(ratios)
+    large_L = median_L > LARGE
+    if not large_L.any():
+        return []
+    worst = float(np.nanmax(median_L))
+    factor = 10 ** -min(3, round(log10(worst / USUAL))) if np.isfinite(worst) else 1e-3
+    return [
+        Finding(
+            rule="updates-too-large",
+            severity="warning",
+            message=f"one step moves the weights of {large_L.sum()} of {len(median_L)} layers by more than {LARGE:g} "
+            f"of their size (median over steps; at most {worst:.2g}, near {USUAL:g} is usual)",
+            layers=tuple(ratios.layers[large_L].tolist()),
+            steps=(int(ratios.steps[0]), int(ratios.steps[-1])),
+            measured=numbers(update_ratio=worst),
+            threshold={"update_ratio": LARGE},
+            remedies=(*remedies.learning_rate(tables.config, factor), *remedies.clip(tables.config)),
+        )
+    ]
+
+
+def _ratios(tables: Tables) -> Grid:
+    """Update ratios of all weight layers, without the first step where there are others.
+
+    Optimizers with running means start with steps of their own kind.
+    """
+    ratios = grid(tables.layers, "update_ratio", ["weight", "output"])
+    return Grid(ratios.steps[1:], ratios.layers, ratios.values_TL[1:]) if len(ratios.steps) > 1 else ratios
+
+
+def _medians(ratios: Grid) -> Floats:
+    """The median over steps of each layer; a layer without any number has the median NaN."""
+    values_TL = np.sort(ratios.values_TL, axis=0)  # NaN last
+    n_L = np.count_nonzero(~np.isnan(values_TL), axis=0)
+    columns = np.arange(len(ratios.layers))
+    return np.asarray(values_TL[np.maximum(n_L - 1, 0) // 2, columns])
