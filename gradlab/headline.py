@@ -1,4 +1,39 @@
 """The numbers of a run that fit into a line: what `summary.json` carries, so that comparing needs one file a run."""
 
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from gradlab.diagnosis.finding import Tables
+from gradlab.diagnosis.measures import decades_per_layer, delta_profile, grid, recorded_steps
 
 
+def headline(tables: Tables) -> dict[str, Any]:
+    """Final numbers of a run; null where it has none.
+
+    Returns:
+        `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy` (last evaluation) · `decades_per_layer_start`,
+        `decades_per_layer_end` (slope of log10 RMS δ toward the input in the first and the last record) ·
+        `log10_delta_start`, `log10_delta_end` (that profile, first hidden layer to last) · `dead_fraction`,
+        `saturated_fraction`, `zero_fraction` (mean over the activations in their last record) · `log10_update_ratio`
+        (median over layers and steps).
+    """
+    numbers: dict[str, Any] = {}
+    for split in ("train", "test"):
+        rows = tables.split(split)
+        for quantity in ("loss", "accuracy"):
+            numbers[f"{split}_{quantity}"] = rows[quantity][-1] if len(rows) else None
+    steps = recorded_steps(tables.layers)
+    for moment, step in (("start", steps[0]), ("end", steps[-1])) if steps else ():
+        profile = delta_profile(tables.layers, step)["delta_rms"]
+        numbers[f"decades_per_layer_{moment}"] = decades_per_layer(tables.layers, step).value
+        with np.errstate(divide="ignore"):
+            numbers[f"log10_delta_{moment}"] = np.log10(profile.to_numpy()).tolist()
+    for column in ("dead_fraction", "saturated_fraction", "zero_fraction"):
+        values = grid(tables.layers, column, ["activation"]).values_TL
+        numbers[column] = float(values[-1].mean()) if values.size else None
+    ratios = tables.layers["update_ratio"].drop_nulls().drop_nans()
+    ratios = ratios.filter((ratios > 0) & ratios.is_finite())
+    numbers["log10_update_ratio"] = pl.Series(ratios).log(10).median() if len(ratios) else None
+    return numbers

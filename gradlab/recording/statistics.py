@@ -5,7 +5,7 @@ once a step. Accumulation is in float64: squares of float32 values below 1e-23 a
 standard deviation is off by half where the mean is large. (MPS has no float64; there float32 has to do.)
 
 The operators are chosen by measurement: `amin` and `amax` instead of `aminmax`, `eq(out=)` and `sum` instead of
-`count_nonzero`, working memory that is kept instead of allocated each time.
+`count_nonzero`, `mul` and `sum` instead of `dot`, which wakes BLAS threads for small vectors, working memory that is kept instead of allocated each time.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,9 @@ class Statistics:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._wide = torch.empty(0, dtype=accumulator(device), device=device)
+        self._dtype = accumulator(device)
+        self._capacity = 0
+        self._wide = torch.empty(0, dtype=self._dtype, device=device)
         self._spare = torch.empty_like(self._wide)
 
     def output(self, x: Tensor, slots: Sequence[Tensor]) -> None:
@@ -46,12 +48,12 @@ class Statistics:
         mean, centred_squares, minimum, maximum, zeros = slots
         wide, spare = self._widen(x)
         torch.sum(wide, dim=0, out=mean)
-        mean.div_(wide.numel())
+        mean.div_(x.numel())
         torch.amin(wide, 0, out=minimum)
         torch.amax(wide, 0, out=maximum)
         torch.sum(torch.eq(wide, 0, out=spare), dim=0, out=zeros)
         torch.sub(wide, mean, out=spare)
-        torch.dot(spare, spare, out=centred_squares)
+        torch.sum(spare.square_(), dim=0, out=centred_squares)
 
     def count_inside(self, x: Tensor, intervals: Sequence[tuple[float, float]], slot: Tensor) -> None:
         """How many entries lie inside any of some disjoint open intervals; NaN lies in none."""
@@ -68,21 +70,21 @@ class Statistics:
 
     def sum_of_squares(self, x: Tensor, slot: Tensor) -> None:
         """Σ x²."""
-        wide, _ = self._widen(x)
-        torch.dot(wide, wide, out=slot)
+        wide, spare = self._widen(x)
+        torch.sum(torch.mul(wide, wide, out=spare), dim=0, out=slot)
 
     def _widen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The entries of a tensor as a vector of accumulators, not to be written to, and a vector like it that is."""
         size = x.numel()
-        if size > len(self._spare):
-            self._spare = self._spare.new_empty(size)
-        if x.dtype == self._wide.dtype:
-            return x.reshape(-1), self._spare[:size]
-        if size > len(self._wide):
-            self._wide = self._wide.new_empty(size)
+        if size > self._capacity:
+            self._capacity = size
+            self._wide, self._spare = self._wide.new_empty(size), self._spare.new_empty(size)
+        spare = self._spare[:size]
+        if x.dtype == self._dtype:
+            return x.reshape(-1), spare
         wide = self._wide[:size]
         wide.copy_(x.reshape(-1))
-        return wide, self._spare[:size]
+        return wide, spare
 
 
 def histogram(x: Tensor) -> Tensor:

@@ -1,0 +1,202 @@
+"""The command line: a thin function a command, no logic. What a command needs is imported when it runs.
+
+Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written · 130 interrupted, what was recorded kept.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gradlab.errors import RunInterrupted, UserError
+
+app = typer.Typer(
+    name="gradlab",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class PlotFormat(StrEnum):
+    """File formats of pictures."""
+
+    png = "png"
+    svg = "svg"
+
+
+class Registry(StrEnum):
+    """What `gradlab list` lists."""
+
+    activations = "activations"
+    initializers = "initializers"
+    datasets = "datasets"
+    optimizers = "optimizers"
+    rules = "rules"
+
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; gradlab init writes one.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Change the config: model.depth=50 model.activation=relu"),
+]
+RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders are written.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        from gradlab import __version__
+
+        print(f"gradlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gradlab(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """See gradients vanish and explode, layer by layer.
+
+    Start with [bold]gradlab init[/bold], then [bold]gradlab run config.yaml[/bold].
+    """
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
+    rerun: Annotated[bool, typer.Option("--rerun", help="Train again, even if this very run is finished.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless the verdict is healthy.")] = False,
+    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw pictures into the run folder.")] = True,
+    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = PlotFormat.png,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Train the configured network and record, diagnose and draw its gradients."""
+    from gradlab import experiment
+
+    silent = quiet or json
+    interrupted = False
+    try:
+        done = experiment.run(
+            config,
+            overrides or (),
+            runs=runs,
+            rerun=rerun,
+            plots=plots,
+            plot_format=plot_format.value,
+            progress=not silent,
+            notify=(lambda line: None) if silent else _say,
+        )
+    except RunInterrupted as interruption:
+        done, interrupted = interruption.run, True
+    _show(done, json=json, quiet=quiet)
+    if interrupted:
+        raise typer.Exit(130)
+    if check and done.verdict != "healthy":
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    plots: Annotated[bool, typer.Option("--plots", help="Draw the pictures again.")] = False,
+    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = PlotFormat.png,
+    json: AsJson = False,
+) -> None:
+    """Print a finished run's summary again."""
+    from gradlab.results import load_run
+
+    done = load_run(run)
+    if plots:
+        done.save_plots(plot_format.value)
+    _show(done, json=json, quiet=False)
+
+
+@app.command("list")
+def list_(registry: Annotated[Registry, typer.Argument(metavar="WHAT", help=", ".join(Registry))]) -> None:
+    """List what a config may name: activations, initializers, datasets, optimizers; or the rules."""
+    from gradlab.views.listing import print_listing
+
+    print_listing(registry.value)
+
+
+@app.command()
+def schema() -> None:
+    """Print the config's JSON Schema, for editors.
+
+    Save it, and begin a config with [bold]# yaml-language-server: $schema=schema.json[/bold]
+    """
+    import json
+
+    from gradlab.config import Config
+
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it; - prints it.")] = Path(
+        "config.yaml"
+    ),
+) -> None:
+    """Write a commented config to start from."""
+    from gradlab.starter import STARTER, write_starter
+
+    if str(file) == "-":
+        print(STARTER, end="")
+    else:
+        write_starter(file)
+        _say(f"wrote {file}; now: gradlab run {file}")
+
+
+def _show(run: Any, *, json: bool, quiet: bool) -> None:
+    if json:
+        from json import dumps
+
+        print(dumps(run.summary, indent=2, ensure_ascii=False))
+    elif not quiet:
+        from rich.console import Console
+
+        from gradlab.views.tables import print_summary
+
+        print_summary(run, Console())
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> None:
+    """Entry point: errors of the user's making are one message and exit code 2, without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        color = sys.stderr.isatty()
+        red, dim, plain = ("\x1b[31m", "\x1b[2m", "\x1b[0m") if color else ("", "", "")
+        lines = error.message.splitlines()
+        print(f"{red}Error:{plain} {lines[0]}" if len(lines) == 1 else f"{red}Error:{plain}", file=sys.stderr)
+        if len(lines) > 1:
+            print("\n".join(lines), file=sys.stderr)
+        if error.fix:
+            print(f"{dim}{error.fix}{plain}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has left; the interpreter must not complain about it at exit
+        sys.exit(0)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
