@@ -1,0 +1,71 @@
+"""What a config may name, one line each."""
+
+import json
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Data
+
+REGISTRIES = {
+    "activations": ACTIVATIONS,
+    "initializers": INITIALIZERS,
+    "datasets": DATASETS,
+    "optimizers": OPTIMIZERS,
+}
+
+
+def print_listing(registry: str, console: Console | None = None) -> None:
+    """Print every name of a registry with what it is and its options.
+
+    Args:
+        registry: a key of `REGISTRIES`, or `rules`.
+        console: where to; standard output by default.
+    """
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, line in _rules() if registry == "rules" else _choices(registry):
+        table.add_row(Text(name), line)
+    (console or Console()).print(table)
+
+
+def _rules() -> Iterator[tuple[str, Text]]:
+    from gradlab.diagnosis import RULES  # polars, which the other lists do not need
+
+    for rule in RULES.values():
+        yield rule.id, Text(f"{rule.title} ") + Text(f"({rule.severity}; {', '.join(rule.papers)})", style="dim")
+
+
+def _choices(registry: str) -> Iterator[tuple[str, Text]]:
+    shared = set(Data.model_fields) if registry == "datasets" else set()
+    for name, choice in REGISTRIES[registry].items():
+        line = Text(summary(choice))
+        options = [option for option in options_of(choice) if option.partition("=")[0] not in shared]
+        if options:
+            line += Text(f"\n{', '.join(options)}", style="dim")
+        yield ", ".join([name, *(alias for alias, target in ALIASES.items() if target == name)]), line
+    if shared:
+        options = ", ".join(options_of(Data))
+        yield "every dataset", Text("takes these options too\n") + Text(options, style="dim")
+
+
+def summary(choice: type[Choice]) -> str:
+    """What a choice is, in a line."""
+    return (choice.__doc__ or "").strip().splitlines()[0]
+
+
+def options_of(choice: type[Choice]) -> list[str]:
+    """The options of a choice with their defaults, `momentum=0.0`; those without one are required."""
+    return [
+        option if field.is_required() else f"{option}={_as_written(field.default)}"
+        for option, field in choice.model_fields.items()
+        if option != "name"
+    ]
+
+
+def _as_written(value: object) -> str:
+    """A default as a config would have it."""
+    return value if isinstance(value, str) else json.dumps(value)
