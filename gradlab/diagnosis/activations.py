@@ -7,7 +7,7 @@ import numpy as np
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers, severity_of
-from gradlab.diagnosis.measures import Flags, Floats, Grid, Numbers, Spell, fit_depth, grid, smooth, spell
+from gradlab.diagnosis.measures import Flags, Floats, Grid, Numbers, Spell, fit_depth, grid, lasting, smooth, spell
 
 DEAD_FRACTION = 0.7
 """Dead share of a layer's units that is too much, AutoTrainer's limit. Depth alone makes some: the activations of
@@ -28,6 +28,8 @@ DISTINCTION = 0.01
 train keep more than 5 % down to depth 100."""
 RANGE_DECADES = 2.0
 """Decades of the activations' RMS over the depth that are too many; the forward counterpart of the gradients' limit."""
+CURED_DECADES = 1.0
+"""Decades below which they are no longer too many."""
 R_SQUARED = 0.5
 """The least share of the profile's variance that its line must explain."""
 
@@ -149,12 +151,12 @@ def symmetric_units(tables: Tables) -> Answer:
         return NotApplicable("no full pass over the training split was recorded")
     widths = None if tables.config is None else tables.config.model.widths
     if widths is None:  # a layer of a single unit cannot be told from copies
-        copies_TL = copies_TL & copies_TL.all(1)[:, None]
+        copies_TL = copies_TL & np.all(copies_TL, axis=1, keepdims=True)
     elif len(widths) == len(units.layers):
         if max(widths) == 1:
             return NotApplicable("every layer has a single unit")
         copies_TL = np.logical_and(copies_TL, np.array(widths) > 1)
-    when = spell(units.steps, copies_TL.any(1))
+    when = spell(units.steps, np.any(copies_TL, axis=1))
     if when is None:
         return []
     layers = units.layers[copies_TL[when.quote]]
@@ -243,8 +245,8 @@ def _over_depth(tables: Tables, size: Grid, rule: str, sign: int) -> list[Findin
     if len(size.layers) < 2:
         return []
     fits = fit_depth(size.layers, size.values_TL)
-    range_T = smooth(np.where(fits.r_squared_T >= R_SQUARED, -fits.range_T, 0.0))  # toward the output
-    when = spell(size.steps, sign * range_T >= RANGE_DECADES)
+    range_T = smooth(-fits.range_T * (fits.r_squared_T >= R_SQUARED))  # toward the output
+    when = spell(size.steps, lasting(sign * range_T, RANGE_DECADES, CURED_DECADES), sign * range_T)
     if when is None:
         return []
     range_decades = float(range_T[when.quote])

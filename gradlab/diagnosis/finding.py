@@ -90,10 +90,14 @@ def numbers(**values: float | None) -> dict[str, float]:
 
 
 def severity_of(spell: Spell, severity: Severity) -> Severity:
-    """How bad a trouble is, seen over the run: one that went away weighs less, one that went away soon nothing."""
+    """How bad a trouble is, seen over the run.
+
+    One that was there at the start and went away weighs less, the sooner the less. One that came and went in training
+    is only worth knowing.
+    """
     if spell.at_end:
         return severity
-    return "warning" if severity == "error" and spell.share > BRIEF else "info"
+    return "warning" if severity == "error" and spell.at_start and spell.share > BRIEF else "info"
 
 
 # --------------------------------------------------------------------------------------------------------------- input

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers, severity_of
-from gradlab.diagnosis.measures import fit_depth, grid, slope, smooth, spell
+from gradlab.diagnosis.measures import fit_depth, grid, lasting, slope, smooth, spell
 
 RANGE_DECADES = 2.0
 """Decades of δ over the whole depth from which on it vanishes or explodes.
@@ -18,6 +18,8 @@ stay below: tanh + Glorot at depth 20 spans 0.6 decades, SELU + LeCun at depth 3
 1.6. Networks that are known not to are above: ReLU + Glorot at depth 20 spans 2.9, tanh + U(±1/√n) at depth 10 2.2.
 The total counts and not the slope: a slope that ruins 100 layers does nothing to 5.
 """
+CURED_DECADES = 1.0
+"""Decades below which it has stopped: half of the limit."""
 R_SQUARED = 0.5
 """The least share of the profile's variance that its line must explain: below, one odd layer is not a slope."""
 
@@ -62,11 +64,11 @@ def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
     fits = fit_depth(delta.layers, delta.values_TL)
     if not (fits.n_T >= 2).any():
         return NotApplicable("δ is zero or not finite in all hidden layers but one")
-    range_T = smooth(np.where(fits.r_squared_T >= R_SQUARED, fits.range_T, 0.0))
-    present_T = sign * range_T >= RANGE_DECADES
+    range_T = smooth(fits.range_T * (fits.r_squared_T >= R_SQUARED))
+    present_T = lasting(sign * range_T, RANGE_DECADES, CURED_DECADES)
     if sign > 0:  # what overflows between a finite last layer and the input has no slope
         present_T |= np.isfinite(delta.values_TL[:, -1]) & np.isinf(delta.values_TL[:, 0])
-    when = spell(delta.steps, present_T)
+    when = spell(delta.steps, present_T, sign * range_T)
     if when is None:
         return []
     gaps = int(np.ptp(delta.layers))
@@ -75,7 +77,7 @@ def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
     message = (
         f"δ {'grows' if sign > 0 else 'shrinks'} by {abs(range_decades) / gaps:.2g} decades per layer toward the input "
         f"(R² {r_squared:.2f}): {abs(range_decades):.1f} decades over {gaps + 1} layers"
-        if sign * range_decades >= RANGE_DECADES
+        if sign * range_decades >= CURED_DECADES
         else "δ overflows on its way to the input"
     )
     severity = severity_of(when, "error")

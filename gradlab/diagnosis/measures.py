@@ -162,6 +162,20 @@ def smooth(values_T: Floats) -> Floats:
     return np.asarray(medians)
 
 
+def lasting(values_T: Floats, threshold: float, cured: float) -> Flags:
+    """Where a trouble is there: from a value of `threshold` or more until one below `cured`.
+
+    Two limits, so that a value that creeps along the threshold is neither cured nor ill again at every step. NaN
+    changes nothing.
+    """
+    present_T = np.zeros(len(values_T), dtype=bool)
+    present = False
+    for t, value in enumerate(values_T):
+        present = bool(value >= threshold or (present and not value < cured))
+        present_T[t] = present
+    return present_T
+
+
 @dataclass(frozen=True)
 class Spell:
     """When a trouble was there. As a string it ends a sentence about it.
@@ -173,7 +187,7 @@ class Spell:
         at_end: whether the last record shows it.
         share: share of the records that show it.
         records: number of records looked at.
-        quote: index of the record to quote: the first one if it shows the trouble, else the last one that does.
+        quote: index of the record to quote: the first one if it shows the trouble, else the worst or last that does.
     """
 
     first: int
@@ -203,11 +217,18 @@ class Spell:
         )
 
 
-def spell(steps_T: Numbers, present_T: Flags) -> Spell | None:
-    """When a trouble was there; None where it never was."""
+def spell(steps_T: Numbers, present_T: Flags, badness_T: Floats | None = None) -> Spell | None:
+    """When a trouble was there; None where it never was.
+
+    Args:
+        steps_T: the recorded steps.
+        present_T: whether each shows it.
+        badness_T: how badly; the worst record is quoted for a trouble that came in training, else the last one.
+    """
     shown = np.flatnonzero(present_T)
     if not len(shown):
         return None
+    weight_T = np.arange(len(steps_T)) if badness_T is None else np.nan_to_num(badness_T, nan=-np.inf)
     return Spell(
         first=int(steps_T[shown[0]]),
         last=int(steps_T[shown[-1]]),
@@ -215,5 +236,5 @@ def spell(steps_T: Numbers, present_T: Flags) -> Spell | None:
         at_end=bool(present_T[-1]),
         share=float(present_T.mean()),
         records=len(steps_T),
-        quote=0 if present_T[0] else int(shown[-1]),
+        quote=0 if present_T[0] else int(shown[np.argmax(weight_T[shown])]),
     )

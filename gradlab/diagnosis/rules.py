@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import numpy as np
+
 from gradlab.diagnosis.activations import (
     dead_units,
     saturated_activations,
@@ -131,7 +133,8 @@ HEALTHY = "healthy"
 
 def examine(tables: Tables) -> dict[str, Answer]:
     """What every rule says of a run, by id: its findings, or why it does not apply."""
-    return {id: rule.check(tables) for id, rule in RULES.items()}
+    with np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
+        return {id: rule.check(tables) for id, rule in RULES.items()}
 
 
 def diagnose(tables: Tables) -> list[Finding]:

@@ -30,16 +30,16 @@ def updates_too_small(tables: Tables) -> Answer:
     What to try: a larger learning rate; if the gradient vanishes, cure that first.
     """
     ratios = _ratios(tables)
-    if not ratios:
+    median_L = _medians(ratios)
+    if np.isnan(median_L).all():
         return NotApplicable("no update was recorded")
     loss = tables.steps["loss"].drop_nulls()
     if len(loss) and loss.tail(5).mean() < LEARNED * loss.head(5).mean():  # type: ignore[operator]
         return []
-    median_L = _medians(ratios)
     typical = float(np.nanmedian(median_L))
     if not typical < SMALL:
         return []
-    uneven = typical == 0 or np.nanmax(median_L) > UNEVEN * typical
+    uneven = not typical > 0 or np.nanmax(median_L) > UNEVEN * typical
     return [
         Finding(
             rule="updates-too-small",
@@ -68,9 +68,9 @@ def updates_too_large(tables: Tables) -> Answer:
     What to try: a smaller learning rate; gradient clipping.
     """
     ratios = _ratios(tables)
-    if not ratios:
-        return NotApplicable("no update was recorded")
     median_L = _medians(ratios)
+    if np.isnan(median_L).all():
+        return NotApplicable("no update was recorded")
     large_L = median_L > LARGE
     if not large_L.any():
         return []
@@ -102,6 +102,8 @@ def _ratios(tables: Tables) -> Grid:
 
 def _medians(ratios: Grid) -> Floats:
     """The median over steps of each layer; a layer without any number has the median NaN."""
+    if not ratios:
+        return np.array([])
     values_TL = np.sort(ratios.values_TL, axis=0)  # NaN last
     n_L = np.count_nonzero(~np.isnan(values_TL), axis=0)
     columns = np.arange(len(ratios.layers))

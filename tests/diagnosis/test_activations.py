@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from tests.diagnosis.tables import answer, assert_clean, assert_not_applicable, config, found, geometric, tables
+
+DEAD, SATURATED, COPIES = "dead-units", "saturated-activations", "symmetric-units"
+COLLAPSE, EXPLOSION = "signal-collapse", "signal-explosion"
+TANH = config(depth=10, activation="tanh", initializer={"name": "normal", "std": 1.0})
+
+
+def halves(first, second, depth=10):
+    """Ten records of one row of values and ten of another."""
+    return np.repeat(np.stack([np.broadcast_to(first, depth), np.broadcast_to(second, depth)]), 10, axis=0)
+
+
+def without(run, *columns):
+    """The same tables without some columns' values."""
+    cleared = run.layers.with_columns(**dict.fromkeys(columns))
+    return type(run)(layers=cleared.cast(dict(run.layers.schema)), config=run.config)
+
+
+# ------------------------------------------------------------------------------------------------------- units
+
+
+def test_units_that_died():
+    finding = found(DEAD, tables(dead_fraction=halves(0.0, [0.0, 0.8] * 5)))
+    assert finding.message == (
+        "40% of all units are dead, 0% at the start; most of them in layers 1, 3, 5, 7, 9, up to 80% of a layer; "
+        "died by step 10"
+    )
+    assert finding.severity == "warning"
+    assert finding.layers == (1, 3, 5, 7, 9)
+    assert finding.remedies[0] == "train.learning_rate=0.005"
+
+
+def test_many_units_that_died_anywhere():
+    assert found(DEAD, tables(dead_fraction=halves(0.2, 0.5))).layers == tuple(range(10))
+
+
+def test_a_dead_layer_is_an_error_and_revived_ones_are_not():
+    assert found(DEAD, tables(dead_fraction=halves(0.0, [0.0] * 9 + [1.0]))).severity == "error"
+    revived = found(DEAD, tables(dead_fraction=halves(0.9, 0.1)))
+    assert revived.severity == "info"
+    assert "revived after step 9" in revived.message
+
+
+def test_depth_alone_makes_some_dead_units():
+    assert_clean(DEAD, tables(dead_fraction=np.linspace(0, 0.6, 10)))
+
+
+def test_smooth_activations_do_not_die():
+    assert_not_applicable(DEAD, tables(model=TANH, dead_fraction=1.0), "tanh is never exactly 0")
+    assert_not_applicable(DEAD, without(tables(), "dead_fraction"), "no full pass")
+
+
+def test_saturation():
+    finding = found(SATURATED, tables(model=TANH, saturated_fraction=[0.1] * 8 + [0.7, 0.9]))
+    assert finding.layers == (8, 9)
+    assert finding.measured["saturated_fraction"] == pytest.approx(0.9)
+    assert finding.remedies == ("model.initializer=glorot_uniform", "model.batch_norm=before")
+
+
+def test_some_saturation_is_normal():
+    assert_clean(SATURATED, tables(model=TANH, saturated_fraction=0.4))
+
+
+def test_half_a_relu_is_not_saturated():
+    assert_not_applicable(SATURATED, tables(saturated_fraction=0.9), "relu has no upper bound")
+
+
+def test_zeros_of_an_unknown_activation_are_not_saturated():
+    run = tables(saturated_fraction=0.8, zero_fraction=0.8)
+    assert_clean(SATURATED, type(run)(layers=run.layers))
+    run = tables(saturated_fraction=0.8, zero_fraction=0.0)
+    assert found(SATURATED, type(run)(layers=run.layers))
+
+
+def test_copies():
+    finding = found(COPIES, tables(model=config(depth=10, initializer="constant"), across_units_std=1e-8))
+    assert finding.severity == "error"
+    assert finding.layers == tuple(range(10))
+    assert finding.remedies == ("model.initializer=he_normal",)
+
+
+def test_zero_weights_are_copies_and_dead_layers_are_not():
+    silent = {"activation_rms": 0.0, "across_units_std": 0.0}
+    assert found(COPIES, tables(weight_norm=0.0, **silent))
+    assert_clean(COPIES, tables(**silent))
+
+
+def test_a_single_unit_is_no_copy():
+    narrow = config(depth=2, width=[1, 5])
+    assert found(COPIES, tables(2, model=narrow, across_units_std=0.0)).layers == (1,)
+    assert_not_applicable(COPIES, tables(2, model=config(depth=2, width=1), across_units_std=0.0), "a single unit")
+    assert_not_applicable(COPIES, without(tables(), "across_units_std"), "no full pass")
+
+
+# ------------------------------------------------------------------------------------------------------ signal
+
+
+def test_inputs_that_look_alike():
+    finding = found(COLLAPSE, tables(across_samples_std=[0.5] * 6 + [1e-3] * 4))
+    assert finding.layers == (6, 7, 8, 9)
+    assert "vary by 0.001 of their size" in finding.message
+
+
+def test_activations_that_fade():
+    finding = found(COLLAPSE, tables(20, activation_rms=geometric(20, 0.15), across_samples_std=geometric(20, 0.15)))
+    assert "shrink by 0.15 decades per layer toward the output: 2.9 decades over 20 layers" in finding.message
+    assert finding.measured["range_decades"] == pytest.approx(-0.15 * 19)
+
+
+def test_activations_that_grow():
+    run = tables(20, activation_rms=geometric(20, -0.15), across_samples_std=geometric(20, -0.15))
+    assert found(EXPLOSION, run).measured["range_decades"] == pytest.approx(0.15 * 19)
+    assert answer(COLLAPSE, run) == []
+
+
+def test_a_steady_signal_is_neither():
+    assert_clean(COLLAPSE, tables(across_samples_std=0.05))
+    assert_clean(EXPLOSION, tables(activation_rms=geometric(10, -0.1)))
+
+
+def test_signals_need_depth():
+    assert_not_applicable(COLLAPSE, without(tables(1), "across_samples_std"), "neither")
+    assert_not_applicable(EXPLOSION, tables(1), "two or more")

@@ -1,0 +1,134 @@
+import math
+
+import numpy as np
+import pytest
+
+from tests.diagnosis.tables import (
+    assert_clean,
+    assert_not_applicable,
+    config,
+    evaluated,
+    found,
+    geometric,
+    tables,
+)
+
+LONG = range(0, 500, 25)
+
+
+# ---------------------------------------------------------------------------------------------------- diverged
+
+
+def test_diverged():
+    finding = found("diverged", tables(steps=range(4), losses=[2.3, 5.0, 1e30, math.nan], status="diverged"))
+    assert finding.message == "the loss is nan in step 3; it was 2.3 at first and 1e+30 just before"
+    assert finding.steps == (3, 3)
+    assert finding.remedies == ("train.learning_rate=0.005", "train.clip_gradient_norm=1.0")
+
+
+def test_not_diverged():
+    assert_clean("diverged", tables())
+
+
+def test_divergence_needs_a_loss():
+    assert_not_applicable("diverged", type(tables())(layers=tables().layers), "no loss")
+
+
+# ----------------------------------------------------------------------------------------------------- stalled
+
+
+def test_stalled():
+    finding = found("stalled-loss", tables(steps=LONG, evaluations=evaluated(2.9, 2.31, 2.3)))
+    assert finding.severity == "error"
+    assert "the training loss is 2.3 at best, against ln 10 = 2.3" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("data", "entropy", "share"),
+    [("digits", 2.302, 0.102), ("wine", 1.086, 0.399), ("breast_cancer", 0.6603, 0.627)],
+)
+def test_the_best_constant_predictor_of_each_bundled_dataset_has_stalled(data, entropy, share):
+    run = tables(steps=LONG, evaluations=evaluated(5.0, entropy, accuracy=share), model=config(depth=10, data=data))
+    assert found("stalled-loss", run)
+
+
+def test_learning_shows_in_the_loss_or_in_the_accuracy():
+    assert_clean("stalled-loss", tables(steps=LONG, evaluations=evaluated(2.9, 2.0, 1.5)))
+    assert_clean("stalled-loss", tables(steps=LONG, evaluations=evaluated(2.3, 2.29, 2.28, accuracy=0.3)))
+
+
+def test_data_of_unknown_classes_is_compared_with_the_start(tmp_path):
+    own = config(depth=10, data={"name": "file", "path": tmp_path / "x.csv"})
+    assert found("stalled-loss", tables(steps=LONG, evaluations=evaluated(1.2, 1.19), model=own))
+    assert_clean("stalled-loss", tables(steps=LONG, evaluations=evaluated(1.2, 0.9), model=own))
+
+
+def test_too_little_to_call_stalled():
+    stuck = evaluated(2.3, 2.3)
+    assert_not_applicable("stalled-loss", tables(steps=range(20), evaluations=stuck), "too few")
+    assert_not_applicable("stalled-loss", tables(steps=LONG, evaluations=stuck[:1]), "fewer than two")
+    assert_not_applicable("stalled-loss", tables(steps=LONG, evaluations=stuck, status="diverged"), "diverged")
+
+
+# -------------------------------------------------------------------------------------------------- batch norm
+
+NORMALIZED = config(depth=10, batch_norm="before")
+
+
+def normalized(running, batch, *, accuracy=1.0, accuracy_batch=1.0):
+    evaluations = [
+        *evaluated(2.3, *running, accuracy=accuracy),
+        *evaluated(2.3, *batch, split="train_batch_statistics", accuracy=accuracy_batch),
+    ]
+    return tables(steps=LONG, evaluations=evaluations, model=NORMALIZED)
+
+
+def test_drift():
+    assert found("batch-norm-drift", normalized([0.5] * 3, [0.1] * 3)).measured["loss_added"] == pytest.approx(0.4)
+    worse = found("batch-norm-drift", normalized([0.2] * 3, [0.1] * 3, accuracy=0.8))
+    assert worse.measured["accuracy_lost"] == pytest.approx(0.2)
+    assert found("batch-norm-drift", normalized([math.nan] * 3, [0.1] * 3))
+
+
+def test_one_evaluation_alone_is_no_drift():
+    assert_clean("batch-norm-drift", normalized([0.1, 3.0, 0.1], [0.1] * 3))
+    assert_clean("batch-norm-drift", normalized([0.2] * 3, [0.1] * 3))
+
+
+def test_drift_needs_batch_norm_and_time():
+    assert_not_applicable("batch-norm-drift", tables(evaluations=evaluated(2.3, 2.3)), "no BatchNorm")
+    assert_not_applicable("batch-norm-drift", normalized([], []), "no evaluation")
+
+
+# ------------------------------------------------------------------------------------------------------ theory
+
+
+def predicted(decades=0.0, rms=1.0, depth=20):
+    relative = geometric(depth, decades, at_output=1.0)
+    return [{"layer": k, "delta_relative": value, "activation_rms": rms} for k, value in enumerate(relative)]
+
+
+def test_off_theory():
+    finding = found("off-theory", tables(20, theory=predicted(), delta_rms=geometric(20, 0.15)))
+    assert finding.message.startswith("δ at the start: +2.85 decades off the prediction in layer 0")
+    assert finding.steps == (0, 0)
+    finding = found("off-theory", tables(20, theory=predicted(), activation_rms=geometric(20, -0.15)))
+    assert finding.message.startswith("activations at the start")
+
+
+def test_scatter_is_on_theory():
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.normal(0, 0.5 * math.sqrt(5 / 100), 20)) / math.log(10)
+    assert_clean("off-theory", tables(20, theory=predicted(-0.1), delta_rms=geometric(20, -0.1) * 10**walk))
+
+
+def test_only_the_start_is_held_against_theory():
+    delta = np.stack([geometric(20, 0.0), geometric(20, 1.0)])
+    assert_clean("off-theory", tables(20, steps=[0, 1], theory=predicted(), delta_rms=delta))
+
+
+def test_no_theory():
+    assert_not_applicable("off-theory", tables(), "does not cover")
+    silu = config(depth=20, activation="silu")
+    assert_not_applicable("off-theory", tables(20, theory=predicted(), model=silu), "half-stable")
+    assert_not_applicable("off-theory", tables(20, steps=[5, 6], theory=predicted()), "step 0")
