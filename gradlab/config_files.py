@@ -75,7 +75,11 @@ class Document:
     problems: tuple[Problem, ...] = ()
 
     def place(self, path: Path_) -> str:
-        """Where a key stands, or the nearest one above it that stands somewhere."""
+        """Where a key stands; else one below it, which brought it in; else the nearest above it."""
+        if path not in self.places:
+            below = next((place for known, place in self.places.items() if path and known[: len(path)] == path), None)
+            if below is not None:
+                return below
         return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), "")
 
     def overridden(self, overrides: Sequence[str] | Mapping[str, Any]) -> "Document":
