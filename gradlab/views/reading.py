@@ -8,6 +8,7 @@ import polars as pl
 
 from gradlab.config import Config
 from gradlab.diagnosis.finding import Finding
+from gradlab.diagnosis.measures import Grid, grid
 
 
 class Run(Protocol):
@@ -61,6 +62,15 @@ class Run(Protocol):
 def activation_kind(layers: pl.DataFrame) -> str:
     """Whose outputs stand for the activations: a network without activation modules has those of its weight layers."""
     return "activation" if (layers["kind"] == "activation").any() else "weight"
+
+
+def unit_shares(layers: pl.DataFrame, column: str) -> Grid:
+    """A share of units or activations, layer × step; NaN where the activations themselves are not finite.
+
+    Nothing is 0 or saturated in a layer of NaN, which must not look like health: 0 × NaN is NaN, and so is 0 × ∞.
+    """
+    spoiled = layers.with_columns(pl.col(column) + 0 * pl.col("activation_rms"))
+    return grid(spoiled, column, (activation_kind(layers),))
 
 
 def bad_step(run: Run) -> int | None:

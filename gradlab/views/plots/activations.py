@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from gradlab.diagnosis.measures import Floats, Grid, Numbers, grid
 from gradlab.views.plots.sheet import (
     BROKEN,
+    LARGEST,
     THEORY,
     depth_axis,
     edge_legend,
@@ -29,7 +30,7 @@ from gradlab.views.plots.sheet import (
     say,
     step_axis,
 )
-from gradlab.views.reading import Run, activation_kind, bad_step
+from gradlab.views.reading import Run, activation_kind, bad_step, unit_shares
 
 WIDE = 50.0
 """Ratio of the largest layer to the median one above which a linear axis would hide most layers."""
@@ -37,6 +38,11 @@ OVERLAP = 1.7
 """Height of a layer's distribution, in layers."""
 CROWDED = 40
 """Layers above which outlines would cover each other."""
+MOMENT_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#8fb8d8", "marker": "o", "ms": 3},
+    {"color": "#1f2f5f", "marker": "s", "ms": 3},
+)
+"""Early and late."""
 SHADES = "magma_r"
 HEALTH = {"zero_fraction": "zero", "saturated_fraction": "saturated", "dead_fraction": "dead"}
 
@@ -62,22 +68,23 @@ def _mean_and_std(axes: Axes, run: Run, mean: Grid, std: Grid) -> None:
         return say(axes, "no activation was recorded")
     depth_axis(axes, mean.layers)
     chosen = sorted({0, len(mean.steps) - 1})
-    spread = np.abs(mean.values_TL[chosen]) + std.values_TL[chosen]
-    _fit_scale(axes, spread)
+    centre_TL, spread_TL = (
+        np.where(np.abs(values.values_TL[chosen]) <= LARGEST, values.values_TL[chosen], np.nan)
+        for values in (mean, std)
+    )
+    _fit_scale(axes, np.abs(centre_TL) + spread_TL)
     handles = []
-    for index, colour, hatch in zip(chosen, ("#8fb8d8", "#1f2f5f"), ("", "////"), strict=False):
-        centre, width = (np.where(np.abs(g.values_TL[index]) < 1e300, g.values_TL[index], np.nan) for g in (mean, std))
-        axes.fill_between(
-            mean.layers,
-            centre - width,
-            centre + width,
-            facecolor=(colour, 0.25),
-            edgecolor=(colour, 0.6),
-            hatch=hatch,
-            lw=0,
-        )
-        style: dict[str, Any] = {"color": colour, "marker": "o" if index == 0 else "s", "ms": 3}
-        axes.plot(mean.layers, centre, **style)
+    for index, centre_L, spread_L, style, hatch in zip(
+        chosen, centre_TL, spread_TL, MOMENT_STYLES, ("", "////"), strict=False
+    ):
+        fill: dict[str, Any] = {
+            "facecolor": (style["color"], 0.25),
+            "edgecolor": (style["color"], 0.6),
+            "hatch": hatch,
+            "lw": 0,
+        }
+        axes.fill_between(mean.layers, centre_L - spread_L, centre_L + spread_L, **fill)
+        axes.plot(mean.layers, centre_L, **style)
         handles.append(Line2D([], [], label=f"step {mean.steps[index]}", **style))
     handles += _theory_lines(axes, run, {"activation_mean": "theory, step 0"})
     axes.legend(handles=handles, loc="best")
@@ -94,8 +101,7 @@ def _size(axes: Axes, run: Run, std: Grid, rms: Grid) -> None:
     log_axis(axes, shown)
     depth_axis(axes, rms.layers)
     handles = []
-    for index, colour in zip(chosen, ("#8fb8d8", "#1f2f5f"), strict=False):
-        style: dict[str, Any] = {"color": colour, "marker": "o" if index == 0 else "s", "ms": 3}
+    for index, style in zip(chosen, MOMENT_STYLES, strict=False):
         log_line(axes, rms.layers, rms.values_TL[index], **style)
         log_line(axes, std.layers, std.values_TL[index], **{**style, "ls": ":", "marker": ""})
         handles.append(Line2D([], [], label=f"step {rms.steps[index]}", **style))
@@ -242,10 +248,7 @@ def _histogram_finding(table: pl.DataFrame, chosen: list[int]) -> str:
 def unit_health(figure: Figure, run: Run) -> None:
     """Share of zeros, of saturated entries and of dead units, layer × step."""
     panels = figure.subplots(1, 3, sharey=True)
-    kind = activation_kind(run.layers)
-    # Nothing is 0 or saturated in a layer of NaN; 0 × NaN makes its share NaN too, so that it does not look healthy.
-    layers = run.layers.with_columns(pl.col(column) + 0 * pl.col("activation_rms") for column in HEALTH)
-    grids = {column: grid(layers, column, (kind,)) for column in HEALTH}
+    grids = {column: unit_shares(run.layers, column) for column in HEALTH}
     palette = ScalarMappable(Normalize(0, 100), SHADES)
     for axes, (column, name) in zip(panels, HEALTH.items(), strict=True):
         axes.set_title(f"{name} units" if column == "dead_fraction" else f"{name} activations")

@@ -48,7 +48,7 @@ def gradient_flow(figure: Figure, run: Run) -> None:
 def delta_flow(axes: Axes, run: Run) -> None:
     """RMS δ against depth, with the prediction for step 0."""
     delta = grid(run.layers, "delta_rms", WEIGHTS)
-    axes.set_title("gradient signal δ")
+    axes.set_title("signal δ")
     _depth_lines(axes, run, delta, "RMS of ∂L/∂(pre-activation)", _predicted(run, delta))
 
 

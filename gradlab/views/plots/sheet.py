@@ -52,7 +52,7 @@ SMALLEST, LARGEST = 1e-300, 1e300
 """What a log axis can hold with room around it; smaller is drawn as 0, larger as infinity."""
 MOMENTS = 6
 """Lines in a picture of early to late."""
-MARKS = 30
+MARKS = 20
 """Marks of zeros or of broken values on one line at most."""
 THEORY: dict[str, Any] = {"color": "#f28e2b", "ls": "--", "lw": 1.5, "zorder": 4}
 """A prediction: light on the dark line that it should cover, dark enough on white."""
@@ -163,6 +163,7 @@ ABOVE: dict[str, Any] = {
     "borderaxespad": 0.1,
     "columnspacing": 1,
     "handletextpad": 0.5,
+    "handlelength": 1.5,
 }
 """Place of a legend that must not cover what is at the edges of the axes."""
 
