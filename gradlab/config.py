@@ -16,7 +16,7 @@ import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gradlab import choices
 from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Options
@@ -30,6 +30,11 @@ def _named(value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(value.get("name"), str):
         value = {**value, "name": ALIASES.get(value["name"], value["name"])}
     return value
+
+
+def _digits_by_default(value: Any) -> Any:
+    """`data: {batch_size: 16}` is about the default data source."""
+    return {"name": "digits", **value} if isinstance(value, Mapping) else value
 
 
 def _choice(registry: Mapping[str, type[Choice]]) -> Any:
@@ -61,19 +66,20 @@ class ModelConfig(Options):
     residual: bool = False
     """x + block(x) wherever the widths match."""
 
-    @field_validator("batch_norm", mode="before")
+    @field_validator("width")
+    @classmethod
+    def _width(cls, width: int | list[int], info: ValidationInfo) -> int | list[int]:
+        if isinstance(width, int):
+            return width
+        depth = info.data.get("depth")  # absent where it is wrong itself
+        if depth is not None and len(width) != depth:
+            raise ValueError(f"lists {len(width)} layers, but depth is {depth}")
+        return width[0] if len(set(width)) == 1 else width  # one spelling, one id
+
+    @field_validator("batch_norm", mode="before", json_schema_input_type=Literal["none", "before", "after"] | bool)
     @classmethod
     def _batch_norm(cls, value: Any) -> Any:
         return {True: "before", False: "none"}[value] if isinstance(value, bool) else value
-
-    @model_validator(mode="after")
-    def _widths(self) -> "ModelConfig":
-        if isinstance(self.width, list):
-            if len(self.width) != self.depth:
-                raise ValueError(f"width lists {len(self.width)} layers, but depth is {self.depth}")
-            if len(set(self.width)) == 1:  # one spelling, one id
-                object.__setattr__(self, "width", self.width[0])
-        return self
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -95,10 +101,16 @@ class TrainConfig(Options):
     clip_gradient_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the whole gradient; records show it before clipping. null does not clip."""
 
+    @field_validator("epochs")
+    @classmethod
+    def _exclusive(cls, epochs: int | None, info: ValidationInfo) -> int | None:
+        steps = info.data.get("steps")
+        if steps is not None and epochs is not None:
+            raise ValueError(f"steps ({steps}) and epochs ({epochs}) exclude each other; keep one")
+        return epochs
+
     @model_validator(mode="after")
     def _length(self) -> "TrainConfig":
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError(f"steps ({self.steps}) and epochs ({self.epochs}) exclude each other; keep one")
         if self.steps is None and self.epochs is None:
             object.__setattr__(self, "steps", 500)
         return self
@@ -128,7 +140,7 @@ class Config(Options):
     """Number format of weights, activations and gradients."""
     model: ModelConfig = ModelConfig()
     """The network."""
-    data: _choice(DATASETS) = choices.Digits()  # type: ignore[valid-type]
+    data: Annotated[_choice(DATASETS), BeforeValidator(_digits_by_default)] = choices.Digits()  # type: ignore[valid-type]
     """The data source: a name, or a mapping of a name and its options."""
     train: TrainConfig = TrainConfig()
     """Optimizer and length."""

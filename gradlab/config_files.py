@@ -8,7 +8,7 @@ YAML here is the core schema of YAML 1.2: `1e-3` is a number, `no` is a string, 
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -67,12 +67,14 @@ class Document:
         places: `file:line`, or an override as it was typed, by the path of a key.
         base: directory that relative paths in `data` refer to.
         problems: what is wrong already.
+        unreadable: keys among those problems whose value is not known, so that nothing else is said of it.
     """
 
     data: dict[str, Any]
     places: Mapping[Path_, str] = field(default_factory=dict)
     base: Path = field(default_factory=Path.cwd)
     problems: tuple[Problem, ...] = ()
+    unreadable: frozenset[Path_] = frozenset()
 
     def place(self, path: Path_) -> str:
         """Where a key stands; else one below it, which brought it in; else the nearest above it."""
@@ -86,9 +88,9 @@ class Document:
         """The document with each override in the place it names."""
         data, places, problems = _plain(self.data), dict(self.places), list(self.problems)
         items = (
-            [(f"{key}={_flow(value)}", key, value) for key, value in overrides.items()]
+            [(f"{key}={_flow(value)}", str(key), _plain(value)) for key, value in overrides.items()]
             if isinstance(overrides, Mapping)
-            else [_parse_override(text) for text in overrides]
+            else [_parse_override(text) for text in ([overrides] if isinstance(overrides, str) else overrides)]
         )
         given: set[str] = set()
         for item in items:
@@ -98,17 +100,17 @@ class Document:
             typed, key, value = item
             path = tuple(key.split("."))
             if not all(path):
-                problems.append(Problem("an override is KEY=VALUE with a dotted key, such as model.depth=50", typed))
+                problems.append(Problem(NO_OVERRIDE, typed))
                 continue
-            if key == "data.path" and isinstance(value, str):
-                value = str(Path.cwd() / value)
-            if not _set(data, path, value):
-                continue  # what stands above it is wrong, and is said anyway
+            if blocker := _blocker(data, path):
+                problems.append(Problem(f"{key}: {blocker} is a value and has no keys", typed))
+                continue
+            path = _set(data, path, _absolute(value, path, Path.cwd()))
             _drop_excluded(data, key, given)
             given.add(key)
             places = {old: place for old, place in places.items() if old[: len(path)] != path}
             places[path] = typed
-        return Document(data, places, self.base, tuple(problems))
+        return Document(data, places, self.base, tuple(problems), self.unreadable)
 
     def config(self) -> Config:
         """The Config.
@@ -116,7 +118,7 @@ class Document:
         Raises:
             ConfigError: all that is wrong.
         """
-        data = _with_absolute_path(self.data, self.base)
+        data = _absolute(self.data, (), self.base)
         problems = list(self.problems)
         try:
             config = Config.model_validate(data)
@@ -130,12 +132,14 @@ class Document:
         """Pydantic's errors in our words; those of the branches of one union become one."""
         found: dict[Path_, Problem] = {}
         for error in errors:
-            path = _written_path(error["loc"], data)
-            message = _message(error, path, data)
-            subject = ".".join(map(str, path))
+            path = _written_path(error, data)
             if any(path[:end] in found for end in range(1, len(path))):
                 continue  # the branches of a union: one problem is enough
-            found.setdefault(path, Problem(f"{subject}: {message}" if subject else message, self.place(path)))
+            if any(unreadable[: len(path)] == path for unreadable in self.unreadable):
+                continue
+            message = _message(error, path, data)
+            place = self.place((*path, "name") if error["type"] == "union_tag_invalid" else path)
+            found.setdefault(path, Problem(f"{_dotted(path)}: {message}" if path else message, place))
         return list(found.values())
 
 
@@ -160,7 +164,9 @@ def parse_document(text: str, path: Path) -> Document:
     try:
         nodes = list(yaml.compose_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
-        raise ConfigError([_syntax_problem(error, path)]) from None
+        raise ConfigError([_syntax_problem(error, text, path)]) from None
+    except RecursionError:
+        raise ConfigError([Problem("is nested too deeply", str(path))]) from None
     if not nodes:
         raise ConfigError([Problem("the file is empty", str(path))], fix="gradlab init writes a config to start from.")
     if len(nodes) > 1:
@@ -171,10 +177,10 @@ def parse_document(text: str, path: Path) -> Document:
         kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
         place = f"{path}:{node.start_mark.line + 1}"
         raise ConfigError([Problem(f"a config is a mapping of keys to values, not {kind}", place)])
-    builder = _Builder(path)
-    data = builder.mapping(node, ())
-    data.setdefault("name", _name_of(path))
-    return Document(data, {(): str(path), **builder.places}, path.parent.absolute(), tuple(builder.problems))
+    builder = _Builder(lambda node: f"{path}:{node.start_mark.line + 1}")
+    data = {"name": _name_of(path), **builder.mapping(node, ())}
+    places = {(): str(path), **builder.places}
+    return Document(data, places, path.parent.absolute(), tuple(builder.problems), frozenset(builder.unreadable))
 
 
 def _read(path: Path) -> str:
@@ -196,7 +202,10 @@ def _read(path: Path) -> str:
         raise ConfigError([Problem(f"cannot be read: {reason}", str(path))]) from None
 
 
-def _syntax_problem(error: yaml.YAMLError, path: Path) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, text: str, path: Path) -> Problem:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return Problem(f"not YAML: the character U+{ord(text[error.position]):04X} is not allowed", f"{path}:{line}")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     parts = [getattr(error, "context", None), getattr(error, "problem", None)]
     said = ", ".join(part for part in parts if part) or str(error).splitlines()[0]
@@ -209,36 +218,41 @@ def _name_of(path: Path) -> str:
 
 
 class _Builder:
-    """YAML nodes ─► plain data, collecting lines and problems on the way."""
+    """YAML nodes ─► plain data, collecting places and problems on the way.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        place: what to call the place of a node.
+    """
+
+    def __init__(self, place: Callable[[yaml.Node], str]) -> None:
+        self.place = place
         self.places: dict[Path_, str] = {}
         self.problems: list[Problem] = []
+        self.unreadable: set[Path_] = set()
         self._open: list[yaml.Node] = []
         self._scalars = _Loader("")
 
     def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         data: dict[str, Any] = {}
+        lines: dict[str, int] = {}
         for key_node, value_node in node.value:
-            place = f"{self.path}:{key_node.start_mark.line + 1}"
+            place, line = self.place(key_node), key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(Problem("a key must be a word", place))
                 continue
             key = str(key_node.value)
             here = (*path, key)
             if key in data:
-                first = self.places[here].rpartition(":")[2]
-                self.problems.append(Problem(f"{'.'.join(map(str, here))}: given twice; first in line {first}", place))
+                first = f"; first in line {lines[key]}" if lines[key] != line else ""
+                self.problems.append(Problem(f"{_dotted(here)}: given twice{first}", place))
                 continue
-            self.places[here] = place
+            lines[key], self.places[here] = line, place
             data[key] = self.value(value_node, here)
         return data
 
     def value(self, node: yaml.Node, path: Path_) -> Any:
         if any(node is parent for parent in self._open):
-            self.problems.append(Problem(f"{'.'.join(map(str, path))}: contains itself", self.places.get(path, "")))
-            return None
+            return self._unreadable(node, path, "contains itself")
         self._open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):
@@ -247,21 +261,35 @@ class _Builder:
                 return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
             return self._scalars.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError):
-            self.problems.append(Problem(f"{'.'.join(map(str, path))}: cannot be read as YAML", self.places[path]))
-            return None
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            return self._unreadable(node, path, f"{_flow(node.value)} cannot be read as {tag}")
         finally:
             self._open.pop()
 
     def _item(self, node: yaml.Node, path: Path_) -> Any:
-        self.places[path] = f"{self.path}:{node.start_mark.line + 1}"
+        self.places[path] = self.place(node)
         return self.value(node, path)
+
+    def _unreadable(self, node: yaml.Node, path: Path_, message: str) -> None:
+        self.problems.append(Problem(f"{_dotted(path)}: {message}", self.places.get(path) or self.place(node)))
+        self.unreadable.add(path)
 
 
 class _Loader(yaml.SafeLoader):
-    """The core schema of YAML 1.2."""
+    """The core schema of YAML 1.2: no dates, no sexagesimal numbers, no merge keys, no tags beyond it."""
+
+    def construct_undefined(self, node: yaml.Node) -> Any:
+        raise yaml.constructor.ConstructorError(None, None, f"unknown tag {node.tag}", node.start_mark)
 
 
 _Loader.yaml_implicit_resolvers = {}
+_Loader.yaml_constructors = {
+    **{
+        f"tag:yaml.org,2002:{tag}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{tag}"]
+        for tag in ("bool", "null", "str")
+    },
+    None: _Loader.construct_undefined,
+}
 _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
 _INT = re.compile(r"^[-+]?[0-9]+$|^0o[0-7]+$|^0x[0-9a-fA-F]+$")
 _CORE_SCHEMA: Sequence[tuple[str, re.Pattern[str], str | None]] = (
@@ -316,40 +344,64 @@ _Dumper.add_representer(list, _represent_list)
 # ---------------------------------------------------------------------------------------------------------- overrides
 
 
+NO_OVERRIDE = "an override is KEY=VALUE with a dotted key, such as model.depth=50"
+
+
 def _parse_override(text: str) -> tuple[str, str, Any] | Problem:
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        return Problem("an override is KEY=VALUE with a dotted key, such as model.depth=50", text)
+    key = key.strip()
+    if not equals or not key:
+        return Problem(NO_OVERRIDE, text)
     try:
-        return text, key.strip(), yaml.load(value, Loader=_Loader)
-    except (yaml.YAMLError, ValueError):
-        return Problem(f"{key.strip()}: the value is not YAML", text)
+        node = yaml.compose(value, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError):
+        return Problem(f"{key}: the value is not YAML", text)
+    builder = _Builder(lambda _: text)
+    data = None if node is None else builder.value(node, tuple(key.split(".")))
+    return builder.problems[0] if builder.problems else (text, key, data)
 
 
-def _set(data: dict[str, Any], path: tuple[str, ...], value: Any) -> bool:
-    """Put a value at a path, if there can be one; a choice that changes its name keeps the options they share."""
-    *parents, last = path
+def _blocker(data: Any, path: tuple[str, ...]) -> str | None:
+    """What stands above a path and cannot hold keys."""
+    for end in range(1, len(path)):
+        data, dotted = data.get(path[end - 1]), _dotted(path[:end])
+        if data is None or (isinstance(data, str) and dotted in CHOICES):
+            return None  # there will be a mapping when the value is set
+        if not isinstance(data, dict):
+            return dotted
+    return None
+
+
+def _set(data: dict[str, Any], path: tuple[str, ...], value: Any) -> tuple[str, ...]:
+    """Put a value at a path. A choice that changes its name keeps the options that the new one knows.
+
+    Returns:
+        The path that now holds the value: that of the name, where a choice keeps its options.
+    """
     node = data
-    for depth, key in enumerate(parents, start=1):
-        child = node.get(key)
-        if not isinstance(child, dict):  # `activation: relu` is short for `{name: relu}`
-            shorthand = isinstance(child, str) and ".".join(path[:depth]) in CHOICES
-            if child is not None and not shorthand:
-                return False
-            child = {"name": child} if shorthand else {}
-        node[key] = child
-        node = child
-    dotted = ".".join(path)
-    if dotted in CHOICES and isinstance(value, str) and isinstance(node.get(last), dict):
-        node, last, dotted = node[last], "name", f"{dotted}.name"
-    node[last] = value
-    choice = dotted.removesuffix(".name")
-    if choice != dotted and choice in CHOICES:
-        known = CHOICES[choice][1].get(ALIASES.get(value, value)) if isinstance(value, str) else None
-        if known is not None:
-            for option in set(node) - set(known.model_fields):
-                del node[option]
-    return True
+    for end, key in enumerate(path[:-1], start=1):
+        if not isinstance(node.get(key), dict):  # `activation: relu` is short for `{name: relu}`
+            node[key] = {"name": node[key]} if node.get(key) else _default_choice(_dotted(path[:end]))
+        node = node[key]
+    if _dotted(path) in CHOICES and isinstance(value, str) and isinstance(node.get(path[-1]), dict):
+        node, path = node[path[-1]], (*path, "name")
+    node[path[-1]] = value
+    choice = _dotted(path[:-1])
+    if choice in CHOICES and path[-1] == "name" and isinstance(value, str):
+        known = CHOICES[choice][1].get(ALIASES.get(value, value))
+        for option in set(node) - set(known.model_fields) if known else ():
+            del node[option]
+    return path
+
+
+def _default_choice(dotted: str) -> dict[str, Any]:
+    """What an override of an option refers to where the file does not name a choice: the default one."""
+    if dotted not in CHOICES:
+        return {}
+    default: Any = Config()
+    for step in dotted.split("."):
+        default = getattr(default, step)
+    return {"name": default.name}
 
 
 _EXCLUSIVE = {"train.steps": "epochs", "train.epochs": "steps"}
@@ -362,20 +414,25 @@ def _drop_excluded(data: dict[str, Any], key: str, given: set[str]) -> None:
         data["train"].pop(other, None)
 
 
-def _with_absolute_path(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    source = data.get("data")
-    if isinstance(source, Mapping) and isinstance(source.get("path"), str):
-        return {**data, "data": {**source, "path": str(base / source["path"])}}
-    return data
+def _absolute(value: Any, path: Path_, base: Path) -> Any:
+    """A value that stands at `path`, with the `data.path` in it made absolute."""
+    if path == ("data", "path") and isinstance(value, str):
+        return str(base / value)
+    below = ("data", "path")[len(path) :][:1]
+    if isinstance(value, dict) and path == ("data", "path")[: len(path)] and below and below[0] in value:
+        return {**value, below[0]: _absolute(value[below[0]], (*path, *below), base)}
+    return value
 
 
 def _plain(value: Any) -> Any:
-    """A deep copy of dicts, lists and tuples as dicts and lists."""
+    """A deep copy as YAML would give it: dicts with words for keys, lists, and Python's own numbers for NumPy's."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value)
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 # ----------------------------------------------------------------------------------------------------------- messages
@@ -383,8 +440,9 @@ def _plain(value: Any) -> Any:
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """`; did you mean 'relu'?` if a choice is close to the word, else nothing."""
-    near = difflib.get_close_matches(word, list(choices), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    lowered = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(word.lower(), lowered, n=1)
+    return f"; did you mean {lowered[near[0]]!r}?" if near else ""
 
 
 def _line(problem: Problem) -> tuple[bool, int]:
@@ -393,31 +451,27 @@ def _line(problem: Problem) -> tuple[bool, int]:
     return (not colon, int(line)) if line.isdigit() else (True, 0)
 
 
-def _written_path(location: tuple[str | int, ...], data: Any) -> Path_:
+def _dotted(path: Path_) -> str:
+    return ".".join(map(str, path))
+
+
+def _written_path(error: ErrorDetails, data: Any) -> Path_:
     """Pydantic's location as the user wrote it: without the names of unions' branches."""
     path: list[str | int] = []
-    for number, step in enumerate(location):
-        if isinstance(data, list) and isinstance(step, int):
-            data = data[step] if step < len(data) else None
-        elif isinstance(data, Mapping) and step in data:
+    for step in error["loc"]:
+        inside: Any = data if isinstance(data, Mapping) else range(len(data)) if isinstance(data, list) else ()
+        if step in inside:
             data = data[step]
-        elif isinstance(data, Mapping) and number == len(location) - 1 and not _is_branch(step, data):
-            data = None  # a missing key
-        else:
-            continue
-        path.append(step)
+            path.append(step)
+    if error["type"] == "missing" and isinstance(data, Mapping):
+        path.append(error["loc"][-1])
     return tuple(path)
-
-
-def _is_branch(step: str | int, data: Mapping[str, Any]) -> bool:
-    name = data.get("name")
-    return isinstance(name, str) and step == ALIASES.get(name, name)
 
 
 def _message(error: ErrorDetails, path: Path_, data: Any) -> str:
     """One problem in plain words: what arrived, what was allowed."""
     kind, context, given = error["type"], error.get("ctx", {}), _flow(error["input"])
-    dotted = ".".join(map(str, path))
+    dotted = _dotted(path)
     bounds = {"greater_than_equal": "at least", "greater_than": "greater than", "less_than_equal": "at most",
               "less_than": "less than"}  # fmt: skip
     if kind == "extra_forbidden":
@@ -429,10 +483,10 @@ def _message(error: ErrorDetails, path: Path_, data: Any) -> str:
         return _choice_message(error, dotted.removesuffix(".name"))
     if kind in bounds:
         limit = next(iter(context.values()))
-        return f"must be {bounds[kind]} {limit:g}, not {given}"
+        return f"must be {bounds[kind]} {limit if isinstance(limit, int) else f'{limit:g}'}, not {given}"
     if kind == "value_error":
         return str(context["error"])
-    if kind == "missing":
+    if kind == "missing" and not isinstance(error["loc"][-1], int):
         return "is missing"
     if kind == "literal_error":
         allowed = _literals(path, data) or str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
@@ -454,11 +508,12 @@ _EXPECTED = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "bool_type": "true or false",
-    "string_type": "a name",
+    "string_type": "text in quotes",
     "string_too_short": "a name",
     "string_too_long": "a shorter name",
     "list_type": "a list",
     "tuple_type": "a list of two numbers",
+    "missing": "a list of two numbers",
     "too_short": "a list of two numbers",
     "too_long": "a list of two numbers",
     "path_type": "a path",
@@ -471,7 +526,7 @@ _EXPECTED_AT = {
 
 
 def _expected(path: Path_, kind: str) -> str:
-    dotted = ".".join(map(str, path))
+    dotted = _dotted(path)
     if dotted in _EXPECTED_AT:
         return _EXPECTED_AT[dotted]
     if kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -497,11 +552,11 @@ def _choice_message(error: ErrorDetails, dotted: str) -> str:
 
 def _fields(path: Path_, data: Any) -> Iterable[str]:
     """The keys that are allowed at a path."""
-    dotted = ".".join(map(str, path))
+    dotted = _dotted(path)
     if dotted in CHOICES:
         for step in path:
             data = data.get(step) if isinstance(data, Mapping) else None
-        name = data.get("name") if isinstance(data, Mapping) else data
+        name = data.get("name", _default_choice(dotted)["name"]) if isinstance(data, Mapping) else data
         choice = CHOICES[dotted][1].get(ALIASES.get(str(name), str(name)))
         return choice.model_fields if choice else ()
     model: type[Options] = Config
@@ -525,10 +580,13 @@ def _literals(path: Path_, data: Any) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    """A value in one line, as one would type it."""
-    if isinstance(value, str):
-        return repr(value)
-    if value is None or isinstance(value, bool | int | float):
-        return yaml.dump(value, Dumper=_Dumper).splitlines()[0]
-    text = yaml.dump(_plain(value), Dumper=_Dumper, default_flow_style=True, width=1 << 20).strip()
+    """A value in one short line, as one would type it."""
+    value = _plain(value)
+    if value is None or isinstance(value, bool | int | float | list | dict):
+        try:
+            text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=1 << 20).splitlines()[0]
+        except (yaml.YAMLError, ValueError, RecursionError):
+            text = f"a {type(value).__name__}"  # with something in it that YAML has no words for
+    else:
+        text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,5 +1,7 @@
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -80,8 +82,8 @@ def test_all_problems_at_once_each_with_its_line(file):
         ("model:\n\tdepth: 3\n", "x.yaml:2: not YAML: .*YAML indents with spaces"),
         ("? [a]\n: 1\n", "x.yaml:1: a key must be a word"),
         (b"name: x\nseed: \xff\n", "x.yaml:2: is not text in UTF-8"),
-        ("train: {steps: 3, epochs: 4}", r"x.yaml:1: train: steps \(3\) and epochs \(4\) exclude each other; keep one"),
-        ("model:\n  width: [3, 4]", "x.yaml:1: model: width lists 2 layers, but depth is 20"),
+        ("train: {steps: 3, epochs: 4}", r"x.yaml:1: train.epochs: steps \(3\) and epochs \(4\) exclude each other"),
+        ("model:\n  width: [3, 4]", "x.yaml:2: model.width: lists 2 layers, but depth is 20"),
         ("model: {width: 0}", "x.yaml:1: model.width: must be at least 1, not 0"),
         ("model: {depth: 2.0}", r"model.depth: must be a whole number, not 2\.0"),
         ("model: {depth: '2'}", "model.depth: must be a whole number, not '2'"),
@@ -93,7 +95,7 @@ def test_all_problems_at_once_each_with_its_line(file):
         ("data: {name: file}", "x.yaml:1: data.path: is missing"),
         ("data: {name: openml, dataset: 1.5}", "data.dataset: must be a name or a number, not 1.5"),
         ("data: {name: digits, test_fraction: 1}", "data.test_fraction: must be less than 1, not 1"),
-        ("train: {optimizer: {name: adam, betas: [0.1]}}", "betas.1: is missing"),
+        ("train: {optimizer: {name: adam, betas: [0.1]}}", r"betas: must be a list of two numbers, not \[0.1\]"),
         ("train: {optimizer: {name: adam, betas: [0.1, 1.0]}}", "betas.1: must be less than 1, not 1.0"),
         ("train: {optimizer: sparse_adam}", "'sparse_adam' is not an optimizer; did you mean"),
         ("train: null", "train: must be a mapping with the keys optimizer, learning_rate, steps"),
@@ -101,6 +103,19 @@ def test_all_problems_at_once_each_with_its_line(file):
         ("dtype: float16", r"dtype: must be one of the choices, not 'float16'; did you mean 'float64'\?"),
         ("name: a b", "name: must be letters, digits, .* not 'a b'"),
         ("name: ../up", "name: must be letters"),
+        ("name: 3", "x.yaml:1: name: must be text in quotes, not 3"),
+        ("seed: 9223372036854775808", "seed: must be less than 9223372036854775808, not 9223372036854775808"),
+        ("model:\n  activation:\n    name: ReLU", r"x.yaml:3: model.activation: 'ReLU' is .* did you mean 'relu'\?"),
+        ("model: {width: {a: 1}}", "model.width: must be a whole number, at least 1, or a list of them, not {a: 1}"),
+        ("data: {btch_size: 3}", r"data.btch_size: unknown key; did you mean 'batch_size'\?  \(choices: name, "),
+        ("record: &r {every: 2}\ntrain:\n  <<: *r", "x.yaml:3: train.<<: unknown key"),
+        ("1: 2", r"x.yaml:1: 1: unknown key"),
+        ("seed: 1\n~: \x07", r"x.yaml:2: not YAML: the character U\+0007 is not allowed"),
+        ("seed: !!python/name:os.system x", "x.yaml:1: seed: 'x' cannot be read as !!python/name:os.system"),
+        ("seed: !!int abc", "x.yaml:1: seed: 'abc' cannot be read as !!int"),
+        (f"seed: {'9' * 5000}", r"x.yaml:1: seed: '9+\.\.\. cannot be read as !!int"),
+        (f"seed: {'[' * 2000 + ']' * 2000}", "x.yaml: is nested too deeply"),
+        ("model: &m\n  depth: *m\n", "x.yaml:2: model.depth: contains itself"),
     ],
 )  # fmt: skip
 def test_one_problem(file, text, problem):
@@ -108,8 +123,14 @@ def test_one_problem(file, text, problem):
     assert re.search(problem, said), said
 
 
-def test_a_mapping_that_contains_itself(file):
-    assert problems(file, "model: &m\n  depth: *m\n")[0] == "x.yaml:2: model.depth: contains itself"
+def test_what_two_keys_must_agree_on_is_told_beside_what_is_wrong_in_other_keys(file):
+    text = "model:\n  depth: 3\n  width: [4, 5]\n  residual: 1\ntrain:\n  steps: 1\n  epochs: 2\n  learning_rate: 0\n"
+    assert problems(file, text) == [
+        "x.yaml:3: model.width: lists 2 layers, but depth is 3",
+        "x.yaml:4: model.residual: must be true or false, not 1",
+        "x.yaml:7: train.epochs: steps (1) and epochs (2) exclude each other; keep one",
+        "x.yaml:8: train.learning_rate: must be greater than 0, not 0",
+    ]
 
 
 def test_pydantic_is_never_quoted(file):
@@ -161,6 +182,27 @@ def test_overrides_use_the_same_paths_types_and_messages(file):
     ]
 
 
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("model.width.0=5", "model.width is a value and has no keys"),
+        ("model.width=&x [*x]", "model.width.0: contains itself"),
+        ("data={name: wine, name: digits}", "data.name: given twice"),
+        ("seed=!!binary aGk=", "seed: 'aGk=' cannot be read as !!binary"),
+    ],
+)
+def test_one_problem_with_an_override(file, override, problem):
+    (said,) = problems(file, "model: {depth: 2, width: [3, 4]}", override)
+    assert said.startswith(f"{override}: ")
+    assert said.endswith(problem)
+
+
+def test_options_that_a_choice_keeps_keep_their_line(file):
+    assert problems(file, "data:\n  name: digits\n  batch_size: 0", "data=wine") == [
+        "x.yaml:3: data.batch_size: must be at least 1, not 0"
+    ]
+
+
 def test_overrides_from_python(file):
     file("model: {depth: 3}")
     assert load_config("x.yaml", {"model.depth": 5, "model.activation": "tanh"}).model.depth == 5
@@ -169,11 +211,21 @@ def test_overrides_from_python(file):
     assert load_config({"model": {"depth": 2}}, ["seed=4"]).seed == 4
     config = load_config("x.yaml")
     assert load_config(config, ["seed=4"]).model == config.model
+    assert load_config(config, "seed=4").seed == 4
+    assert load_config(config, {"model.depth": np.int64(7), "model.bias_std": np.float32(0.5)}).model.bias_std == 0.5
+    with pytest.raises(ConfigError, match="seed: must be a whole number, not <object"):
+        load_config({"seed": object()})
 
 
 def test_an_option_of_a_choice_given_by_name(file):
     config = file("model: {activation: leaky_relu}", "model.activation.negative_slope=0.2")
     assert config.model.activation.negative_slope == 0.2
+
+
+def test_an_option_of_a_choice_that_the_file_leaves_at_its_default(file):
+    assert file("seed: 1", "data.batch_size=16").data.batch_size == 16
+    assert file("seed: 1", "train.optimizer.momentum=0.9").train.optimizer.momentum == 0.9
+    assert file("data: {batch_size: 16}").data.name == "digits"
 
 
 def test_a_choice_that_changes_keeps_the_options_both_know(file):
@@ -199,6 +251,8 @@ def test_paths_are_relative_to_the_file_that_names_them(file, tmp_path, monkeypa
     assert load_config("below/y.yaml").data.path == tmp_path / "below" / "data.csv"
     assert load_config("below/y.yaml", ["data.path=data.csv"]).data.path == tmp_path / "data.csv"
     assert load_config({"data": {"name": "file", "path": "data.csv"}}).data.path == tmp_path / "data.csv"
+    for overrides in (["data={name: file, path: data.csv}"], {"data": {"name": "file", "path": Path("data.csv")}}):
+        assert load_config("below/y.yaml", overrides).data.path == tmp_path / "data.csv"
 
 
 def test_sources_are_not_changed():
