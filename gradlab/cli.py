@@ -6,7 +6,7 @@ Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written 
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,11 +22,7 @@ app = typer.Typer(
 )
 
 
-class PlotFormat(StrEnum):
-    """File formats of pictures."""
-
-    png = "png"
-    svg = "svg"
+PlotFormat = Literal["png", "svg"]
 
 
 class Registry(StrEnum):
@@ -76,7 +72,7 @@ def run(
     rerun: Annotated[bool, typer.Option("--rerun", help="Train again, even if this very run is finished.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless the verdict is healthy.")] = False,
     plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw pictures into the run folder.")] = True,
-    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = PlotFormat.png,
+    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = "png",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -86,14 +82,15 @@ def run(
     silent = quiet or json
     interrupted = False
     try:
-        done = experiment.run(
+        done: Any = experiment.run(
             config,
             overrides or (),
             runs=runs,
             rerun=rerun,
             plots=plots,
-            plot_format=plot_format.value,
+            plot_format=plot_format,
             progress=not silent,
+            fit_threads=True,
             notify=(lambda line: None) if silent else _say,
         )
     except RunInterrupted as interruption:
@@ -109,7 +106,7 @@ def run(
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     plots: Annotated[bool, typer.Option("--plots", help="Draw the pictures again.")] = False,
-    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = PlotFormat.png,
+    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = "png",
     json: AsJson = False,
 ) -> None:
     """Print a finished run's summary again."""
@@ -117,7 +114,7 @@ def show(
 
     done = load_run(run)
     if plots:
-        done.save_plots(plot_format.value)
+        done.save_plots(plot_format)
     _show(done, json=json, quiet=False)
 
 

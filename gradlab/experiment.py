@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from gradlab.views.live import Live, live
 
 EVALUATIONS = 11
 """Evaluations in a run, the first before the first step and the last after the last."""
+WORTH_SHARING = 4_000_000
+"""Multiplications in a matrix product from which on several threads help. Below, they wait for one another longer than
+they compute; where other programs keep the cores busy, a hundred times longer."""
 
 
 def run(
@@ -40,14 +43,15 @@ def run(
     runs: str | Path = "runs",
     rerun: bool = False,
     plots: bool = True,
-    plot_format: str = "png",
+    plot_format: Literal["png", "svg"] = "png",
     progress: bool = False,
+    fit_threads: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Train the configured network, record it, diagnose it, draw it, and return the finished run.
 
-    A run that the folder `runs` already holds, completed or diverged, is returned as it is. Neither the global random
-    state nor the number of threads is touched.
+    A run that the folder `runs` already holds, completed or diverged, is returned as it is. The global random state is
+    not touched, and the number of threads only if that is asked for.
 
     Args:
         source: a config file, a dict of the same form, or a Config.
@@ -57,6 +61,7 @@ def run(
         plots: whether to draw the pictures.
         plot_format: `png` or `svg`.
         progress: show a progress bar, where there is a terminal.
+        fit_threads: let layers that are too small to share run on one thread; for a process that does nothing else.
         notify: receives a line when something about the run should be said before it starts.
 
     Raises:
@@ -73,12 +78,14 @@ def run(
         notify(f"already done: {path} (--rerun trains it again)")
         return load_run(path)
     experiment = _prepare(config)
+    if fit_threads and _largest_product(experiment) < WORTH_SHARING:
+        torch.set_num_threads(1)
     with store.claim(runs, config) as writer:
         previous = writer.previous
         if previous is not None and not rerun:
             if previous["status"] in store.FINISHED:  # by another process, while this one prepared
                 return load_run(writer.path)
-            notify(f"{writer.path}: an earlier attempt was {_fate(previous['status'])}; starting afresh")
+            notify(f"{writer.path}: an earlier attempt {_fate(previous['status'])}; starting afresh")
         writer.start(_environment(experiment.device))
         _train(experiment, writer, progress=progress)
         done = conclude(writer)
@@ -94,7 +101,7 @@ def _finished(path: Path) -> bool:
 
 
 def _fate(status: str) -> str:
-    return "cut off" if status == "running" else status
+    return {"running": "was cut off", "failed": "failed"}.get(status, f"was {status}")
 
 
 # -------------------------------------------------------------------------------------------------------- preparation
@@ -128,6 +135,12 @@ def _prepare(config: Config) -> _Experiment:
     )
     optimizers = training.build_optimizers(model, config.train.optimizer, config.train.learning_rate)
     return _Experiment(config, device, data, model, optimizers, training.total_steps(config, len(data.train)))
+
+
+def _largest_product(experiment: _Experiment) -> int:
+    """Multiplications in the largest matrix product of a step."""
+    batch = min(experiment.config.data.batch_size, len(experiment.data.train))
+    return int(batch * max(parameter.numel() for parameter in experiment.model.parameters()))
 
 
 def _device(config: Config) -> torch.device:

@@ -6,7 +6,7 @@ run.layers.filter(kind="weight"), run.findings, run.figure("gradient_flow")
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -110,7 +110,7 @@ class Run:
 
         return figure(self, name)
 
-    def save_plots(self, format: str = "png") -> list[Path]:
+    def save_plots(self, format: Literal["png", "svg"] = "png") -> list[Path]:
         """Draw every picture into the run folder's `plots/`.
 
         Args:

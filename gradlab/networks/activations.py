@@ -116,10 +116,10 @@ def _softsign(_: Any) -> Activation:
 
     def function(h: Array) -> Array:
         finite = np.clip(h, -1e300, 1e300)
-        return finite / (1 + np.abs(finite))
+        return np.asarray(finite / (1 + np.abs(finite)))
 
     def derivative(h: Array) -> Array:
-        return (1 / (1 + np.abs(h))) ** 2
+        return np.asarray((1 / (1 + np.abs(h))) ** 2)
 
     return Activation(function, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
 
@@ -187,12 +187,12 @@ def _gelu(choice: Any) -> Activation:
 
     def gate(h: Array) -> Array:
         h = np.clip(h, -1e100, 1e100)
-        return expit(slope * (h + cubic * h**3))
+        return np.asarray(expit(slope * (h + cubic * h**3)))
 
     def derivative(h: Array) -> Array:
         h = np.clip(h, -1e30, 1e30)
         g = gate(h)
-        return g + h * g * gate(-h) * slope * (1 + 3 * cubic * h**2)
+        return np.asarray(g + h * g * gate(-h) * slope * (1 + 3 * cubic * h**2))
 
     return _bent(lambda h: _times(h, gate(h)), derivative)
 
@@ -200,7 +200,7 @@ def _gelu(choice: Any) -> Activation:
 def _silu(_: Any) -> Activation:
     def derivative(h: Array) -> Array:
         h = np.clip(h, -1e300, 1e300)
-        return expit(h) * (1 + h * expit(-h))
+        return np.asarray(expit(h) * (1 + h * expit(-h)))
 
     return _bent(lambda h: _times(h, expit(h)), derivative)
 
@@ -214,7 +214,7 @@ def _mish(_: Any) -> Activation:
     def derivative(h: Array) -> Array:
         h = np.clip(h, -1e300, 1e300)
         g = gate(h)
-        return g + h * (1 - g**2) * expit(h)
+        return np.asarray(g + h * (1 - g**2) * expit(h))
 
     return _bent(lambda h: _times(h, gate(h)), derivative)
 

@@ -5,7 +5,8 @@ once a step. Accumulation is in float64: squares of float32 values below 1e-23 a
 standard deviation is off by half where the mean is large. (MPS has no float64; there float32 has to do.)
 
 The operators are chosen by measurement: `amin` and `amax` instead of `aminmax`, `eq(out=)` and `sum` instead of
-`count_nonzero`, `mul` and `sum` instead of `dot`, which wakes BLAS threads for small vectors, working memory that is kept instead of allocated each time.
+`count_nonzero`, `mul` and `sum` instead of `dot`, which wakes BLAS threads for small vectors; and working memory is kept
+instead of allocated each time.
 """
 
 from collections.abc import Sequence

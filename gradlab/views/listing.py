@@ -48,8 +48,7 @@ def _choices(registry: str) -> Iterator[tuple[str, Text]]:
             line += Text(f"\n{', '.join(options)}", style="dim")
         yield ", ".join([name, *(alias for alias, target in ALIASES.items() if target == name)]), line
     if shared:
-        options = ", ".join(options_of(Data))
-        yield "every dataset", Text("takes these options too\n") + Text(options, style="dim")
+        yield "every dataset", Text("takes these options too\n") + Text(", ".join(options_of(Data)), style="dim")
 
 
 def summary(choice: type[Choice]) -> str:

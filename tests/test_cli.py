@@ -1,0 +1,249 @@
+"""The command line as a user meets it: exit codes, messages, what is written, and how fast it starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gradlab import choices, store
+from gradlab.cli import app, main
+from gradlab.config_files import load_config
+from gradlab.starter import STARTER
+
+GOLDEN = Path(__file__).parent / "golden"
+SMALL = """\
+model: {depth: 2, width: 8}
+data: {name: wine, batch_size: 32}
+train: {steps: 5}
+"""
+
+
+def gradlab(*arguments, cwd, **environment):
+    """Run the command line in a process of its own, not in a terminal."""
+    command = [sys.executable, "-m", "gradlab", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def in_process(tmp_path, monkeypatch, capsys):
+    """Run the command line in this process, in an empty directory; returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gradlab", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# --------------------------------------------------------------------------------------------------------------- runs
+
+
+def test_a_run_prints_its_summary_and_writes_its_folder(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    done = gradlab("run", "tiny.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout, "redirected output has no colour and no progress bar"
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    (path,) = store.find_runs(tmp_path / "runs")
+    assert path.name in done.stdout
+    assert (path / "plots" / "overview.png").stat().st_size > 10_000
+    again = gradlab("run", "tiny.yaml", cwd=tmp_path)
+    assert f"already done: runs/{path.name}" in again.stdout
+    shown = gradlab("show", path, cwd=tmp_path)
+    assert shown.stdout.splitlines()[:-1] == again.stdout.splitlines()[1:-1]
+
+
+def test_json_is_the_summary_and_nothing_else(in_process, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    code, out, err = in_process("run", "tiny.yaml", "--json", "--no-plots")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == store.read_summary(next(store.find_runs(tmp_path / "runs")))
+
+
+def test_quiet_prints_nothing(in_process, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    assert in_process("run", "tiny.yaml", "-q", "--no-plots", "--runs", "elsewhere") == (0, "", "")
+    assert len(list(store.find_runs(tmp_path / "elsewhere"))) == 1
+
+
+def test_check_turns_the_verdict_into_an_exit_code(in_process, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    arguments = ("run", "tiny.yaml", "-q", "--no-plots", "--check", "train.steps=60", "train.learning_rate=0.1")
+    assert in_process(*arguments)[0] == 0
+    broken = (*arguments, "model.depth=15", "model.activation=sigmoid", "model.initializer=glorot_uniform")
+    assert in_process(*broken)[0] == 1
+    assert in_process(*[word for word in broken if word != "--check"])[0] == 0
+
+
+def test_plot_format(in_process, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    assert in_process("run", "tiny.yaml", "-q", "--plot-format", "svg")[0] == 0
+    (path,) = store.find_runs(tmp_path / "runs")
+    assert {file.suffix for file in (path / "plots").iterdir()} == {".svg"}
+    assert in_process("show", path, "--plots")[0] == 0
+    assert {file.suffix for file in (path / "plots").iterdir()} == {".svg", ".png"}
+
+
+def test_ctrl_c_keeps_what_was_recorded_and_exits_130(tmp_path):
+    (tmp_path / "long.yaml").write_text(SMALL.replace("steps: 5", "steps: 1000000"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gradlab", "run", "long.yaml", "--no-plots"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "runs").glob("*/steps/*.parquet")):
+        assert time.monotonic() < deadline, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "interrupted" in out
+    (path,) = store.find_runs(tmp_path / "runs")
+    assert store.read_summary(path)["status"] == "interrupted"
+    assert len(store.read_table(path, "steps")) == store.read_summary(path)["steps"]
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+BAD = {
+    "unknown key": ("modle: {depth: 3}", "bad.yaml:1: modle: unknown key; did you mean 'model'?"),
+    "wrong type": ("model: {depth: ten}", "bad.yaml:1: model.depth: must be a whole number, not 'ten'"),
+    "depth 0": ("seed: 1\nmodel:\n  depth: 0", "bad.yaml:3: model.depth: must be at least 1, not 0"),
+    "widths": ("model: {depth: 3, width: [1, 2]}", "bad.yaml:1: model: width lists 2 layers, but depth is 3"),
+    "steps and epochs": ("train: {steps: 1, epochs: 1}", "bad.yaml:1: train: steps (1) and epochs (1) exclude"),
+    "learning rate": ("train: {learning_rate: -1}", "bad.yaml:1: train.learning_rate: must be greater than 0, not -1"),
+    "broken YAML": ("model: [", "bad.yaml:1: not YAML"),
+    "empty file": ("", "bad.yaml: the file is empty"),
+    "duplicate key": ("seed: 1\nseed: 2", "bad.yaml:2: seed: given twice; first in line 1"),
+    "unreadable dataset": ("data: {name: file, path: nowhere.csv}", "nowhere.csv"),
+    "no dataset": ("data: {name: file, path: bad.yaml}", "ends in '.yaml'; a data file is one of .npz, .csv, .parquet"),
+    "no such device": ("device: cuda:99", "device: cuda:99 is not on this machine"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_message_and_writes_nothing(in_process, tmp_path, case):
+    text, message = BAD[case]
+    (tmp_path / "bad.yaml").write_text(text)
+    code, out, err = in_process("run", "bad.yaml")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+    assert files(tmp_path) == ["bad.yaml"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_file_and_a_run_that_is_none(in_process, tmp_path):
+    code, _, err = in_process("run", "nowhere.yaml")
+    assert (code, err.splitlines()[0]) == (2, "Error: nowhere.yaml: there is no such file")
+    assert in_process("show", "nowhere")[0] == 2
+    assert in_process("show", tmp_path)[0] == 2
+
+
+def test_a_directory_that_cannot_be_written(in_process, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    (tmp_path / "taken").write_text("")
+    code, _, err = in_process("run", "tiny.yaml", "--runs", "taken")
+    assert code == 2
+    assert "cannot write" in err
+    assert files(tmp_path) == ["taken", "tiny.yaml"]
+
+
+def test_wrong_options_exit_with_2(in_process):
+    assert in_process("run", "--nonsense", "x.yaml")[0] == 2
+    assert in_process("list", "activation")[0] == 2
+    assert in_process("nonsense")[0] == 2
+
+
+# --------------------------------------------------------------------------------------------------- the small commands
+
+
+@pytest.mark.parametrize(
+    ("what", "registry"),
+    [
+        ("activations", choices.ACTIVATIONS),
+        ("initializers", choices.INITIALIZERS),
+        ("datasets", choices.DATASETS),
+        ("optimizers", choices.OPTIMIZERS),
+    ],
+)
+def test_lists_name_everything_and_fit_80_columns(in_process, what, registry):
+    code, out, _ = in_process("list", what)
+    assert code == 0
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    names = [line.split()[0].rstrip(",") for line in lines if line[0] != " "]
+    assert [name for name in names if name != "every"] == list(registry)
+
+
+def test_the_schema_is_json(in_process):
+    schema = json.loads(in_process("schema")[1])
+    assert set(schema["properties"]) == {"name", "seed", "device", "dtype", "model", "data", "train", "record"}
+
+
+def test_init_writes_a_config_that_is_the_default_one_and_never_overwrites(in_process, tmp_path):
+    code, out, _ = in_process("init")
+    assert (code, out) == (0, "wrote config.yaml; now: gradlab run config.yaml\n")
+    assert load_config(tmp_path / "config.yaml").model_dump(exclude={"name"}) == load_config({}).model_dump(
+        exclude={"name"}
+    )
+    code, _, err = in_process("init")
+    assert (code, err.splitlines()[0]) == (2, "Error: config.yaml exists already")
+    assert in_process("init", "-")[1] == STARTER
+    assert in_process("init", "nowhere/x.yaml")[0] == 2
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["show"]])
+def test_help(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    out = CliRunner().invoke(app, [*command, "--help"], color=False).output
+    lines = [line.rstrip() for line in out.splitlines()]
+    golden = GOLDEN / f"help{'-'.join(['', *command])}.txt"
+    assert "\n".join(lines).strip() + "\n" == golden.read_text(), f"if this is meant, write it to {golden}"
+    assert max(map(len, lines)) <= 80
+    named = {option for line in lines for option in line.split() if option.startswith("--")}
+    info = app.registered_commands
+    callbacks = {"run": 8, "show": 3}
+    if command:
+        assert len(named) >= callbacks[command[0]] - 1
+    else:
+        assert all((cmd.name or cmd.callback.__name__) in out for cmd in info)
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "list activations", "list rules", "schema", "init -"])
+def test_what_does_not_train_does_not_import_torch(command, tmp_path):
+    code = (
+        "import sys, gradlab.cli\n"
+        f"sys.argv = ['gradlab', *{command.split()!r}]\n"
+        "try: gradlab.cli.main()\n"
+        "except SystemExit as exit: assert not exit.code\n"
+        "heavy = {'torch', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
