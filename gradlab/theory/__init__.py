@@ -1,0 +1,19 @@
+"""What mean-field theory predicts for a config at initialization. No torch, no sampling but in one documented place.
+
+    quadrature ◄ batch_norm ◄ mean_field ◄ coverage, outlook ◄ prediction
+
+    dataset = datasets.load(config.data, config.seed)
+    prediction = predict(config, features=dataset.features, classes=dataset.classes,
+                         input_second_moment=dataset.input_second_moment)
+
+References:
+    Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos.
+    Schoenholz et al. 2017, Deep information propagation.
+    Yang & Schoenholz 2017, Mean field residual networks: on the edge of chaos.
+    Yang et al. 2019, A mean field theory of batch normalization.
+"""
+
+from gradlab.theory.outlook import Outlook
+from gradlab.theory.prediction import LayerPrediction, Prediction, predict
+
+__all__ = ["LayerPrediction", "Outlook", "Prediction", "predict"]

@@ -1,0 +1,90 @@
+"""Which networks the theory covers, and where it is known to be loose. Said plainly instead of guessed."""
+
+from collections.abc import Iterator, Sequence
+from math import exp, sqrt
+
+from gradlab.config import Config, ModelConfig
+from gradlab.networks import initializers
+from gradlab.theory.batch_norm import EPSILON, SMALLEST_BATCH
+from gradlab.theory.mean_field import Layer
+
+HALF_STABLE = ("gelu", "silu", "mish")
+"""Activations with a half-stable fixed point near σ_w² = 2: from one side signals settle there, from the other not."""
+HOMOGENEOUS = ("identity", "relu", "leaky_relu", "prelu")
+"""φ(c h) = c φ(h): no fixed point pulls the scatter of one layer back in the next."""
+NARROW = 32
+"""Units below which a layer is far from infinitely wide."""
+SCATTER = 0.3
+"""Standard deviation of ln(mean square) from which on it is worth a word: a factor of 1.16 in RMS."""
+
+
+def not_covered(model: ModelConfig, batch: int, layers: Sequence[Layer] = ()) -> str | None:
+    """Why the theory has nothing to say of a network; None where it covers it.
+
+    Args:
+        model: the network.
+        batch: B.
+        layers: its hidden layers, as far as they are known already.
+    """
+    name = model.initializer.name
+    if initializers.mean(model.initializer) != 0:
+        return f"{name} gives weights a mean that is not 0, and all units of a layer are copies of one another"
+    if initializers.variance(model.initializer, 1, 1) == 0:
+        return f"{name} makes every weight 0, so that δ is exactly 0 in every hidden layer"
+    if name == "lsuv" and model.bias_std > 0:
+        return "lsuv scales weights until they and biases of random size together have unit variance"
+    if model.batch_norm != "none" and batch < SMALLEST_BATCH:
+        return (
+            f"with BatchNorm and {batch} samples a batch the expected δ² is infinite; {SMALLEST_BATCH} are the fewest"
+        )
+    # Where residual blocks add up a mean, x² grows faster than δ², while δ·x stays the same from block to block (for
+    # homogeneous φ exactly). The part of δ along x comes to outweigh the random rest that second moments follow.
+    biased = (layer.skip and layer.mean**2 > 1e-12 * layer.second_moment for layer in layers)
+    if model.batch_norm == "none" and any(biased):
+        return f"residual blocks with {model.activation.name}, whose mean is not 0, let δ align with the signal"
+    return None
+
+
+def caveats(config: Config, layers: Sequence[Layer], features: int, batch: int) -> tuple[str, ...]:
+    """Where the prediction for a covered network is known to be loose, a sentence each."""
+    return (*_activation(config.model, features), *_batch_norm(config, layers, batch), *_width(config.model, layers))
+
+
+def _activation(model: ModelConfig, features: int) -> Iterator[str]:
+    name = model.activation.name
+    if name not in HALF_STABLE:
+        return
+    if model.batch_norm != "none":
+        yield f"BatchNorm with {name} is loose: for silu theory says 1.106 a layer, and 1.15 to 1.17 is measured."
+        return
+    fans = zip((features, *model.widths), model.widths, strict=False)
+    sigma_w2 = [fan_in * (initializers.variance(model.initializer, fan_in, out) or 0.0) for fan_in, out in fans]
+    if any(1.5 <= value <= 2.5 for value in sigma_w2):
+        yield f"{name} with σ_w² near 2 sits next to a half-stable point, where single networks scatter widely."
+
+
+def _batch_norm(config: Config, layers: Sequence[Layer], batch: int) -> Iterator[str]:
+    if config.model.batch_norm == "none":
+        if config.model.residual and not config.data.standardize:
+            yield "The mean of the inputs is taken as 0; they are not standardized."
+        return
+    yield "With BatchNorm the first layers, near the real inputs, and the last ones, near the loss, are off."
+    if not config.data.standardize:
+        yield "The mean of the inputs is taken as 0 in the first layer; they are not standardized."
+    if batch < 16:
+        yield f"At {batch} samples a batch, δ² behind BatchNorm has a heavy tail, and single networks scatter widely."
+    smallest = min((layer.normalized for layer in layers if layer.normalized is not None), default=1.0)
+    if smallest < 100 * EPSILON:
+        yield f"BatchNorm's ε of {EPSILON:g} is left out, but is not small beside a variance of {smallest:.1g}."
+
+
+def _width(model: ModelConfig, layers: Sequence[Layer]) -> Iterator[str]:
+    narrow = min(model.widths)
+    if narrow < NARROW:
+        yield f"A layer of {narrow} units is far from infinitely wide."
+    if model.batch_norm == "after" or (model.batch_norm == "none" and model.activation.name in HOMOGENEOUS):
+        # ln of a product of L means over n units: variance Σ spread/n; √(5 L/n) for ReLU
+        scatter = sqrt(sum(layer.spread / width for layer, width in zip(layers, model.widths, strict=True)))
+        if scatter > SCATTER:
+            factor = f"{exp(scatter / 2):.2g}" if scatter < 20 else "more than 1e4"
+            yield f"At these widths ln(mean square) has sd {scatter:.2g}: single networks scatter {factor}-fold in RMS."

@@ -1,0 +1,146 @@
+"""What theory says of a config, in one object."""
+
+from dataclasses import asdict, dataclass
+from math import exp, inf, log, sqrt
+from typing import Any
+
+import numpy as np
+
+from gradlab.config import Config
+from gradlab.theory.coverage import caveats, not_covered
+from gradlab.theory.mean_field import forward, log_delta, weight_variance
+from gradlab.theory.outlook import Outlook, line, look_ahead
+from gradlab.theory.quadrature import Array
+
+
+@dataclass(frozen=True)
+class LayerPrediction:
+    """A hidden layer at initialization: a row of the table `theory`.
+
+    Attributes:
+        layer: its number, from 0.
+        preactivation_variance: q, second moment of what enters the activation, bias included. With BatchNorm before the
+            activation that is its output, and q = 1.
+        activation_mean: E φ of the activation's output, before a BatchNorm after it and before a residual sum.
+        activation_rms: √(E φ²).
+        activation_std: √(E (φ − E φ)²), over units and samples.
+        chi: χ_l = E δ_l² / E δ_{l+1}², per unit, δ at the outputs of weight layers. Without BatchNorm and residual
+            connections χ_l = n_{l+1} Var(W_{l+1}) E φ'(√q_l z)² with the real n_{l+1}, the units of layer l + 1;
+            the last hidden layer's successor is the output layer with its `classes` units.
+        delta_relative: RMS δ relative to the last hidden layer.
+    """
+
+    layer: int
+    preactivation_variance: float
+    activation_mean: float
+    activation_rms: float
+    activation_std: float
+    chi: float
+    delta_relative: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A network at initialization, in the limit of infinite width.
+
+    Attributes:
+        layers: the hidden layers from the input to the output; none where theory does not cover the network.
+        decades_per_layer: slope of the straight line of log10 RMS δ over the hidden layers, toward the input; None for
+            fewer than two layers, or where δ is 0.
+        depth_scale: ξ = 1/|ln χ| in layers, with χ of the last factor between two hidden layers, the one nearest to the
+            fixed point (Schoenholz et al. 2017); infinite at χ = 1.
+        delta_last: RMS δ at the last hidden layer, if the logits are small: δ of the mean cross-entropy at uniform
+            probabilities is √((1 − 1/C)/C)/B.
+        ahead: depths at which something is lost, and the outlook.
+        caveats: where this prediction is known to be loose.
+        not_covered: why theory has nothing to say; None where it has.
+    """
+
+    layers: tuple[LayerPrediction, ...]
+    decades_per_layer: float | None
+    depth_scale: float | None
+    delta_last: float | None
+    ahead: Outlook
+    caveats: tuple[str, ...] = ()
+    not_covered: str | None = None
+
+    @property
+    def outlook(self) -> str:
+        """What is to be expected of training, in one sentence."""
+        return self.ahead.sentence
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table `theory` (`columns.SCHEMAS`), a mapping a hidden layer."""
+        return [asdict(layer) for layer in self.layers]
+
+
+def predict(
+    config: Config, *, features: int, classes: int, input_second_moment: float, batch_size: int | None = None
+) -> Prediction:
+    """What mean-field theory predicts for a network at initialization.
+
+    Args:
+        config: the run.
+        features: inputs of the first layer.
+        classes: units of the output layer.
+        input_second_moment: E x² over samples and features, `Dataset.input_second_moment`.
+        batch_size: samples a step, where the training split is smaller than the config's batch.
+    """
+    model = config.model
+    batch = batch_size or config.data.batch_size
+    reason = not_covered(model, batch)
+    if reason is None:
+        layers = forward(model, features=features, input_second_moment=input_second_moment, batch=batch)
+        reason = not_covered(model, batch, layers)
+    if reason is not None:
+        ahead = Outlook(sentence=f"Theory does not cover this network: {reason}.")
+        return Prediction((), None, None, None, ahead, not_covered=reason)
+
+    output = weight_variance(model.initializer, model.widths[-1], classes, layers[-1].signal.second_moment)
+    log_delta_L = log_delta(layers, classes * output)
+    with np.errstate(invalid="ignore"):  # where δ is 0 in two neighbours
+        log_chi_L = log_delta_L - np.append(log_delta_L[1:], 0.0)
+        relative_L = (log_delta_L - log_delta_L[-1]) / 2
+    decades_L = relative_L / log(10)
+    log_delta_last = log(sqrt((1 - 1 / classes) / classes) / batch) + float(log_delta_L[-1]) / 2
+    return Prediction(
+        layers=tuple(
+            LayerPrediction(
+                layer=number,
+                preactivation_variance=layer.q,
+                activation_mean=layer.mean,
+                activation_rms=sqrt(layer.second_moment),
+                activation_std=sqrt(layer.variance),
+                chi=_exp(log_chi_L[number]),
+                delta_relative=_exp(relative_L[number]),
+            )
+            for number, layer in enumerate(layers)
+        ),
+        decades_per_layer=_toward_input(decades_L),
+        depth_scale=_depth_scale(log_chi_L),
+        delta_last=_exp(log_delta_last),
+        ahead=look_ahead(
+            q=[layer.q for layer in layers],
+            decades_per_layer=_toward_input(decades_L),
+            log10_delta_last=log_delta_last / log(10),
+            dtype=config.dtype,
+        ),
+        caveats=caveats(config, layers, features, batch),
+    )
+
+
+def _toward_input(decades_L: Array) -> float | None:
+    slope = line(decades_L)
+    return None if slope is None else 0.0 - slope  # never −0.0
+
+
+def _depth_scale(log_chi_L: Array) -> float | None:
+    if len(log_chi_L) < 2 or not np.isfinite(log_chi_L[-2]):
+        return None
+    rate = abs(float(log_chi_L[-2]))
+    return 1 / rate if rate > 1e-12 else inf
+
+
+def _exp(value: float) -> float:
+    """E to the power of a value; infinite where it overflows."""
+    return inf if value > 709 else exp(value)
