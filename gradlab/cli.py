@@ -38,7 +38,7 @@ class Registry(StrEnum):
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; gradlab init writes one.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Change the config: model.depth=50 model.activation=relu"),
+    typer.Argument(metavar="KEY=VALUE", help="Change the config: model.depth=50 model.activation=relu"),
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders are written.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
@@ -142,9 +142,7 @@ def schema() -> None:
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it; - prints it.")] = Path(
-        "config.yaml"
-    ),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; - prints it.")] = Path("config.yaml"),
 ) -> None:
     """Write a commented config to start from."""
     from gradlab.starter import STARTER, write_starter
@@ -174,7 +172,10 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """Entry point: errors of the user's making are one message and exit code 2, without a traceback."""
+    """Entry point: errors of the user's making are one message and exit code 2, without a traceback.
+
+    Typer itself ends quietly with 130 after Ctrl-C, and with 1 where the reader of a pipe has left.
+    """
     try:
         app()
     except UserError as error:
@@ -187,12 +188,6 @@ def main() -> None:
         if error.fix:
             print(f"{dim}{error.fix}{plain}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has left; the interpreter must not complain about it at exit
-        sys.exit(0)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gradlab.errors import RunFolderError
+from gradlab.errors import UserError
 
 STARTER = """\
 # A gradlab experiment: a network, data, training, and what is recorded of it.
@@ -11,6 +11,7 @@ STARTER = """\
 #   gradlab run config.yaml model.depth=50      the same with a change
 #   gradlab list activations                    what a name may be (initializers, datasets, optimizers)
 
+# name: config                  # of the run folder, runs/<name>-<id>; default: the name of this file
 seed: 0
 device: auto                    # auto | cpu | cuda | cuda:1 | mps
 dtype: float32                  # float32 | float64
@@ -47,12 +48,12 @@ def write_starter(path: Path) -> None:
     """Write the starter config to a new file.
 
     Raises:
-        RunFolderError: the file exists, or cannot be written.
+        UserError: the file exists, or cannot be written.
     """
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(STARTER)
     except FileExistsError:
-        raise RunFolderError(f"{path} exists already", fix="Name another file: gradlab init other.yaml") from None
+        raise UserError(f"{path} exists already", fix="Name another file: gradlab init other.yaml") from None
     except OSError as error:
-        raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

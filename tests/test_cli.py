@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from gradlab import choices, store
 from gradlab.cli import app, main
+from gradlab.config import Config, ModelConfig, RecordConfig, TrainConfig
 from gradlab.config_files import load_config
 from gradlab.starter import STARTER
 
@@ -174,6 +175,21 @@ def test_a_directory_that_cannot_be_written(in_process, tmp_path):
     assert files(tmp_path) == ["taken", "tiny.yaml"]
 
 
+def test_ctrl_c_outside_of_a_run_exits_130(in_process, monkeypatch):
+    def interrupt(registry):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gradlab.views.listing.print_listing", interrupt)
+    assert in_process("list", "datasets") == (130, "", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell with pipes")
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    pipe = f"'{sys.executable}' -m gradlab schema | true"
+    done = subprocess.run(["sh", "-c", pipe], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
 def test_wrong_options_exit_with_2(in_process):
     assert in_process("run", "--nonsense", "x.yaml")[0] == 2
     assert in_process("list", "activation")[0] == 2
@@ -215,6 +231,8 @@ def test_init_writes_a_config_that_is_the_default_one_and_never_overwrites(in_pr
     code, _, err = in_process("init")
     assert (code, err.splitlines()[0]) == (2, "Error: config.yaml exists already")
     assert in_process("init", "-")[1] == STARTER
+    for part in (Config, ModelConfig, choices.Digits, TrainConfig, RecordConfig):
+        assert all(f" {key}:" in STARTER.replace("\n", " ") for key in part.model_fields)
     assert in_process("init", "nowhere/x.yaml")[0] == 2
 
 
