@@ -256,8 +256,9 @@ class Recorder:
             put("activation_rms", np.sqrt(variance + mean**2), seen)
             put("activation_min", slots_MS[:, _MINIMUM], seen)
             put("activation_max", slots_MS[:, _MAXIMUM], seen)
-            put("zero_fraction", slots_MS[:, _ZEROS] / self._output_sizes, seen)
-            put("saturated_fraction", slots_MS[:, _SATURATED] / self._input_sizes, activated)
+            numbers = np.where(np.isnan(mean), np.nan, 1.0)  # nothing can be counted among what is no number
+            put("zero_fraction", numbers * slots_MS[:, _ZEROS] / self._output_sizes, seen)
+            put("saturated_fraction", numbers * slots_MS[:, _SATURATED] / self._input_sizes, activated)
             put("delta_rms", np.sqrt(slots_MS[:, _DELTA] / self._delta_sizes), differentiated)
             weight_norm = np.sqrt(slots_MS[:, _WEIGHT])
             put("weight_norm", weight_norm, weighted)

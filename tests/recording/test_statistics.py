@@ -72,10 +72,11 @@ def test_other_formats_and_strides(dtype):
 @given(TENSORS, st.lists(FLOATS, min_size=4, max_size=4, unique=True))
 def test_count_inside(x, edges):
     a, b, c, d = sorted(edges)
-    for intervals in [(), ((-math.inf, a),), ((d, math.inf),), ((-math.inf, a), (b, c), (d, math.inf))]:
+    two_sides = ((-math.inf, -abs(a)), (abs(a), math.inf))
+    for intervals in [(), ((-math.inf, a),), ((d, math.inf),), two_sides, ((-math.inf, a), (b, c), (d, math.inf))]:
         slot = torch.full((), 5.0, dtype=torch.float64)
         STATISTICS.count_inside(torch.tensor(x), intervals, slot)
-        assert float(slot) == sum(((x > low) & (x < high)).sum() for low, high in intervals)
+        assert float(slot) == sum(((x > low) & (x < high)).sum() for low, high in intervals), intervals
 
 
 @given(arrays(np.float32, 40, elements=st.floats(width=32)))
