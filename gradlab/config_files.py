@@ -103,7 +103,7 @@ class Document:
                 problems.append(Problem(NO_OVERRIDE, typed))
                 continue
             if blocker := _blocker(data, path):
-                problems.append(Problem(f"{key}: {blocker} is a value and has no keys", typed))
+                problems.append(Problem(f"{_dotted(path)}: {blocker} is a value and has no keys", typed))
                 continue
             path = _set(data, path, _absolute(value, path, Path.cwd()))
             _drop_excluded(data, key, given)
@@ -333,11 +333,17 @@ def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
 
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # PyYAML writes U+0085 and its like as line breaks where they are not in double quotes.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if value.isprintable() else '"')
+
+
 def _represent_list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.SequenceNode:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 
 
 _Dumper.add_representer(float, _represent_float)
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(list, _represent_list)
 
 
@@ -349,13 +355,13 @@ NO_OVERRIDE = "an override is KEY=VALUE with a dotted key, such as model.depth=5
 
 def _parse_override(text: str) -> tuple[str, str, Any] | Problem:
     key, equals, value = text.partition("=")
-    key = key.strip()
+    key, text = key.strip(), _one_line(text)
     if not equals or not key:
         return Problem(NO_OVERRIDE, text)
     try:
         node = yaml.compose(value, Loader=_Loader)
     except (yaml.YAMLError, RecursionError):
-        return Problem(f"{key}: the value is not YAML", text)
+        return Problem(f"{_one_line(key)}: the value is not YAML", text)
     builder = _Builder(lambda _: text)
     data = None if node is None else builder.value(node, tuple(key.split(".")))
     return builder.problems[0] if builder.problems else (text, key, data)
@@ -452,7 +458,12 @@ def _line(problem: Problem) -> tuple[bool, int]:
 
 
 def _dotted(path: Path_) -> str:
-    return ".".join(map(str, path))
+    return _one_line(".".join(map(str, path)))
+
+
+def _one_line(text: str) -> str:
+    """Text with its line breaks spelled out: a problem is one line, whatever it quotes."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _written_path(error: ErrorDetails, data: Any) -> Path_:

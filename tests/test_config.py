@@ -11,6 +11,7 @@ from gradlab.config_files import dump_config, load_config
 from gradlab.errors import DatasetError
 
 FLOATS = st.floats(1e-30, 1e30)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.sampled_from(["no", "1e3", "null", "0x1F"])
 
 
 @st.composite
@@ -44,7 +45,10 @@ def configs(draw):
                 "residual": draw(st.booleans()),
             },
             "data": draw(
-                st.sampled_from(["digits", {"name": "gaussian", "features": 3}, {"name": "openml", "dataset": "1e3"}])
+                st.one_of(
+                    st.sampled_from(["digits", {"name": "gaussian", "features": 3}, {"name": "openml", "dataset": 3}]),
+                    st.builds(lambda name: {"name": "openml", "dataset": name}, TEXTS),
+                )
             ),
             "train": {
                 "optimizer": draw(st.sampled_from([*choices.OPTIMIZERS, {"name": "adam", "betas": [0.5, 0.6]}])),

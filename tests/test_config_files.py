@@ -1,11 +1,14 @@
+import contextlib
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gradlab.config_files import CHOICES, load_config
+from gradlab.config_files import CHOICES, load_config, parse_document
 from gradlab.errors import ConfigError
 
 WRONG = """\
@@ -195,6 +198,39 @@ def test_one_problem_with_an_override(file, override, problem):
     (said,) = problems(file, "model: {depth: 2, width: [3, 4]}", override)
     assert said.startswith(f"{override}: ")
     assert said.endswith(problem)
+
+
+KEYS = st.sampled_from(
+    ["", "0", "activation", "alpha", "batch_norm", "betas", "data", "dataset", "depth", "device", "every", "epochs",
+     "initializer", "learning_rate", "model", "name", "nonsense", "optimizer", "path", "record", "seed", "std", "steps",
+     "train", "width"]
+)  # fmt: skip
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | KEYS | st.sampled_from(["elu", "adam", "file", "openml"])
+)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["model", "data", "train", "record", "seed", "name"]), VALUES),
+    st.dictionaries(st.lists(KEYS, min_size=1, max_size=3).map(".".join), VALUES, max_size=2),
+    st.lists(st.text("model.depth=[]{}:,&*x0 \n!'\"", max_size=20), max_size=2),
+)
+@settings(deadline=None)
+def test_whatever_is_wrong_is_told_line_by_line_in_our_words(source, overrides, typed):
+    for given_overrides in (overrides, typed):
+        try:
+            load_config(source, given_overrides)
+        except ConfigError as error:
+            for said in map(str, error.problems):
+                assert len(said.splitlines()) == 1, said
+                assert not any(word in said for word in ("Input", "constrained", "something else")), said
+
+
+@given(st.text("model:depth{}[],&*a!|>-? \n\t#'\"0e.~<%@`"))
+def test_any_text_is_a_config_or_a_config_error(text):
+    with contextlib.suppress(ConfigError):
+        parse_document(text, Path("x.yaml")).config()
 
 
 def test_options_that_a_choice_keeps_keep_their_line(file):
