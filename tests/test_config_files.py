@@ -296,19 +296,3 @@ def test_sources_are_not_changed():
     load_config(source, ["model.activation.name=tanh", "model.depth=2"])
     assert source == {"model": {"activation": "relu"}}
     assert yaml.safe_load("a: no") == {"a": False}, "PyYAML's own loader is left as it is"
-
-
-# ------------------------------------------------------------------------------------------------------------- configs
-
-CONFIGS = Path(__file__).parents[1] / "configs"
-
-
-@pytest.mark.parametrize(
-    "path", sorted(set(CONFIGS.rglob("*.yaml")) - set(CONFIGS.rglob("sweeps/**/*.yaml"))), ids=lambda path: path.stem
-)
-def test_every_config_in_the_tree_loads_and_says_how_to_run_it(path):
-    config = load_config(path)
-    assert config.name == path.stem
-    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    assert f"#   gradlab run {path.relative_to(CONFIGS.parent).as_posix()}" in header
-    assert any(line.startswith("# See: ") for line in header)
