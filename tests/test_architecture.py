@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 # Each room may import those before it on its own wing, and the ground.
-GROUND = ["errors", "choices", "config", "config_files", "columns", "seeding"]
+GROUND = ["errors", "starter", "choices", "config", "config_files", "columns", "seeding"]
 TRAINING_WING = ["networks", "datasets", "theory", "recording", "training"]
 READING_WING = ["store", "diagnosis", "headline", "views", "results"]
 TOP = ["experiment", "sweeps", "cli", "__main__", "__init__"]
@@ -36,7 +36,8 @@ def imports(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module] if node.module != "gradlab" else [f"gradlab.{alias.name}" for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("gradlab.")}
+        rooms = {name.split(".")[1] for name in names if name.startswith("gradlab.")}
+        found |= {room for room in rooms if (PACKAGE / room).is_dir() or (PACKAGE / f"{room}.py").is_file()}
     return found
 
 

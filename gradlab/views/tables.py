@@ -217,6 +217,8 @@ def _short(value: float | None) -> str:
 
 
 def _log10(value: float | None) -> str:
+    if value == 0:
+        return "-∞"
     if value is None or not (math.isfinite(value) and value > 0):
         return compact(value)
     return f"{math.log10(value):.1f}"
