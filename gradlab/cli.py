@@ -103,6 +103,23 @@ def run(
 
 
 @app.command()
+def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = False) -> None:
+    """Say what theory predicts for the configured network, without training it."""
+    from gradlab import datasets, theory
+    from gradlab.config_files import load_config
+    from gradlab.views import prediction as view
+
+    loaded = load_config(config, overrides or ())
+    prediction = theory.predict_on(loaded, datasets.load(loaded.data, loaded.seed))
+    if json:
+        _dump(view.prediction_json(prediction, loaded))
+    else:
+        from rich.console import Console
+
+        view.print_prediction(prediction, loaded, Console())
+
+
+@app.command()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     plots: Annotated[bool, typer.Option("--plots", help="Draw the pictures again.")] = False,
@@ -156,15 +173,19 @@ def init(
 
 def _show(run: Any, *, json: bool, quiet: bool) -> None:
     if json:
-        from json import dumps
-
-        print(dumps(run.summary, indent=2, ensure_ascii=False))
+        _dump(run.summary)
     elif not quiet:
         from rich.console import Console
 
         from gradlab.views.tables import print_summary
 
         print_summary(run, Console())
+
+
+def _dump(data: Any) -> None:
+    import json
+
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _say(line: str) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradlab import datasets, store, training
+from gradlab import datasets, store, theory, training
 from gradlab.columns import LAYER_STATISTICS
 from gradlab.config import Config
 from gradlab.config_files import load_config
@@ -87,6 +87,7 @@ def run(
                 return load_run(writer.path)
             notify(f"{writer.path}: an earlier attempt {_fate(previous['status'])}; starting afresh")
         writer.start(_environment(experiment.device))
+        writer.write_theory(experiment.prediction.rows())
         _train(experiment, writer, progress=progress)
         done = conclude(writer)
         if plots:
@@ -117,6 +118,7 @@ class _Experiment:
     model: nn.Module
     optimizers: list[torch.optim.Optimizer]
     steps: int
+    prediction: theory.Prediction
 
 
 def _prepare(config: Config) -> _Experiment:
@@ -134,7 +136,8 @@ def _prepare(config: Config) -> _Experiment:
         batch=next(training.batches(data.train, config.data.batch_size, config.seed))[1],
     )
     optimizers = training.build_optimizers(model, config.train.optimizer, config.train.learning_rate)
-    return _Experiment(config, device, data, model, optimizers, training.total_steps(config, len(data.train)))
+    steps = training.total_steps(config, len(data.train))
+    return _Experiment(config, device, data, model, optimizers, steps, theory.predict_on(config, dataset))
 
 
 def _largest_product(experiment: _Experiment) -> int:

@@ -2,9 +2,7 @@
 
     quadrature ◄ batch_norm ◄ mean_field ◄ coverage, outlook ◄ prediction
 
-    dataset = datasets.load(config.data, config.seed)
-    prediction = predict(config, features=dataset.features, classes=dataset.classes,
-                         input_second_moment=dataset.input_second_moment)
+    prediction = predict_on(config, datasets.load(config.data, config.seed))
 
 References:
     Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos.
@@ -14,6 +12,6 @@ References:
 """
 
 from gradlab.theory.outlook import Outlook
-from gradlab.theory.prediction import LayerPrediction, Prediction, predict
+from gradlab.theory.prediction import LayerPrediction, Prediction, predict, predict_on
 
-__all__ = ["LayerPrediction", "Outlook", "Prediction", "predict"]
+__all__ = ["LayerPrediction", "Outlook", "Prediction", "predict", "predict_on"]

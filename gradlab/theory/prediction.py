@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.config import Config
+from gradlab.datasets import Dataset
 from gradlab.theory.coverage import caveats, not_covered
 from gradlab.theory.mean_field import forward, log_delta, weight_variance
 from gradlab.theory.outlook import Outlook, line, look_ahead
@@ -72,6 +73,17 @@ class Prediction:
     def rows(self) -> list[dict[str, Any]]:
         """The table `theory` (`columns.SCHEMAS`), a mapping a hidden layer."""
         return [asdict(layer) for layer in self.layers]
+
+
+def predict_on(config: Config, dataset: Dataset) -> Prediction:
+    """What theory predicts for a network on its data: what `gradlab predict` prints and a run stores."""
+    return predict(
+        config,
+        features=dataset.features,
+        classes=dataset.classes,
+        input_second_moment=dataset.input_second_moment,
+        batch_size=min(config.data.batch_size, len(dataset.y_train)),
+    )
 
 
 def predict(
