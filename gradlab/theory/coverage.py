@@ -37,6 +37,9 @@ def not_covered(model: ModelConfig, batch: int, layers: Sequence[Layer] = ()) ->
         return (
             f"with BatchNorm and {batch} samples a batch the expected δ² is infinite; {SMALLEST_BATCH} are the fewest"
         )
+    smallest = min((layer.normalized for layer in layers if layer.normalized is not None), default=1.0)
+    if smallest < EPSILON:
+        return f"BatchNorm's ε of {EPSILON:g}, which is left out, outweighs a variance of {smallest:.1g}"
     # Where residual blocks add up a mean, x² grows faster than δ², while δ·x stays the same from block to block (for
     # homogeneous φ exactly). The part of δ along x comes to outweigh the random rest that second moments follow.
     biased = (layer.skip and layer.mean**2 > 1e-12 * layer.second_moment for layer in layers)

@@ -107,7 +107,7 @@ def _sentence(
         return "No gradient passes between the hidden layers."
     total = slope * (depth - 1)
     if abs(total) < HUNDREDFOLD:
-        return f"δ stays within a factor of {10 ** abs(total):.2g} over {depth} layers: every layer gets a gradient."
+        return f"δ stays within a factor of {power(abs(total))} over {depth} layers: every layer gets a gradient."
     lost = f", beyond the range of {dtype}" if delta_depth is not None and delta_depth <= depth else ""
     trouble = "the first layers hardly learn" if total < 0 else "no learning rate suits both"
     return (
@@ -117,5 +117,5 @@ def _sentence(
 
 
 def power(decades: float) -> str:
-    """10 to the power of some decades, as far as floats do not reach too."""
-    return f"{10**decades:.2g}" if abs(decades) < 4 else f"1e{decades:.0f}"
+    """10 to the power of some decades with two digits, also beyond the reach of floats."""
+    return f"{float(f'{10**decades:.2g}'):g}" if abs(decades) < 4 else f"1e{decades:.0f}"
