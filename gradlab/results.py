@@ -118,10 +118,17 @@ class Run:
 
         Returns:
             The files written.
+
+        Raises:
+            RunFolderError: they cannot be written.
         """
         from gradlab.views.plots import save_plots
 
-        return save_plots(self, store.plots_folder(self.path), format)
+        folder = store.plots_folder(self.path)
+        try:
+            return save_plots(self, folder, format)
+        except OSError as error:
+            raise store.cannot_write(folder, error) from error
 
 
 def load_run(path: str | Path) -> Run:

@@ -16,7 +16,8 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def claim(runs: Path, config: Config) -> Iterator["RunWriter"]:
     except OSError as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         yield RunWriter(path, config)
     finally:
@@ -226,10 +227,11 @@ class RunWriter:
         try:
             yield
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> RunFolderError:
+def cannot_write(path: Path, error: OSError) -> RunFolderError:
+    """What to tell the user of a failed write."""
     return RunFolderError(
         f"cannot write {error.filename or path}: {error.strerror or error}",
         fix="Free some space or choose another directory with --runs.",
@@ -256,9 +258,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    buffer = BytesIO()
+    frame.write_parquet(buffer)  # in memory first: on a full disk polars raises errors that do not say so
     path.parent.mkdir(exist_ok=True)
     with _replacing(path) as temporary:
-        frame.write_parquet(temporary)
+        temporary.write_bytes(buffer.getvalue())
 
 
 @contextmanager
@@ -268,5 +272,6 @@ def _replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise

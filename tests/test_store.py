@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -115,11 +116,12 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         writer.start({})
         writer.append("layers", rows(0))
 
-        def full(self, path):
-            path.write_bytes(b"half")
+        def full(path, content):
+            with path.open("wb") as file:
+                file.write(content[:10])
             raise OSError(28, "No space left on device", str(path))
 
-        monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+        monkeypatch.setattr(Path, "write_bytes", full)
         with pytest.raises(RunFolderError, match="No space left on device"):
             writer.flush()
     assert visible(writer.path) == ["config.yaml", "environment.json", "summary.json"]
