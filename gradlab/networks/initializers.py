@@ -73,7 +73,7 @@ def _scaled(choice: Any, fan_in: int, fan_out: int) -> float:
 
 
 def _xavier(choice: Any, fan_in: int, fan_out: int) -> float:
-    return float(choice.gain**2 * 2 / (fan_in + fan_out))
+    return float(choice.gain * choice.gain * 2 / (fan_in + fan_out))
 
 
 def _kaiming(choice: Any, fan_in: int, fan_out: int) -> float:
@@ -96,7 +96,7 @@ def _old_standard(choice: Any, fan_in: int, fan_out: int) -> float:
 
 def _orthogonal(choice: Any, fan_in: int, fan_out: int) -> float:
     """min(m, n) singular values of `gain` share m·n entries."""
-    return float(choice.gain**2 / max(fan_in, fan_out))
+    return float(choice.gain * choice.gain / max(fan_in, fan_out))
 
 
 # --------------------------------------------------------------------------------------------------------- filling
@@ -150,9 +150,16 @@ def _in_torch(function: str, *options: str) -> Fill:
 
 
 def _orthogonal_fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+    import torch
     from torch.nn import init
 
-    init.orthogonal_(weight, gain=getattr(choice, "gain", 1.0), generator=generator)
+    # a QR decomposition rounds by the number of threads, and the weights may depend on the seed alone
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        init.orthogonal_(weight, gain=getattr(choice, "gain", 1.0), generator=generator)
+    finally:
+        torch.set_num_threads(threads)
 
 
 # -------------------------------------------------------------------------------------------------------- registry
@@ -166,15 +173,15 @@ _INITIALIZERS: Mapping[str, tuple[Variance, Fill]] = {
     "lecun_normal": (_lecun, _normal(_lecun)),
     "orthogonal": (_orthogonal, _orthogonal_fill),
     "truncated_normal": (
-        lambda c, fan_in, fan_out: (TRUNCATED_STD * c.std) ** 2,
+        lambda c, fan_in, fan_out: TRUNCATED_STD**2 * c.std * c.std,
         lambda c, weight, fan_in, fan_out, generator: _truncated(weight, c.std, generator),
     ),
     "normal": (
-        lambda c, fan_in, fan_out: c.std**2,
+        lambda c, fan_in, fan_out: c.std * c.std,
         lambda c, weight, fan_in, fan_out, generator: weight.normal_(0, c.std, generator=generator),
     ),
     "uniform": (
-        lambda c, fan_in, fan_out: c.limit**2 / 3,
+        lambda c, fan_in, fan_out: c.limit * c.limit / 3,  # ** would raise where * gives infinity
         lambda c, weight, fan_in, fan_out, generator: weight.uniform_(-c.limit, c.limit, generator=generator),
     ),
     "zeros": (lambda c, fan_in, fan_out: 0.0, lambda c, weight, fan_in, fan_out, generator: weight.zero_()),

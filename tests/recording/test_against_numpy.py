@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from gradlab.networks.mlp import build_mlp
 
 from gradlab.columns import layers_frame
 from gradlab.config import ModelConfig
+from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 from tests.recording.numpy_network import ACTIVATIONS, trace
 

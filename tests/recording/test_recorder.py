@@ -5,11 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from gradlab.networks.mlp import build_mlp
 from torch import nn
 
 from gradlab.columns import LAYER_STATISTICS, layers_frame
 from gradlab.config import ModelConfig
+from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 
 CPU = torch.device("cpu")
