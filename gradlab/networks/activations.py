@@ -55,11 +55,13 @@ def activation(choice: Choice) -> Activation:
 
 
 def module(choice: Choice) -> "nn.Module":
-    """The torch module of an activation, not in place."""
+    """The torch module of an activation, not in place; PReLU's slope is float64, so that nothing has rounded it yet."""
+    import torch
     from torch import nn
 
     kind, options = _ACTIVATIONS[choice.name][1:]
-    built: nn.Module = getattr(nn, kind)(**choice.model_dump(include=set(options)))
+    parameters = {"dtype": torch.float64} if kind == "PReLU" else {}
+    built: nn.Module = getattr(nn, kind)(**choice.model_dump(include=set(options)), **parameters)
     return built
 
 
@@ -67,28 +69,45 @@ def module(choice: Choice) -> "nn.Module":
 
 
 def _straight(slopes: tuple[float, ...], kinks: tuple[float, ...], function: Callable[[Array], Array]) -> Activation:
-    """A piecewise linear activation: the slope of each piece, and the kinks between them.
+    """A piecewise linear activation.
 
-    At a kink PyTorch takes the smaller slope for all of these, so a flat piece includes its ends.
+    Args:
+        slopes: of the pieces and, between them, at the kinks: what PyTorch has there. One more than twice the kinks.
+        kinks: where the pieces meet, in order.
+        function: φ(h).
     """
     edges = (-inf, *kinks, inf)
-    largest = max(map(abs, slopes))
-    flat = tuple(
-        (nextafter(low, -inf) if low > -inf else low, nextafter(high, inf) if high < inf else high)
-        for slope, low, high in zip(slopes, edges, edges[1:], strict=False)
-        if abs(slope) < SATURATED * largest
-    )
+    flat = [abs(slope) < SATURATED * max(map(abs, slopes)) for slope in slopes]
 
     def derivative(h: Array) -> Array:
-        left = np.asarray(slopes)[np.searchsorted(kinks, h, side="left")]
-        right = np.asarray(slopes)[np.searchsorted(kinks, h, side="right")]
-        return np.where(np.abs(left) < np.abs(right), left, right)
+        # kinks below h plus kinks up to h: odd at a kink, even between two
+        place = np.searchsorted(kinks, h, side="left") + np.searchsorted(kinks, h, side="right")
+        return np.asarray(np.asarray(slopes)[place])
 
-    return Activation(function, derivative, flat, kinks, bounded=slopes[0] == slopes[-1] == 0)
+    def interval(piece: int) -> tuple[float, float]:
+        """The open interval of a flat piece; just beyond a kink where the slope at the kink is flat too."""
+        low, high = edges[piece], edges[piece + 1]
+        left, right = 2 * piece - 1, 2 * piece + 1
+        return (
+            nextafter(low, -inf) if left > 0 and flat[left] else low,
+            nextafter(high, inf) if right < len(flat) and flat[right] else high,
+        )
+
+    return Activation(
+        function,
+        derivative,
+        tuple(interval(piece) for piece, is_flat in enumerate(flat[::2]) if is_flat),
+        kinks,
+        bounded=slopes[0] == slopes[-1] == 0,
+    )
 
 
 def _leaky(slope: float) -> Activation:
-    return _straight((slope, 1.0), (0.0,), lambda h: np.where(h > 0, h, slope * np.clip(h, -1e300, 0)))
+    def function(h: Array) -> Array:
+        # without the first case, a slope of 0 would make NaN of −∞
+        return np.maximum(h, 0.0) if slope == 0 else np.where(h > 0, h, slope * np.minimum(h, 0.0))
+
+    return _straight((slope, slope, 1.0), (0.0,), function)
 
 
 # ---------------------------------------------------------------------------------------------------------- smooth
@@ -135,6 +154,9 @@ def _exponential(alpha: float, rate: float, scale: float) -> Activation:
     slope_below = alpha / rate
     largest = max(1.0, slope_below)
     edge = rate * log(SATURATED * largest / slope_below)  # (α/rate) exp(h/rate) = s · largest
+    flat: Intervals = ((-inf, min(edge, nextafter(0, inf))),)  # at 0 PyTorch has the slope from the left
+    if SATURATED * largest > 1:
+        flat = (*flat, (0.0, inf))
 
     def function(h: Array) -> Array:
         return scale * np.where(h > 0, h, alpha * np.expm1(np.minimum(h, 0) / rate))
@@ -142,7 +164,7 @@ def _exponential(alpha: float, rate: float, scale: float) -> Activation:
     def derivative(h: Array) -> Array:
         return scale * np.where(h > 0, 1.0, slope_below * np.exp(np.minimum(h, 0) / rate))
 
-    return Activation(function, derivative, ((-inf, min(edge, 0.0)),), () if slope_below == 1 else (0.0,))
+    return Activation(function, derivative, flat, () if slope_below == 1 else (0.0,))
 
 
 def _bent(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Activation:
@@ -226,16 +248,24 @@ _ACTIVATIONS: Mapping[str, tuple[Callable[[Any], Activation], str, tuple[str, ..
     "identity": (lambda _: _straight((1.0,), (), lambda h: np.asarray(h, dtype=np.float64)), "Identity", ()),
     "sigmoid": (_sigmoid, "Sigmoid", ()),
     "hard_sigmoid": (
-        lambda _: _straight((0.0, 1 / 6, 0.0), (-3.0, 3.0), lambda h: np.clip(h / 6 + 0.5, 0, 1)),
+        lambda _: _straight((0.0, 0.0, 1 / 6, 0.0, 0.0), (-3.0, 3.0), lambda h: np.clip(h / 6 + 0.5, 0, 1)),
         "Hardsigmoid",
         (),
     ),
     "tanh": (_tanh, "Tanh", ()),
-    "hard_tanh": (lambda _: _straight((0.0, 1.0, 0.0), (-1.0, 1.0), lambda h: np.clip(h, -1, 1)), "Hardtanh", ()),
+    "hard_tanh": (
+        lambda _: _straight((0.0, 0.0, 1.0, 0.0, 0.0), (-1.0, 1.0), lambda h: np.clip(h, -1, 1)),
+        "Hardtanh",
+        (),
+    ),
     "softsign": (_softsign, "Softsign", ()),
     "softplus": (_softplus, "Softplus", ("beta",)),
-    "relu": (lambda _: _straight((0.0, 1.0), (0.0,), lambda h: np.maximum(h, 0.0)), "ReLU", ()),
-    "relu6": (lambda _: _straight((0.0, 1.0, 0.0), (0.0, 6.0), lambda h: np.clip(h, 0, 6)), "ReLU6", ()),
+    "relu": (lambda _: _straight((0.0, 0.0, 1.0), (0.0,), lambda h: np.maximum(h, 0.0)), "ReLU", ()),
+    "relu6": (
+        lambda _: _straight((0.0, 0.0, 1.0, 0.0, 0.0), (0.0, 6.0), lambda h: np.clip(h, 0, 6)),
+        "ReLU6",
+        (),
+    ),
     "leaky_relu": (lambda c: _leaky(c.negative_slope), "LeakyReLU", ("negative_slope",)),
     "prelu": (lambda c: _leaky(c.init), "PReLU", ("init",)),
     "elu": (lambda c: _exponential(c.alpha, 1.0, 1.0), "ELU", ("alpha",)),
