@@ -125,5 +125,19 @@ def test_only_the_generator_matters(name):
         assert (drawn(choice, 30, 20, seed=5) != first).any()
 
 
+@pytest.mark.parametrize("name", choices.INITIALIZERS)
+def test_the_number_of_threads_does_not_matter(name):
+    before = torch.get_num_threads()
+    weights = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            weights.append(drawn(choices.INITIALIZERS[name](), 100, 64))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*weights)
+
+
 def test_the_registry_is_that_of_the_configs():
     assert set(_INITIALIZERS) == set(choices.INITIALIZERS)
