@@ -115,27 +115,19 @@ def _linear(fan_in: int, fan_out: int) -> nn.Linear:
 def _unit_variance(model: MLP, choice: choices.LSUV, batch: Tensor) -> None:
     """Scale each weight layer, front to back, until its output has unit variance on a batch.
 
-    Mishkin & Matas 2016, Algorithm 1. A layer whose output does not vary at all is left as it is. BatchNorm's
-    buffers are what they were afterwards.
+    Mishkin & Matas 2016, Algorithm 1. A layer whose output does not vary at all is left as it is. Biases are not
+    scaled: where they alone vary more than 1, no weights bring the variance down to it. BatchNorm's buffers are what
+    they were afterwards.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.no_grad():
-        for linear in model.linears():
+        x = batch
+        for linear, layer in zip(model.linears(), (*model.hidden, model.output), strict=True):
             for _ in range(choice.max_iterations):
-                variance = _output(model, linear, batch).double().var(correction=0).item()
+                variance = linear(x).double().var(correction=0).item()
                 if not 0 < variance < float("inf") or abs(variance - 1) < choice.tolerance:
                     break
                 linear.weight.div_(variance**0.5)
+            x = layer(x)
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
-
-
-def _output(model: MLP, linear: nn.Linear, batch: Tensor) -> Tensor:
-    """What one layer puts out for a batch."""
-    seen: list[Tensor] = []
-    handle = linear.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    try:
-        model(batch)
-    finally:
-        handle.remove()
-    return seen[0]

@@ -74,7 +74,11 @@ def test_biases():
 def test_lsuv_gives_every_layer_unit_variance_on_its_batch(activation, batch_norm):
     batch = torch.randn(256, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
     model = network(depth=8, width=40, activation=activation, initializer="lsuv", batch_norm=batch_norm, batch=batch)
-    assert all(not buffer.any() for name, buffer in model.named_buffers() if name.endswith("running_mean"))
+    untouched = network(depth=8, width=40, activation=activation, batch_norm=batch_norm)
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
+    for (name, buffer), (_, fresh) in zip(model.named_buffers(), untouched.named_buffers(), strict=True):
+        assert torch.equal(buffer, fresh), name
     seen = []
     for linear in model.linears():
         linear.register_forward_hook(lambda module, inputs, output: seen.append(output.var(correction=0).item()))
@@ -82,10 +86,41 @@ def test_lsuv_gives_every_layer_unit_variance_on_its_batch(activation, batch_nor
     np.testing.assert_allclose(seen, 1, atol=0.011)
 
 
-def test_lsuv_leaves_what_does_not_vary():
-    network(initializer="lsuv", batch=torch.zeros(16, 8, dtype=torch.float64))
+def test_lsuv_computes_each_layer_a_few_times_however_deep(monkeypatch):
+    calls = []
+    forward = torch.nn.Linear.forward
+    monkeypatch.setattr(torch.nn.Linear, "forward", lambda self, x: calls.append(self) or forward(self, x))
+    network(depth=50, initializer="lsuv", batch=torch.ones(1, 8, dtype=torch.float64))
+    # scaled once, found to be good, and passed through
+    assert len(calls) <= 3 * 51
+
+
+def test_lsuv_draws_nothing_from_the_global_state():
+    state = torch.get_rng_state()
+    batch = torch.arange(128, dtype=torch.float64).reshape(16, 8)
+    first, again = (network(initializer="lsuv", batch=batch).state_dict() for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("value", [0.0, float("inf"), float("nan")])
+def test_lsuv_leaves_what_has_no_finite_variance(value):
+    model = network(initializer="lsuv", batch=torch.full((16, 8), value, dtype=torch.float64))
+    as_drawn = network(initializer="orthogonal").state_dict()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, as_drawn[name]), name
+
+
+def test_lsuv_needs_a_batch():
     with pytest.raises(ValueError, match="needs a batch"):
         network(initializer="lsuv")
+
+
+def test_parameters_of_activations_are_not_rounded_on_their_way():
+    slopes = {"name": "prelu", "init": 0.1}
+    assert network(activation=slopes).state_dict()["hidden.0.activation.weight"].item() == 0.1
+    single = network(activation=slopes, dtype=torch.float32).state_dict()["hidden.0.activation.weight"]
+    assert torch.equal(single, torch.tensor([0.1]))
 
 
 def test_orthogonal_linear_networks_keep_every_singular_value_at_1():
