@@ -1,6 +1,8 @@
 """A classification task: samples, class numbers, and their split."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,9 @@ from gradlab.errors import DatasetError
 
 Features = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+MOST_NUMBERS = 1000
+"""More distinct numbers than this are taken for a regression target; words may be more."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,52 @@ class Dataset:
         return float((self.x_train**2).mean())
 
 
-def class_numbers(labels: NDArray[np.generic]) -> Labels:
+def class_numbers(labels: NDArray[np.generic], key: str = "data") -> Labels:
     """Labels of any kind as numbers from 0, in the order of the sorted labels.
 
+    Args:
+        labels: (samples,), none of them missing.
+        key: the config's key that chose them, for the message.
+
     Raises:
-        DatasetError: fewer than two classes.
+        DatasetError: fewer than two classes, one too rare to be split, or a regression target.
     """
-    values, numbers = np.unique(labels, return_inverse=True)
+    values, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(values) < 2:
-        only = f"; all samples are {values[0]!s}" if len(values) else ""
-        raise DatasetError(f"data: a classification task needs at least 2 classes{only}")
+        only = f"; all samples are {_quoted(values[0])}" if len(values) else ""
+        raise DatasetError(f"{key}: a classification task needs at least 2 classes{only}")
+    if _too_many(values, len(labels)):
+        raise DatasetError(
+            f"{key}: {len(values)} distinct values in {len(labels)} samples are no classes; "
+            "gradlab trains classifiers, not regressions",
+            fix="Choose a target that names the class of each sample, or bin it first.",
+        )
+    if counts.min() < 2:
+        raise DatasetError(
+            f"{key}: a stratified split needs 2 samples of every class; class {_quoted(values[counts.argmin()])} has 1",
+            fix="Add samples, or leave out the classes that have only one.",
+        )
     return np.asarray(numbers, dtype=np.int64)
+
+
+def _too_many(values: NDArray[Any], samples: int) -> bool:
+    """Whether so many distinct labels can be no classes: fractions that hardly repeat, or a value for each sample."""
+    fractions = values.dtype.kind == "f" and bool((values != np.round(values)).any())
+    return (
+        (fractions and len(values) > samples / 5)
+        or (values.dtype.kind in "iuf" and len(values) > MOST_NUMBERS)
+        or len(values) > max(20, samples / 2)
+    )
+
+
+def _quoted(value: object) -> str:
+    return repr(str(value)) if isinstance(value, str) else str(value)
+
+
+def listed(names: Iterable[object]) -> str:
+    """The first ten names, and how many there are."""
+    words = [str(name) for name in names]
+    return ", ".join(words[:10]) + (f", … ({len(words)} in all)" if len(words) > 10 else "")
 
 
 def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -73,7 +113,8 @@ def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np
     test = int(np.ceil(test_fraction * len(samples.y)))
     if counts.min() < 2:
         raise DatasetError(
-            f"data: a stratified split needs 2 samples of every class; class {counts.argmin()} has {counts.min()}"
+            f"data: a stratified split needs 2 samples of every class; class {counts.argmin()} has {counts.min()}",
+            fix="Use more samples or fewer classes.",
         )
     if min(test, len(samples.y) - test) < len(counts):
         raise DatasetError(

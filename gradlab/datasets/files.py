@@ -1,7 +1,9 @@
 """The user's own data: .npz, .csv or .parquet."""
 
+import reprlib
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ from numpy.typing import NDArray
 
 from gradlab.choices import File
 from gradlab.config_files import did_you_mean
-from gradlab.datasets.dataset import Samples, class_numbers
+from gradlab.datasets.dataset import Features, Samples, class_numbers, listed
 from gradlab.errors import DatasetError
 
-MOST_CLASSES = 1000
-"""More distinct labels than this are taken for a regression target."""
+UNREADABLE = (
+    OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    pl.exceptions.PolarsError, pl.exceptions.PanicException,
+)  # fmt: skip
+"""What the readers raise for a file that is damaged, encrypted or not theirs; some damage makes polars panic."""
 
 
 def file(data: File, seed: int) -> Samples:
@@ -25,85 +30,119 @@ def file(data: File, seed: int) -> Samples:
         DatasetError: the file cannot be read, or what is in it is no classification task.
     """
     path = data.path
-    if path.suffix not in _READERS:
-        raise DatasetError(f"data.path: {path} ends in {path.suffix!r}; a data file is one of {', '.join(_READERS)}")
+    columns = _read(path)
+    if data.target not in columns:
+        raise DatasetError(
+            f"data.target: {path} has no column {data.target!r}{did_you_mean(data.target, columns)}"
+            f"  (columns: {listed(columns) or 'none'})"
+        )
+    labels = _labels(columns.pop(data.target), data.target, path)
+    if not len(labels):
+        raise DatasetError(f"data.path: {path} has no rows")
+    return Samples(_features(columns, len(labels), path), class_numbers(labels, key=f"data.target: {data.target!r}"))
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """Every column, or every array of an archive, by its name."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        raise DatasetError(f"data.path: {path} is a folder; name a file in it, one of {', '.join(_READERS)}")
+    if suffix not in _READERS:
+        raise DatasetError(f"data.path: {path} ends in {suffix!r}; a data file is one of {', '.join(_READERS)}")
     if not path.is_file():
         siblings = [str(p) for p in path.parent.glob("*") if p.suffix in _READERS] if path.parent.is_dir() else []
         raise DatasetError(f"data.path: there is no file {path}{did_you_mean(str(path), siblings)}")
     if path.stat().st_size == 0:
         raise DatasetError(f"data.path: {path} is empty")
     try:
-        columns = _READERS[path.suffix](path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+        return _READERS[suffix](path)
+    except UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DatasetError(f"data.path: {path} cannot be read as {path.suffix}: {reason}") from None
-    if data.target not in columns:
-        raise DatasetError(
-            f"data.target: {path} has no column {data.target!r}{did_you_mean(data.target, columns)}"
-            f"  (columns: {_some(columns)})"
-        )
-    labels = columns.pop(data.target)
-    return Samples(_features(columns, len(labels), path), class_numbers(_labels(labels, data.target, path)))
+        raise DatasetError(f"data.path: {path} cannot be read as {suffix}: {reason}") from None
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and advise to load that unsafely
+        raise ValueError("it is no complete archive of arrays, as numpy.savez writes them")
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        return {name: _member(archive, name) for name in archive.files}
 
 
-def _columns(frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
-    return {column.name: column.to_numpy() for column in frame}
+def _member(archive: Mapping[str, Any], name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(archive[name])
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(f"array {name!r} holds pickled Python objects; save numbers or text (dtype 'U')") from None
+
+
+def _read_table(frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    return {column.name: _array(column) for column in frame}
+
+
+def _array(column: pl.Series) -> NDArray[Any]:
+    if column.dtype.is_decimal() or (column.dtype == pl.Boolean and column.null_count()):
+        column = column.cast(pl.Float64)  # NumPy has no decimals, and no truths that may be missing
+    return column.to_numpy()
 
 
 _READERS: Mapping[str, Callable[[Path], dict[str, NDArray[Any]]]] = {
     ".npz": _read_npz,
-    ".csv": lambda path: _columns(pl.read_csv(path, infer_schema_length=None)),
-    ".parquet": lambda path: _columns(pl.read_parquet(path)),
+    ".csv": lambda path: _read_table(pl.read_csv(path, infer_schema_length=None)),
+    ".parquet": lambda path: _read_table(pl.read_parquet(path)),
 }
 
 
-def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> NDArray[np.float64]:
+def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> Features:
     """All columns side by side, (samples, features); an array of more dimensions is flattened."""
-    if not columns:
-        raise DatasetError(f"data.path: {path} has no column beside the target")
     for name, values in columns.items():
         if values.shape[:1] != (samples,):
             raise DatasetError(f"data.path: {path}: {name!r} has shape {values.shape}, but there are {samples} labels")
-    words = [name for name, values in columns.items() if values.dtype.kind not in "biuf"]
+    words = {name: values for name, values in columns.items() if values.dtype.kind not in "biuf"}
     if words:
+        examples = [f"{name} (such as {_no_number(values.flat)})" for name, values in words.items()]
         raise DatasetError(
-            f"data.path: {path}: features must be numbers; these are not: {_some(words)}",
+            f"data.path: {path}: features must be numbers; these are not: {listed(examples)}",
             fix="Drop them, or encode them as numbers first.",
         )
-    blocks = [np.asarray(values, dtype=np.float64).reshape(samples, -1) for values in columns.values()]
-    for name, block in zip(columns, blocks, strict=True):
-        missing = int((~np.isfinite(block)).sum())
-        if missing:
-            raise DatasetError(f"data.path: {path}: {name!r} has {missing} values that are missing or not finite")
-    return np.concatenate(blocks, axis=1)
+    if not any(values.size for values in columns.values()):
+        raise DatasetError(f"data.path: {path} has no column beside the target")
+    blocks = {name: np.asarray(values, dtype=np.float64).reshape(samples, -1) for name, values in columns.items()}
+    missing = {name: int((~np.isfinite(block)).sum()) for name, block in blocks.items()}
+    if any(missing.values()):
+        counts = [f"{name} ({count} of {blocks[name].size})" for name, count in missing.items() if count]
+        raise DatasetError(
+            f"data.path: {path} has values that are missing or not finite: {listed(counts)}",
+            fix="Drop those rows or columns, or fill them in first.",
+        )
+    return np.concatenate(list(blocks.values()), axis=1)
+
+
+def _no_number(values: Iterable[object]) -> str:
+    """The value that keeps a column from being numbers: the first that is none, such as 'NA'."""
+    texts = [str(value) for value in values if value is not None]
+    return reprlib.repr(next((text for text in texts if not _is_number(text)), texts[0] if texts else None))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
 
 
 def _labels(labels: NDArray[Any], target: str, path: Path) -> NDArray[Any]:
+    """The labels, (samples,), as numbers or as text."""
     if labels.ndim != 1:
         raise DatasetError(f"data.target: {target!r} has shape {labels.shape}; it must be one label a sample")
     if labels.dtype.kind == "O":
+        if any(isinstance(label, (np.ndarray, list, dict)) for label in labels):
+            raise DatasetError(f"data.target: {target!r} holds lists; it must be one label a sample")
         missing = sum(label is None for label in labels)
         labels = labels.astype(str)
     else:
-        missing = int((~np.isfinite(labels)).sum()) if labels.dtype.kind == "f" else 0
+        missing = int((~np.isfinite(labels)).sum()) if labels.dtype.kind in "fM" else 0
     if missing:
-        raise DatasetError(f"data.target: {path}: {missing} labels are missing")
-    distinct = np.unique(labels)
-    fractional = labels.dtype.kind == "f" and (distinct != distinct.round()).any()
-    if len(distinct) > MOST_CLASSES or (fractional and len(distinct) > len(labels) / 10):
-        raise DatasetError(
-            f"data.target: {target!r} has {len(distinct)} distinct values in {len(labels)} samples: that is a "
-            "regression target; gradlab trains classifiers",
-            fix="Name a column of class labels with data.target.",
-        )
+        raise DatasetError(f"data.target: {path}: {missing} of {len(labels)} labels in {target!r} are missing")
     return labels
-
-
-def _some(names: Any) -> str:
-    names = list(names)
-    return ", ".join(names[:10]) + (f", … ({len(names)} in all)" if len(names) > 10 else "")

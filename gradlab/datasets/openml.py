@@ -1,14 +1,20 @@
 """Any dataset of openml.org, through scikit-learn and its cache (`~/scikit_learn_data`, or SCIKIT_LEARN_DATA)."""
 
+import http.client
 import re
 import warnings
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.choices import OpenML
-from gradlab.datasets.dataset import Samples, class_numbers
+from gradlab.datasets.dataset import Labels, Samples, class_numbers, listed
 from gradlab.errors import DatasetError
+
+NETWORK_ERRORS = (URLError, TimeoutError, ConnectionError, http.client.HTTPException)
+UNREADABLE = (OSError, ValueError, KeyError, EOFError)
 
 
 def openml(data: OpenML, seed: int) -> Samples:
@@ -19,19 +25,26 @@ def openml(data: OpenML, seed: int) -> Samples:
     """
     bunch = _fetch(data)
     frame, target = bunch.data, bunch.target
-    words = [str(name) for name, kind in frame.dtypes.items() if kind.kind not in "biuf"]
+    words = [name for name, kind in frame.dtypes.items() if kind.kind not in "biuf"]
     if words:
         raise DatasetError(
-            f"data.dataset: {data.dataset!r} has features that are not numbers: {', '.join(words[:10])}",
+            f"data.dataset: {data.dataset!r} has features that are not numbers: {listed(words)}",
             fix="Choose a dataset with numeric features only.",
         )
     if target is None or getattr(target, "ndim", 1) != 1:
         raise DatasetError(f"data.dataset: {data.dataset!r} has no single column of class labels")
-    x = frame.to_numpy(dtype=np.float64)
-    missing = int((~np.isfinite(x)).sum()) + int(target.isna().sum())
-    if missing:
-        raise DatasetError(f"data.dataset: {data.dataset!r} has {missing} values that are missing or not finite")
-    y = class_numbers(target.astype(str).to_numpy())
+    if target.isna().any():
+        raise DatasetError(f"data.dataset: {data.dataset!r}: {target.isna().sum()} of {len(target)} labels are missing")
+    x = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    missing = (~np.isfinite(x)).sum(0)
+    if missing.any():
+        columns = [f"{frame.columns[i]} ({missing[i]} of {len(x)})" for i in np.flatnonzero(missing)]
+        raise DatasetError(
+            f"data.dataset: {data.dataset!r} has values that are missing or not finite: {listed(columns)}",
+            fix="Choose a dataset without missing values.",
+        )
+    numeric = target.dtype.kind in "biuf"
+    y = class_numbers((target if numeric else target.astype(str)).to_numpy(), key="data.dataset")
     chosen = _subset(y, data.samples, seed)
     return Samples(x[chosen], y[chosen])
 
@@ -43,41 +56,55 @@ def _fetch(data: OpenML) -> Any:
         {"data_id": data.dataset} if isinstance(data.dataset, int) else {"name": data.dataset, "version": data.version}
     )
     try:
-        with warnings.catch_warnings():  # "retrying", "several active versions": the error below says what matters
+        with warnings.catch_warnings():  # "retrying", "several active versions": the errors below say what matters
             warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)
             return fetch_openml(**which, as_frame=True, parser="auto", n_retries=1)
-    except (OSError, TimeoutError) as error:  # URLError and HTTPError are OSErrors
-        code = getattr(error, "code", None)
-        if code in (404, 412):
+    except NETWORK_ERRORS as error:
+        if isinstance(error, http.client.InvalidURL) or getattr(error, "code", None) in (404, 412):
             raise _unknown(data) from None
         reason = getattr(error, "reason", None) or error
         raise DatasetError(
             f"data.dataset: {data.dataset!r} is not in the cache, and openml.org cannot be reached: {reason}",
             fix="Connect to the network the first time, or take another source: data=digits needs none.",
         ) from None
-    except (ValueError, KeyError) as error:
-        if re.search(r"\bnot? (active dataset .* |)found|No active dataset", str(error)):
+    except UNREADABLE as error:
+        if re.search("not found|No active dataset", str(error)):
             raise _unknown(data) from None
+        if "Sparse ARFF" in str(error):  # scikit-learn's message is about arguments that nobody here can give
+            raise DatasetError(
+                f"data.dataset: {data.dataset!r} is sparse; gradlab reads dense tables",
+                fix="Choose a dataset with dense features.",
+            ) from None
         raise DatasetError(f"data.dataset: {data.dataset!r} cannot be read: {error}") from None
 
 
 def _unknown(data: OpenML) -> DatasetError:
+    version = f" version {data.version}" if isinstance(data.version, int) else ""
     return DatasetError(
-        f"data.dataset: openml.org has no active dataset {data.dataset!r}",
+        f"data.dataset: openml.org has no active dataset {data.dataset!r}{version}",
         fix="Names are as on openml.org: Fashion-MNIST, mnist_784, CIFAR_10; a number is an id.",
     )
 
 
-def _subset(y: np.ndarray[Any, Any], samples: int | None, seed: int) -> np.ndarray[Any, Any]:
-    """Indices of a random subset with every class in proportion; all of them where it would not be smaller."""
-    from sklearn.model_selection import train_test_split
+def _subset(y: Labels, samples: int | None, seed: int) -> NDArray[np.intp]:
+    """Sorted indices of a random subset, every class in proportion; all of them where it would not be smaller.
 
-    everything = np.arange(len(y))
+    Raises:
+        DatasetError: a class would have too few samples left to be split.
+    """
     if samples is None or samples >= len(y):
-        return everything
-    state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
-    try:
-        chosen, _ = train_test_split(everything, train_size=samples, stratify=y, random_state=state)
-    except ValueError:
-        raise DatasetError(f"data.samples: {samples} samples are too few for {y.max() + 1} classes") from None
-    return np.sort(chosen)
+        return np.arange(len(y))
+    quotas = np.bincount(y) * samples / len(y)
+    sizes = np.floor(quotas).astype(np.int64)
+    largest_remainders = np.argsort(sizes - quotas, kind="stable")[: samples - sizes.sum()]
+    sizes[largest_remainders] += 1
+    if sizes.min() < 2:
+        raise DatasetError(
+            f"data.samples: {samples} samples are too few for {len(sizes)} classes in proportion; "
+            f"the rarest would have {sizes.min()}, and a stratified split needs 2",
+            fix="Use more samples.",
+        )
+    rng = np.random.default_rng(seed)
+    chosen = [rng.choice(np.flatnonzero(y == k), size, replace=False) for k, size in enumerate(sizes)]
+    return np.sort(np.concatenate(chosen))

@@ -1,17 +1,24 @@
+import contextlib
+import http.client
+import os
+import subprocess
+import sys
 import warnings
 from types import SimpleNamespace
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from gradlab import choices, datasets
-from gradlab.datasets.dataset import Samples, class_numbers, split, standardized
+from gradlab.datasets.dataset import Samples, class_numbers, listed, split, standardized
+from gradlab.datasets.openml import _subset
+from gradlab.datasets.synthetic import gaussian
 from gradlab.errors import DatasetError
 
 OFFLINE = [choices.Digits(), choices.BreastCancer(), choices.Wine(), choices.Gaussian(), choices.Spirals()]
@@ -64,6 +71,22 @@ def test_gaussian_inputs_are_standard_normal_with_linear_balanced_labels():
     )
 
 
+@pytest.mark.parametrize(("features", "classes", "samples"), [(1, 3, 2048), (2, 50, 2048), (64, 10, 2048), (9, 9, 90)])
+def test_classes_are_balanced_in_few_dimensions_too(features, classes, samples):
+    y = gaussian(choices.Gaussian(features=features, classes=classes, samples=samples), seed=0).y
+    assert np.bincount(y).min() >= 0.8 * samples / classes
+
+
+def test_too_few_samples_for_the_classes_of_a_teacher():
+    with pytest.raises(DatasetError, match=r"data.samples: 20 samples are too few for 30 classes of a linear teacher"):
+        datasets.load(choices.Gaussian(classes=30, samples=20), seed=0)
+
+
+def test_importing_the_sources_is_light():
+    code = "import sys, gradlab.datasets; print({'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
 def test_spirals_are_not_linearly_separable_but_separable():
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -76,6 +99,7 @@ def test_spirals_are_not_linearly_separable_but_separable():
 # ------------------------------------------------------------------------------------------ split and standardization
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(5, 60), min_size=2, max_size=5), st.floats(0.2, 0.6), st.integers(0, 2**62))
 def test_a_split_is_a_stratified_partition(sizes, fraction, seed):
     y = np.repeat(np.arange(len(sizes)), sizes)
@@ -108,10 +132,33 @@ def test_standardization_is_fitted_on_the_training_split_only():
 
 
 def test_class_numbers():
-    assert class_numbers(np.array(["b", "a", "b"])).tolist() == [1, 0, 1]
-    assert class_numbers(np.array([-3, 7, 7])).tolist() == [0, 1, 1]
+    assert class_numbers(np.array(["b", "a", "b", "a"])).tolist() == [1, 0, 1, 0]
+    assert class_numbers(np.array([-3, 7, 7, -3])).tolist() == [0, 1, 1, 0]
+    assert class_numbers(np.repeat([0.5, 1.0, 1.5], 6)).tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert len(set(class_numbers(np.repeat([f"w{i}" for i in range(1200)], 2)))) == 1200
     with pytest.raises(DatasetError, match="at least 2 classes; all samples are 4"):
         class_numbers(np.array([4, 4]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.linspace(0, 1, 30), "30 distinct values in 30 samples are no classes; gradlab trains classifiers"),
+        (np.arange(60) * 7, "60 distinct values in 60 samples are no classes"),
+        (np.repeat(np.arange(1001), 3), "1001 distinct values in 3003 samples are no classes"),
+        (np.array([f"house {i}" for i in range(30)]), "30 distinct values in 30 samples are no classes"),
+        (np.array(["cat"] * 9 + ["dog"] * 9 + ["mouse"]), "2 samples of every class; class 'mouse' has 1"),
+        (np.array([]), "at least 2 classes$"),
+    ],
+)
+def test_labels_that_are_no_classes(labels, message):
+    with pytest.raises(DatasetError, match=f"^data.target: .*{message}"):
+        class_numbers(labels, key="data.target")
+
+
+def test_a_long_list_of_names_is_cut():
+    assert listed("abc") == "a, b, c"
+    assert listed(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … (12 in all)"
 
 
 # -------------------------------------------------------------------------------------------------------------- files
@@ -152,9 +199,17 @@ def test_labels_may_be_words_and_features_whole_numbers_or_truths(tmp_path, suff
     assert load_file(path).features == 5
 
 
+def test_what_polars_holds_otherwise_than_numpy(tmp_path):
+    path = tmp_path / "data.PARQUET"  # endings count in any case
+    a = pl.Series("a", X).cast(pl.Array(pl.Float64, 3))
+    frame = pl.DataFrame([a, pl.Series("b", X[:, 0]).cast(pl.Decimal(10, 3)), pl.Series("target", Y == 1)])
+    frame.write_parquet(path)
+    assert load_file(path).features == 4
+
+
 def write(path, content):
     if isinstance(content, pl.DataFrame):
-        content.write_csv(path) if path.suffix == ".csv" else content.write_parquet(path)
+        content.write_csv(path) if path.suffix.endswith("csv") else content.write_parquet(path)
     elif isinstance(content, dict):
         np.savez(path, **content)
     elif content is not None:
@@ -169,16 +224,26 @@ def write(path, content):
         ("x.csv", b"", "x.csv is empty"),
         ("x.csv", b"\xff\xfe\x00\x01", "x.csv"),
         ("x.parquet", b"garbage here", "cannot be read as .parquet"),
-        ("x.npz", b"garbage here", "cannot be read as .npz"),
-        ("x.npz", {"x": np.array([{}] * 3), "target": Y[:3]}, "cannot be read as .npz: .*pickle"),
+        ("x.npz", b"garbage here", "cannot be read as .npz: it is no complete archive of arrays"),
+        ("x.npz", b"\x93NUMPY\x01\x00", "cannot be read as .npz: it is no complete archive of arrays"),
+        ("x.npz", {"x": np.array([{}] * 3), "target": Y[:3]}, "cannot be read as .npz: array 'x' holds pickled"),
+        ("x.npz", {"x": X, "target": np.array(3)}, r"'target' has shape \(\); it must be one label a sample"),
+        ("x.npz", {"x": np.zeros((40, 0)), "target": Y}, "no column beside the target"),
+        ("x.npz", {}, "no column 'target'  .columns: none"),
+        ("x.csv", b"a,target\n", "x.csv has no rows"),
+        ("x.csv", b"a,target\n1,2\n1,2,3\n", "x.csv cannot be read as .csv"),
+        ("x.csv", b"a,target\n" + b"1,0\nNA,1\n" * 9, "features must be numbers; these are not: a .such as 'NA'"),
+        ("x.parquet", table(pl.Series([[1], [2]] * 20)), "'target' holds lists; it must be one label a sample"),
+        ("x.parquet", table(d=pl.Series([None] + [True] * 39)), r"missing or not finite: d \(1 of 40\)"),
+        ("x.parquet", table(d=pl.Series([None] * 40)), r"missing or not finite: d \(40 of 40\)"),
         ("x.csv", table().rename({"target": "targte"}), "no column 'target'; did you mean 'targte'.*columns: a, b, c"),
         ("x.csv", table().select("target"), "no column beside the target"),
-        ("x.csv", table(d=pl.Series(["w"] * 40)), "features must be numbers; these are not: d"),
-        ("x.parquet", table(d=pl.Series([None, *X[1:, 0]])), "'d' has 1 values that are missing or not finite"),
-        ("x.parquet", table(d=pl.Series([np.inf, *X[1:, 0]])), "'d' has 1 values that are missing or not finite"),
-        ("x.parquet", table(pl.Series([None, *Y[1:]])), "1 labels are missing"),
-        ("x.parquet", table(pl.Series([None, *["w"] * 39])), "1 labels are missing"),
-        ("x.csv", table(pl.Series(X[:, 0])), "40 distinct values in 40 samples: that is a regression target"),
+        ("x.csv", table(d=pl.Series(["w"] * 40)), "features must be numbers; these are not: d .such as 'w'"),
+        ("x.parquet", table(d=pl.Series([None, *X[1:, 0]])), r"missing or not finite: d \(1 of 40\)"),
+        ("x.parquet", table(d=pl.Series([np.inf, *X[1:, 0]])), r"missing or not finite: d \(1 of 40\)"),
+        ("x.parquet", table(pl.Series([None, *Y[1:]])), "1 of 40 labels in 'target' are missing"),
+        ("x.parquet", table(pl.Series([None, *["w"] * 39])), "1 of 40 labels in 'target' are missing"),
+        ("x.csv", table(pl.Series(X[:, 0])), "^data.target: 'target': 40 distinct values in 40 samples are no classes"),
         ("x.csv", table(pl.Series([1] * 40)), "at least 2 classes; all samples are 1"),
         ("x.npz", {"x": X[:30], "target": Y}, r"'x' has shape \(30, 3\), but there are 40 labels"),
         ("x.npz", {"x": X, "target": X}, r"'target' has shape \(40, 3\); it must be one label a sample"),
@@ -189,6 +254,35 @@ def test_what_is_wrong_with_a_file_is_said_in_one_message(tmp_path, name, conten
     path = tmp_path / name
     write(path, content)
     with pytest.raises(DatasetError, match=message):
+        load_file(path)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(DatasetError, match=r"is a folder; name a file in it, one of .npz, .csv, .parquet"):
+        load_file(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_may_not_be_read(tmp_path):
+    path = tmp_path / "x.csv"
+    write(path, table())
+    path.chmod(0)
+    with pytest.raises(DatasetError, match=r"cannot be read as .csv: .*denied"):
+        load_file(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+@settings(deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, suffix, data):
+    path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
+    columns = {"a": np.linspace(0, 1, 12), "target": np.arange(12) % 2}
+    np.savez_compressed(path, **columns) if suffix == ".npz" else pl.DataFrame(columns).write_csv(path)
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with contextlib.suppress(DatasetError), np.errstate(over="ignore"):
         load_file(path)
 
 
@@ -217,6 +311,29 @@ def test_openml(monkeypatch):
     small = datasets.load(choices.OpenML(dataset=40_996, samples=20), seed=0)
     assert len(small.y_train) + len(small.y_test) == 20
     assert np.bincount(small.y_train).tolist() == [8, 8]
+    nearly_all = datasets.load(choices.OpenML(dataset="pets", samples=39), seed=0)
+    assert len(nearly_all.y_train) + len(nearly_all.y_test) == 39
+
+
+def test_openml_asks_for_a_name_and_version_or_an_id(monkeypatch):
+    asked = []
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **which: asked.append(which) or bunch())
+    datasets.load(choices.OpenML(dataset="pets", version=2), seed=0)
+    datasets.load(choices.OpenML(dataset=61), seed=0)
+    assert (asked[0]["name"], asked[0]["version"]) == ("pets", 2)
+    assert asked[1]["data_id"] == 61
+    assert not {"name", "version"} & set(asked[1])
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(8, 40), min_size=2, max_size=5), st.floats(0.3, 1), st.integers(0, 2**62))
+def test_a_subset_holds_every_class_in_proportion(sizes, share, seed):
+    y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    samples = round(share * len(y))
+    chosen = _subset(y, samples, seed)
+    assert len(set(chosen)) == len(chosen) == samples
+    np.testing.assert_allclose(np.bincount(y[chosen]), np.array(sizes) * samples / len(y), atol=1)
+    np.testing.assert_array_equal(chosen, _subset(y, samples, seed))
 
 
 @pytest.mark.parametrize(
@@ -224,20 +341,35 @@ def test_openml(monkeypatch):
     [
         (URLError("Name or service not known"), "not in the cache, and openml.org cannot be reached: Name or service"),
         (TimeoutError("timed out"), "cannot be reached: timed out"),
+        (http.client.IncompleteRead(b""), "cannot be reached: IncompleteRead"),
+        (HTTPError("https://openml.org", 503, "Service Unavailable", None, None), "cannot be reached: Service Unav"),
+        (HTTPError("https://openml.org", 404, "Not Found", None, None), "no active dataset 'pets'"),
+        (http.client.InvalidURL("URL can't contain control characters"), "no active dataset 'pets'"),
         (ValueError("No active dataset pets found."), "no active dataset 'pets'"),
+        (ValueError("Dataset with data_id 7 not found."), "no active dataset 'pets'"),
+        (ValueError("Sparse ARFF datasets cannot be loaded with as_frame=True."), "'pets' is sparse"),
+        (PermissionError(13, "Permission denied"), "cannot be read: .*Permission denied"),
         (ValueError("Bad ARFF"), "cannot be read: Bad ARFF"),
         (bunch(c=["w"] * 40), "features that are not numbers: c"),
-        (bunch(c=[np.nan, *X[1:, 1]]), "1 values that are missing"),
+        (bunch(c=[np.nan, *X[1:, 1]]), r"missing or not finite: c \(1 of 40\)"),
+        (bunch(c=pd.array([None, *Y[1:]], dtype="Int64")), r"missing or not finite: c \(1 of 40\)"),
+        (SimpleNamespace(data=bunch().data, target=pd.Series([None, *Y[1:]])), "1 of 40 labels are missing"),
+        (SimpleNamespace(data=bunch().data, target=pd.Series(X[:, 0])), "^data.dataset: 40 distinct values"),
+        (SimpleNamespace(data=bunch().data, target=bunch().data), "no single column of class labels"),
         (SimpleNamespace(data=pd.DataFrame({"a": X[:, 0]}), target=None), "no single column of class labels"),
     ],
 )
 def test_what_is_wrong_with_openml_is_said_in_one_message(monkeypatch, result, message):
     fetching(monkeypatch, result)
-    with pytest.raises(DatasetError, match=message):
+    with pytest.raises(DatasetError, match=message) as raised:
         datasets.load(choices.OpenML(dataset="pets"), seed=0)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
 def test_openml_subset_too_small(monkeypatch):
     fetching(monkeypatch, bunch())
-    with pytest.raises(DatasetError, match=r"data.samples: 2 samples are too few|split"):
+    with pytest.raises(
+        DatasetError, match=r"data.samples: 2 samples are too few for 2 classes in proportion; the rarest would have 1"
+    ):
         datasets.load(choices.OpenML(dataset="pets", samples=2), seed=0)
