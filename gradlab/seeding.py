@@ -12,5 +12,5 @@ def stream(seed: int, purpose: Purpose) -> int:
 
     So the weights of seed 0 are the same whatever the data, and the split is the same whatever the network.
     """
-    (state,) = np.random.SeedSequence([seed, get_args(Purpose).index(purpose)]).generate_state(1, np.uint64)
+    (state,) = np.random.SeedSequence(seed, spawn_key=(get_args(Purpose).index(purpose),)).generate_state(1, np.uint64)
     return int(state) >> 1

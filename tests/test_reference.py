@@ -1,7 +1,7 @@
 """The numbers of the literature at step 0, each within its tolerance, over five seeds.
 
-Factors a layer: RMS δ of the pre-activations toward the input (geometric mean over the inner layers), or of the named
-quantity. D is digits, standardized; G is gaussian data with as many inputs as the width; batches of 128.
+Factors a layer, geometric means over the hidden layers: RMS δ of the pre-activations toward the input, or the named
+quantity. For gradients without the first layer, whose pre-activations come from the data. D is digits, standardized; G is gaussian data with as many inputs as the width; batches of 128.
 """
 
 import numpy as np
@@ -10,7 +10,6 @@ import pytest
 import gradlab
 
 SEEDS = range(5)
-INNER = slice(1, -1)  # the first layer has the input below it, the last the output layer above it
 
 FACTORS = {
     # network, data, quantity: expected factor a layer, tolerance
@@ -45,10 +44,11 @@ def first_step(tmp_path, activation, initializer, width, depth, data, seed):
 
 
 def factor_a_layer(layers, quantity):
-    """Geometric mean over the inner layers; toward the input for gradients, toward the output for activations."""
-    values = layers.filter(kind="weight")[quantity].to_numpy()[INNER]
-    factor = np.exp(np.diff(np.log(values)).mean())
-    return factor if quantity == "activation_rms" else 1 / factor
+    """Geometric mean over the layers; toward the input for gradients, toward the output for activations."""
+    values = layers.filter(kind="weight")[quantity].to_numpy()
+    if quantity == "activation_rms":
+        return np.exp(np.diff(np.log(values)).mean())
+    return np.exp(-np.diff(np.log(values[1:])).mean())
 
 
 @pytest.mark.parametrize("network", sorted({key[:5] for key in FACTORS}))

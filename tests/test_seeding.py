@@ -17,12 +17,12 @@ def test_purposes_keep_their_places():
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**63 - 1])
 @pytest.mark.parametrize(("place", "purpose"), list(enumerate(PURPOSES)))
 def test_a_stream_is_the_upper_63_bits_of_numpys_seed_sequence(seed, place, purpose):
-    low, high = np.random.SeedSequence([seed, place]).generate_state(2, np.uint32)
+    low, high = np.random.SeedSequence(seed, spawn_key=(place,)).generate_state(2, np.uint32)
     assert stream(seed, purpose) == (int(high) << 32 | int(low)) >> 1
 
 
 def test_streams_differ_between_purposes_and_seeds():
-    streams = [stream(seed, purpose) for seed, purpose in product(range(500), PURPOSES)]
+    streams = [stream(seed, purpose) for seed, purpose in product([*range(500), 2**32, 2**32 + 1, 2**33], PURPOSES)]
     assert len(set(streams)) == len(streams)
     assert all(0 <= value < 2**63 for value in streams)
 
