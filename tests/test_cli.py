@@ -236,7 +236,22 @@ def test_init_writes_a_config_that_is_the_default_one_and_never_overwrites(in_pr
     assert in_process("init", "nowhere/x.yaml")[0] == 2
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["show"]])
+def test_predict_says_what_theory_says_without_torch(in_process, tmp_path):
+    (tmp_path / "x.yaml").write_text("model: {depth: 30, activation: sigmoid, initializer: glorot_uniform}")
+    done = gradlab("predict", "x.yaml", "model.depth=20", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "-0.628 decades of δ per layer toward the input" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    code, out, _ = in_process("predict", "x.yaml", "--json")
+    assert (code, len(json.loads(out)["layers"])) == (0, 30)
+    assert in_process("predict", "x.yaml", "model.depth=0")[0] == 2
+    assert files(tmp_path) == ["x.yaml"]
+    command = "import sys; from gradlab.cli import app; app(['predict', 'x.yaml'], standalone_mode=False)"
+    check = f"{command}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["show"]])
 def test_help(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
@@ -247,7 +262,7 @@ def test_help(command, monkeypatch):
     assert max(map(len, lines)) <= 80
     named = {option for line in lines for option in line.split() if option.startswith("--")}
     info = app.registered_commands
-    callbacks = {"run": 8, "show": 3}
+    callbacks = {"run": 8, "predict": 2, "show": 3}
     if command:
         assert len(named) >= callbacks[command[0]] - 1
     else:

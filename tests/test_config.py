@@ -2,7 +2,7 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradlab import choices
@@ -61,7 +61,6 @@ def configs(draw):
 
 
 @given(configs())
-@settings(deadline=None)
 def test_yaml_round_trip_keeps_config_and_id(tmp_path_factory, config):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(dump_config(config), encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradlab.config_files import CHOICES, load_config, parse_document
@@ -216,7 +216,6 @@ VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dic
     st.dictionaries(st.lists(KEYS, min_size=1, max_size=3).map(".".join), VALUES, max_size=2),
     st.lists(st.text("model.depth=[]{}:,&*x0 \n!'\"", max_size=20), max_size=2),
 )
-@settings(deadline=None)
 def test_whatever_is_wrong_is_told_line_by_line_in_our_words(source, overrides, typed):
     for given_overrides in (overrides, typed):
         try:

@@ -1,7 +1,8 @@
 """The numbers of the literature at step 0, each within its tolerance, over five seeds.
 
 Factors a layer, geometric means over the hidden layers: RMS δ of the pre-activations toward the input, or the named
-quantity. For gradients without the first layer, whose pre-activations come from the data. D is digits, standardized; G is gaussian data with as many inputs as the width; batches of 128.
+quantity. For gradients without the first layer, whose pre-activations come from the data. D is digits, standardized; G
+is gaussian data with as many inputs as the width; batches of 128.
 """
 
 import numpy as np

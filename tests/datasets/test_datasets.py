@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
@@ -99,7 +99,6 @@ def test_spirals_are_not_linearly_separable_but_separable():
 # ------------------------------------------------------------------------------------------ split and standardization
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(5, 60), min_size=2, max_size=5), st.floats(0.2, 0.6), st.integers(0, 2**62))
 def test_a_split_is_a_stratified_partition(sizes, fraction, seed):
     y = np.repeat(np.arange(len(sizes)), sizes)
@@ -272,7 +271,6 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])
-@settings(deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused(tmp_path_factory, suffix, data):
     path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
@@ -325,7 +323,6 @@ def test_openml_asks_for_a_name_and_version_or_an_id(monkeypatch):
     assert not {"name", "version"} & set(asked[1])
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(8, 40), min_size=2, max_size=5), st.floats(0.3, 1), st.integers(0, 2**62))
 def test_a_subset_holds_every_class_in_proportion(sizes, share, seed):
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))

@@ -87,7 +87,7 @@ def test_findings_survive_json(finding):
 odd = st.sampled_from([0.0, 1e-300, 1e-38, 1e-5, 0.5, 1.0, 1e30, np.inf, -np.inf, np.nan, None])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cells=st.lists(st.lists(odd, min_size=len(LAYER_STATISTICS), max_size=len(LAYER_STATISTICS)), max_size=8),
     places=st.lists(
