@@ -62,15 +62,17 @@ def diverged(tables: Tables) -> Answer:
     step = int(bad["step"][0]) if bad.height else tables.steps_done - 1
     value = f"{bad['loss'][0]:g}" if bad.height else "not finite"
     before = losses.filter((pl.col("step") < step) & pl.col("loss").is_finite())["loss"]
+    untrained = step == 0  # then no learning rate helps: the signal itself overflows
     history = f"; it was {before[0]:.3g} at first and {before[-1]:.3g} just before" if len(before) else ""
+    cure = remedies.start(tables.config) if untrained else remedies.training(tables.config)
     return [
         Finding(
             rule="diverged",
             severity="error",
-            message=f"the loss is {value} in step {step}{history}",
+            message=f"the loss is {value} in step {step}{', before any update' if untrained else history}",
             steps=(step, step),
             measured=numbers(step=step, loss_before=before[-1] if len(before) else None),
-            remedies=(*remedies.learning_rate(tables.config, 0.1), *remedies.clip(tables.config)),
+            remedies=tuple(cure),
         )
     ]
 

@@ -26,6 +26,14 @@ def test_diverged():
     assert finding.remedies == ("train.learning_rate=0.005", "train.clip_gradient_norm=1.0")
 
 
+def test_diverged_before_any_update_is_not_the_learning_rates_fault():
+    run = tables(steps=[0], losses=[math.inf], status="diverged", model={"initializer": "normal"})
+    finding = found("diverged", run)
+    assert finding.message == "the loss is inf in step 0, before any update"
+    assert not any("learning_rate" in remedy for remedy in finding.remedies)
+    assert finding.remedies[0].startswith("model.")
+
+
 def test_not_diverged():
     assert_clean("diverged", tables())
 
