@@ -27,7 +27,7 @@ def test_diverged():
 
 
 def test_diverged_before_any_update_is_not_the_learning_rates_fault():
-    run = tables(steps=[0], losses=[math.inf], status="diverged", model={"initializer": "normal"})
+    run = tables(steps=[0], losses=[math.inf], status="diverged", model=config(depth=10, initializer="normal"))
     finding = found("diverged", run)
     assert finding.message == "the loss is inf in step 0, before any update"
     assert not any("learning_rate" in remedy for remedy in finding.remedies)
