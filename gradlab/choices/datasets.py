@@ -1,0 +1,96 @@
+"""Data sources."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gradlab.choices.base import Choice, NonNegative, Positive, by_name
+
+
+class Data(Choice):
+    """What every data source shares."""
+
+    standardize: bool = True
+    """Zero mean and unit variance for each feature, fitted on the training split only."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Samples a step; at most the training split. An epoch drops its last incomplete batch."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the samples held out for testing, drawn with the config's seed and stratified by class."""
+
+
+class Digits(Data):
+    """1,797 handwritten digits of 8 × 8 pixels in 10 classes, in the package: no download (Alpaydin & Kaynak 1998)."""
+
+    name: Literal["digits"] = "digits"
+
+
+class BreastCancer(Data):
+    """569 tumours described by 30 measurements, benign or malignant, in the package (Street et al. 1993)."""
+
+    name: Literal["breast_cancer"] = "breast_cancer"
+
+
+class Wine(Data):
+    """178 wines described by 13 measurements, from 3 growers, in the package (Aeberhard & Forina 1991)."""
+
+    name: Literal["wine"] = "wine"
+
+
+class Gaussian(Data):
+    """N(0, 1) inputs with the labels of a random linear teacher: what mean-field theory assumes."""
+
+    name: Literal["gaussian"] = "gaussian"
+    features: Annotated[int, Field(ge=1)] = 64
+    """Input dimension."""
+    classes: Annotated[int, Field(ge=2)] = 10
+    """Number of classes."""
+    samples: Annotated[int, Field(ge=2)] = 2048
+    """Samples, training and test together."""
+
+
+class Spirals(Data):
+    """Points in the plane on interleaved spiral arms, an arm a class: small, and not linearly separable."""
+
+    name: Literal["spirals"] = "spirals"
+    classes: Annotated[int, Field(ge=2)] = 3
+    """Number of arms."""
+    samples: Annotated[int, Field(ge=2)] = 1500
+    """Samples, training and test together."""
+    noise: NonNegative = 0.1
+    """Standard deviation of the points around their arm, in units of the spiral's radius."""
+    turns: Positive = 1.0
+    """Turns an arm makes."""
+
+
+class File(Data):
+    """Your own table: .npz (arrays x and the target), .csv or .parquet with a column of class labels."""
+
+    name: Literal["file"] = "file"
+    path: Path = Field(strict=False)
+    """The file; in a config file relative to that file, on the command line to the working directory."""
+    target: Annotated[str, Field(min_length=1)] = "target"
+    """Column (or .npz array) with the class labels; every other column is a feature."""
+
+
+class OpenML(Data):
+    """Any dataset of openml.org by name or id, downloaded once and cached by scikit-learn."""
+
+    name: Literal["openml"] = "openml"
+    dataset: Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=1)]
+    """Name (`Fashion-MNIST`, `mnist_784`, `CIFAR_10`) or numeric id."""
+    version: Annotated[int, Field(ge=1)] | Literal["active"] = "active"
+    """Version of a dataset given by name."""
+    samples: Annotated[int, Field(ge=2)] | None = None
+    """Use a stratified random subset of this many samples; null takes all."""
+
+
+DATASETS = by_name(
+    Digits,
+    BreastCancer,
+    Wine,
+    Gaussian,
+    Spirals,
+    File,
+    OpenML,
+)
