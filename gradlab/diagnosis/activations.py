@@ -142,7 +142,8 @@ def symmetric_units(tables: Tables) -> Answer:
     """All units of a layer are copies of one another.
 
     Units that start with the same weights get the same gradients and stay the same for ever: a layer of any width then
-    computes what one unit could. It comes from zero or constant initialization.
+    computes what one unit could. It comes from zero or constant initialization. Units that come to put out the same
+    number in training are another trouble, a collapsed signal.
 
     What to try: any random initializer.
     """
@@ -156,6 +157,7 @@ def symmetric_units(tables: Tables) -> Answer:
         if max(widths) == 1:
             return NotApplicable("every layer has a single unit")
         copies_TL = np.logical_and(copies_TL, np.array(widths) > 1)
+    copies_TL = copies_TL & copies_TL[0]
     when = spell(units.steps, np.any(copies_TL, axis=1))
     if when is None:
         return []

@@ -95,6 +95,12 @@ def test_a_single_unit_is_no_copy():
     assert_not_applicable(COPIES, without(tables(), "across_units_std"), "no full pass")
 
 
+def test_units_that_only_came_to_agree_are_no_copies():
+    saturated = tables(activation_rms=1.0, across_units_std=halves(0.5, 0.0))
+    assert_clean(COPIES, saturated)
+    assert found(COPIES, tables(across_units_std=halves(0.0, 0.5))).steps == (0, 9)
+
+
 # ------------------------------------------------------------------------------------------------------ signal
 
 

@@ -22,7 +22,7 @@ from gradlab.diagnosis import (
     remedies,
     verdict,
 )
-from tests.diagnosis.tables import config, geometric, tables
+from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
 
 ISSUE = {
     "vanishing-gradient", "exploding-gradient", "gradient-underflow", "dead-units", "saturated-activations",
@@ -160,3 +160,17 @@ def test_remedies_are_overrides_that_change_something(activation, batch_norm):
         now = config(depth=20, activation=activation, initializer=initializer, batch_norm=batch_norm)
         for remedy in (*remedies.start(now), *remedies.training(now), *remedies.learning_rate(now, 1000)):
             assert load_config(now, remedy.split()).id != now.id
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("column", [*WEIGHT, *ACTIVATION, "all"])
+def test_a_column_without_a_number_raises_no_warning(column, value):
+    """As in a network that diverged in its first step; warnings are errors here."""
+    columns = dict.fromkeys([*WEIGHT, *ACTIVATION] if column == "all" else [column], value)
+    for steps in ([0], [0, 1], range(20)):
+        for status in ("completed", "diverged"):
+            run = tables(
+                4, steps, losses=[value] * len(steps), evaluations=evaluated(value, value), status=status, **columns
+            )
+            for finding in diagnose(run):
+                json.dumps(finding.to_json(), allow_nan=False)
