@@ -1,0 +1,100 @@
+"""The verdict on gradients follows the network, not the units in which its loss happens to be measured.
+
+And the trap: gradients of the weights that are flat over the depth while δ vanishes (Glorot & Bengio 2010, eq. 14).
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from gradlab import datasets
+from gradlab.columns import layers_frame
+from gradlab.config import Config
+from gradlab.diagnosis import NotApplicable, Tables, examine
+from gradlab.diagnosis.measures import grid
+from gradlab.networks.mlp import build_mlp
+from gradlab.recording.recorder import Recorder
+from gradlab.training import Data, batches
+
+GRADIENT_RULES = ("vanishing-gradient", "exploding-gradient", "gradient-underflow")
+STEPS = 6
+NETWORKS = {
+    "vanishing-gradient": {"activation": "sigmoid", "initializer": "glorot_uniform", "depth": 8},
+    "exploding-gradient": {"activation": "identity", "initializer": "he_normal", "depth": 20},
+    "healthy": {"activation": "tanh", "initializer": "glorot_uniform", "depth": 10},
+}
+
+
+def trained(model, *, batch_size=64, scale=1.0, reduction="mean"):
+    """A few steps of a loss that is scaled, with the learning rate divided by as much."""
+    config = Config.model_validate({"model": {"width": 128, **model}, "data": {"batch_size": batch_size}})
+    dataset = datasets.load(config.data, config.seed)
+    data = Data.on(torch.device("cpu"), torch.float32, dataset)
+    network = build_mlp(
+        config.model,
+        features=dataset.features,
+        classes=dataset.classes,
+        seed=config.seed,
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+    )
+    divisor = scale * (batch_size if reduction == "sum" else 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01 / divisor)
+    records = []
+    with Recorder(network, [optimizer], emit=records.append):
+        for _, (_, x, y) in zip(range(STEPS), batches(data.train, batch_size, config.seed), strict=False):
+            optimizer.zero_grad()
+            (functional.cross_entropy(network(x), y, reduction=reduction) * scale).backward()
+            optimizer.step()
+    return Tables(layers=layers_frame([record.rows for record in records]), config=config)
+
+
+def gradient_findings(tables):
+    """Of the rules on gradients: rule, severity, layers, steps and the measured slope to three digits."""
+    answers = examine(tables)
+    return [
+        (one.rule, one.severity, one.layers, one.steps, f"{one.measured.get('decades_per_layer', 0):.3g}")
+        for rule in GRADIENT_RULES
+        if not isinstance(found := answers[rule], NotApplicable)
+        for one in found
+    ]
+
+
+def verdict(tables):
+    found = gradient_findings(tables)
+    assert len(found) <= 1, found
+    return found[0][:2] if found else ("healthy", None)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("scale", "reduction"), [(1e-4, "mean"), (1e4, "mean"), (1.0, "sum")])
+def test_the_scale_of_the_loss_changes_nothing(name, scale, reduction):
+    plain = gradient_findings(trained(NETWORKS[name]))
+    assert [found[0] for found in plain] == ([] if name == "healthy" else [name])
+    assert gradient_findings(trained(NETWORKS[name], scale=scale, reduction=reduction)) == plain
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_batch_size_changes_no_verdict(name):
+    few, many = (verdict(trained(NETWORKS[name], batch_size=size)) for size in (16, 512))
+    assert few == many == (name, None if name == "healthy" else "error")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"activation": "relu", "initializer": "glorot_uniform", "depth": 20},
+        {"activation": "tanh", "initializer": "pytorch_default", "depth": 10},
+    ],
+    ids=["relu", "tanh"],
+)
+def test_vanishing_is_found_where_weight_gradients_are_flat(model):
+    tables = trained(model)
+    assert verdict(tables) == ("vanishing-gradient", "error")
+    delta, weights = (
+        np.log10(grid(tables.layers, column, ["weight"]).values_TL[0, 1:])
+        for column in ("delta_rms", "weight_gradient_norm")
+    )
+    assert delta[-1] - delta[0] > 1.8  # decades over the inner layers
+    assert np.ptp(weights) < 0.5
