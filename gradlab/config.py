@@ -2,7 +2,7 @@
 
     Config
     ├── model    ModelConfig     the network
-    ├── data     Digits | …      the data source and its options (`choices.py`)
+    ├── data     Digits | …      the data source and its options (`choices`)
     ├── train    TrainConfig     optimizer, learning rate, length
     └── record   RecordConfig    what is written down, and when
 
