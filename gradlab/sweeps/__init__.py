@@ -1,0 +1,1 @@
+"""A sweep file becomes many configs, and an engine runs each of them once."""

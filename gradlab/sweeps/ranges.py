@@ -1,0 +1,87 @@
+"""`range(0, 10)`, `linspace(0, 1, 5)` and `logspace(-4, -1, 7)` in a sweep file: arithmetic, nothing is evaluated."""
+
+import ast
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+_CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values not yet written out.
+
+    Attributes:
+        count: how many there are.
+        values: makes them.
+    """
+
+    count: int
+    values: Callable[[], Iterator[float]]
+
+
+def parse_range(text: str) -> Range | None:
+    """The range that a text writes as a call.
+
+    Args:
+        text: such as `logspace(-4, -1, 7)`.
+
+    Returns:
+        The range; None where the text is no call of a range.
+
+    Raises:
+        ValueError: it is one, with arguments that it does not take.
+
+    Examples:
+        >>> list(parse_range("logspace(-2, 1, 4)").values())
+        [0.01, 0.1, 1.0, 10.0]
+    """
+    call = _CALL.fullmatch(text)
+    if call is None or call[1] not in RANGES:
+        return None
+    try:
+        arguments = ast.literal_eval(f"({call[2]},)")
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        arguments = ()
+    if not arguments or not all(isinstance(number, int | float) for number in arguments):
+        raise ValueError(f"{text.strip()} must be {USAGE[call[1]]}, in numbers")
+    try:
+        return RANGES[call[1]](*arguments)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{text.strip()} must be {USAGE[call[1]]}") from None
+
+
+def _range(*arguments: int) -> Range:
+    numbers = range(*arguments)
+    return Range(max(0, -((numbers.start - numbers.stop) // numbers.step)), lambda: iter(numbers))
+
+
+def _linspace(start: float, stop: float, count: int) -> Range:
+    if count != int(count) or count < 1 or not math.isfinite(start) or not math.isfinite(stop):
+        raise ValueError
+    intervals = max(int(count) - 1, 1)
+    return Range(int(count), lambda: (_clean(start + (stop - start) * i / intervals) for i in range(int(count))))
+
+
+def _logspace(start: float, stop: float, count: int) -> Range:
+    exponents = _linspace(start, stop, count)
+    if not all(abs(end) < 308 for end in (start, stop)):
+        raise ValueError
+    return Range(exponents.count, lambda: (_clean(10.0**exponent) for exponent in exponents.values()))
+
+
+def _clean(number: float) -> float:
+    """A number to twelve digits, so that `logspace` gives 0.01 where rounding gives 0.010000000000000002."""
+    return float(f"{number:.12g}")
+
+
+RANGES: Mapping[str, Callable[..., Range]] = {"range": _range, "linspace": _linspace, "logspace": _logspace}
+USAGE: Mapping[str, str] = {
+    "range": "range(stop), range(start, stop) or range(start, stop, step) of whole numbers",
+    "linspace": "linspace(first, last, count)",
+    "logspace": "logspace(first exponent, last exponent, count), of powers of ten",
+}
+"""How each range is written."""
+EXAMPLES = "range(0, 10), linspace(0, 1, 5) or logspace(-4, -1, 7)"
