@@ -43,12 +43,14 @@ class Result:
         said: tool ─► rule ─► whether it reported the trouble, None where it did not look; gradlab among the tools, of
             which findings that are only worth knowing (`info`) do not count.
         messages: gradlab's, to look at errors.
+        at_start: gradlab's rules that saw the trouble in the first record already.
     """
 
     case: Case
     evidence: Evidence
     said: dict[str, dict[str, bool | None]]
     messages: tuple[str, ...]
+    at_start: frozenset[str] = frozenset()
 
 
 def examined(case: Case) -> Result:
@@ -59,13 +61,15 @@ def examined(case: Case) -> Result:
         trained = train(case)
         answers = examine(trained.tables)
     own: dict[str, bool | None] = {}
-    messages = []
+    messages, at_start = [], set()
     for rule, answer in answers.items():
         findings = [] if isinstance(answer, NotApplicable) else answer
         acts = [finding for finding in findings if finding.severity != "info"]
         own[rule] = None if isinstance(answer, NotApplicable) else bool(acts)
+        at_start |= {rule for finding in acts if finding.steps and finding.steps[0] == 0}
         messages += [f"{finding.severity} {rule}: {finding.message}" for finding in findings]
-    return Result(case, evidence(case, trained), {GRADLAB: own, **verdicts(trained.trace)}, tuple(messages))
+    said = {GRADLAB: own, **verdicts(trained.trace)}
+    return Result(case, evidence(case, trained), said, tuple(messages), frozenset(at_start))
 
 
 def collect(networks: Sequence[Case], workers: int) -> list[Result]:
@@ -158,6 +162,8 @@ def report(results: Sequence[Result]) -> Iterator[str]:
     yield "\n**The same, where theory and outcome agree**: predicted trouble and learned too little, or predicted"
     yield "health and learned\n"
     yield from _beside(results, GRADIENTS, lambda rule, result: _agree(label(rule, result), learned[id(result)]))
+    yield "\n**What gradlab says of gradients, by label and by outcome alone**\n"
+    yield from _confusion(results, learned)
     yield "\n**Vanishing gradient by the scale of the loss** (true positive rate · false positive rate)\n"
     yield from _by_scale(results, partial(label, "vanishing-gradient"))
     yield "\n**Vanishing and exploding gradient by the predicted range of δ**: how often gradlab reports the trouble\n"
@@ -206,6 +212,31 @@ def _beside(
             found = rates(results, tool, rule, partial(label, rule))
             name = f"**{rule}**" if tool == GRADLAB else ""
             yield f"| {name} | {tool} | {found.true_positive} | {found.false_positive} |"
+
+
+def _confusion(results: Sequence[Result], learned: dict[int, bool]) -> Iterator[str]:
+    """Both rules on every group; in brackets, how many they found in the first record already."""
+    plain = [result for result in results if result.case.group == "plain"]
+    groups = {
+        "predicted to vanish": [result for result in results if result.evidence.kind == "vanish"],
+        "predicted to explode": [result for result in results if result.evidence.kind == "explode"],
+        "predicted to be healthy": [result for result in results if result.evidence.kind == "healthy"],
+        "in between, learned": [result for result in results if result.evidence.kind == "gap" and learned[id(result)]],
+        "in between, did not learn": [
+            result for result in results if result.evidence.kind == "gap" and not learned[id(result)]
+        ],
+        "plain, learned, whatever was predicted": [result for result in plain if learned[id(result)]],
+        "plain, did not learn, whatever was predicted": [result for result in plain if not learned[id(result)]],
+    }
+    yield f"| networks | how many | {' | '.join(GRADIENTS)} |"
+    yield "|---|---|---|---|"
+    for name, members in groups.items():
+        cells = [
+            f"{sum(bool(result.said[GRADLAB][rule]) for result in members)} "
+            f"({sum(rule in result.at_start for result in members)})"
+            for rule in GRADIENTS
+        ]
+        yield f"| {name} | {len(members)} | {' | '.join(cells)} |"
 
 
 def _by_scale(results: Sequence[Result], label: Label) -> Iterator[str]:

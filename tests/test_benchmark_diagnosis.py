@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -16,6 +17,15 @@ import diagnosis_tools as tools
 from gradlab.diagnosis import RULES
 
 UNITS = runs.Units(**dict.fromkeys(runs.Units.__dataclass_fields__, (0.0, 0.0)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in the benchmark, whose workers have one each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def trace(*, activation="relu", accuracy=0.1, units=UNITS, **columns):
