@@ -103,6 +103,40 @@ def run(
 
 
 @app.command()
+def sweep(
+    source: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file, or a config to vary.")],
+    axes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=V1,V2", help="Vary the config: model.depth=5,10 seed=range(0,3)"),
+    ] = None,
+    runs: RunsFolder = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Runs at once.  [default: one for each core]")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what has failed before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and what is already done.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless every verdict is healthy.")] = False,
+    plots: Annotated[bool, typer.Option("--plots", help="Draw pictures into every run folder.")] = False,
+) -> None:
+    """Run every combination of settings that is not yet done, several at once."""
+    from gradlab.sweeps import command
+
+    if dry_run:
+        command.show_plan(source, axes or (), runs)
+        return
+    from gradlab.sweeps.local import LocalEngine
+
+    report = command.sweep(
+        source, axes or (), lambda: LocalEngine(workers), runs=runs, plots=plots, retry_failed=retry_failed
+    )
+    if report.interrupted:
+        _say("interrupted; the same command goes on where this one ended")
+        raise typer.Exit(130)
+    if report.failed or (check and not report.healthy):
+        raise typer.Exit(1)
+
+
+@app.command()
 def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = False) -> None:
     """Say what theory predicts for the configured network, without training it."""
     from gradlab import datasets, theory

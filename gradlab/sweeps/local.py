@@ -1,0 +1,96 @@
+"""The engine of one machine: worker processes that live as long as the sweep.
+
+The pool is pebble's: where a worker dies it names the task that died with it and starts another worker; the pools of
+the standard library and of joblib give up all their tasks.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from types import TracebackType
+
+from pebble import ProcessExpired, ProcessPool
+
+from gradlab.sweeps.engine import Task, run_point
+from gradlab.sweeps.states import Outcome
+
+
+class LocalEngine:
+    """Runs points in worker processes. Torch is imported once a worker, and workers × threads = cores.
+
+    Args:
+        workers: processes; by default one for each core.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or cores()
+        self.threads = max(1, cores() // self.workers)
+
+    def __enter__(self) -> "LocalEngine":
+        self._others = set(multiprocessing.active_children())
+        self._pool = self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.stop()
+        self._pool.join()
+
+    def submit(self, task: Task) -> "Future[Outcome]":
+        """Run a point in a worker."""
+        with _sigint_blocked():
+            if not self._pool.active:  # a worker died while it had nothing to do: pebble then gives up
+                self._pool.stop()
+                self._pool.join()
+                self._pool = self._start()
+            return self._pool.schedule(run_point, (task, self.threads))
+
+    def interrupt(self) -> None:
+        """Pass Ctrl-C on to the workers; between points they ignore it."""
+        for worker in set(multiprocessing.active_children()) - self._others:
+            with suppress(OSError):
+                os.kill(worker.pid or 0, signal.SIGINT)
+
+    def explain(self, error: BaseException) -> str:
+        """How a worker died."""
+        code = error.exitcode if isinstance(error, ProcessExpired) else None
+        if not isinstance(code, int):
+            return f"its worker process died: {error}"
+        if code == -signal.SIGKILL:
+            return "its worker process was killed (SIGKILL), as by a system that is out of memory"
+        how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
+        return f"its worker process died: {how}"
+
+    def _start(self) -> ProcessPool:
+        spawn = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA, nor rely on threads
+        return ProcessPool(self.workers, initializer=_begin, context=spawn)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _begin() -> None:
+    """First thing in a worker: from here on it minds Ctrl-C as pebble wants, by ignoring it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Processes and threads started here are born deaf to Ctrl-C, which would else print a traceback of each."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which unblocks the signal when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,101 @@
+"""What has become of a point, as its run folder says; and the words for those that could not write it themselves.
+
+pending ─► running ─► completed | diverged      results, never run again
+                   ├► interrupted               run again
+                   └► failed                    kept, with the traceback, until a retry is asked for
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradlab import store
+from gradlab.config import Config
+from gradlab.errors import RunBusyError, RunFolderError
+
+SETTLED = (*store.FINISHED, "failed")
+"""States in which a sweep leaves a run alone."""
+STATES = ("completed", "diverged", "failed", "interrupted", "running", "pending")
+"""Every state, in the order of a report."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of a point.
+
+    Attributes:
+        status: one of `STATES`; `running` is in another process.
+        path: its run folder, there or not.
+        verdict: its worst finding, `healthy`, or empty where it has none.
+        reason: why it failed, in a line.
+    """
+
+    status: str
+    path: Path
+    verdict: str = ""
+    reason: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether a sweep leaves it alone."""
+        return self.status in SETTLED
+
+
+def look_up(runs: Path, config: Config) -> Outcome:
+    """The state of a config's run. One that is being written by nobody was interrupted, whatever it says itself."""
+    path = store.run_path(runs, config)
+    try:
+        summary = store.read_summary(path)
+    except RunFolderError:
+        return Outcome("pending", path)
+    status = str(summary.get("status"))
+    if status == "running" and not _busy(runs, config):
+        status = "interrupted"
+    return Outcome(status, path, str(summary.get("verdict", "")), _reason(str(summary.get("traceback", ""))))
+
+
+def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
+    """Keep a run as failed, whose process died or raised; unless it is finished, or another process has it by now."""
+    path = store.run_path(runs, config)
+    try:
+        with store.claim(runs, config) as writer:
+            previous = writer.previous
+            if previous is None:
+                writer.start({})
+            _replace(writer, previous or {}, "failed", {"traceback": traceback})
+    except RunBusyError:
+        return Outcome("running", path)
+    except RunFolderError:  # a full disk, say: there is still the report at the end of the sweep
+        pass
+    return Outcome("failed", path, reason=_reason(traceback))
+
+
+def record_interruption(runs: Path, config: Config) -> Outcome:
+    """Keep a run as interrupted that was stopped before it could say so, or a failed one that is to be run again."""
+    with suppress(RunFolderError, RunBusyError):
+        if store.is_run(store.run_path(runs, config)):
+            with store.claim(runs, config) as writer:
+                _replace(writer, writer.previous or {}, "interrupted", {})
+    return look_up(runs, config)
+
+
+def _replace(writer: store.RunWriter, previous: Mapping[str, Any], status: str, more: Mapping[str, Any]) -> None:
+    if previous.get("status") not in store.FINISHED:
+        writer.write_summary({**previous, **more, "status": status})
+
+
+def _busy(runs: Path, config: Config) -> bool:
+    try:
+        with store.claim(runs, config):
+            return False
+    except RunBusyError:
+        return True
+
+
+def _reason(traceback: str) -> str:
+    """What was raised, of a traceback: the line after the last frame."""
+    lines = traceback.strip().splitlines()
+    after = max((number for number, line in enumerate(lines) if line.startswith("  ")), default=-1) + 1
+    return lines[min(after, len(lines) - 1)] if lines else ""

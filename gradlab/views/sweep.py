@@ -1,0 +1,184 @@
+"""A sweep in the terminal: what it will do, how it goes on, and what it came to.
+
+    ━━━━━━━━━━━━━━━━━━━━╸━━━━━━━━━  14/24  1 diverged, 1 failed  0:00:41 left
+    1  model.depth=20 model.activation=tanh seed=1   0:00:03
+    2  model.depth=20 model.activation=relu seed=1   0:00:01
+
+Where there is no terminal, a plain line for every run instead.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+
+import rich.live
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+COLOURS = {"completed": "green", "diverged": "yellow", "failed": "bold red", "interrupted": "yellow"}
+SHOWN_FAILURES = 20
+"""Failed runs that the report lists; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A point and what has become of it.
+
+    Attributes:
+        settings: what the sweep sets, as text.
+        status: its state.
+        path: its run folder.
+        verdict: its worst finding; empty where it has none.
+        reason: why it failed.
+    """
+
+    settings: Mapping[str, str]
+    status: str
+    path: Path
+    verdict: str = ""
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """`model.depth=5 seed=0`, or the run folder's name where nothing is set."""
+        return " ".join(f"{key}={value}" for key, value in self.settings.items()) or self.path.name
+
+
+def print_plan(rows: Sequence[Row], console: Console) -> None:
+    """Print the points of a sweep, with what is already done."""
+    axes = list(dict.fromkeys(key for row in rows for key in row.settings))
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for axis in axes:
+        table.add_column(axis.replace(".", ".\n"), vertical="bottom", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
+    table.add_column("run", style="dim", overflow="fold")
+    for row in rows:
+        cells = [row.settings.get(axis, "") for axis in axes]
+        table.add_row(*map(Text, cells), _state(row.status), Text(row.verdict), Text(row.path.name))
+    console.print(table)
+    console.print(Text(f"{len(rows)} points: {tally(row.status for row in rows)}"))
+
+
+def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Console) -> None:
+    """Print what a sweep came to.
+
+    Args:
+        rows: every point.
+        ran: how many of them were run this time.
+        seconds: how long that took.
+        console: where to.
+    """
+    before = f" · {len(rows) - ran} settled before" if ran < len(rows) else ""
+    took = f" · {ran} in {_clock(seconds)}" if ran else ""
+    _line(console, f"{len(rows)} points: {tally(row.status for row in rows)}{before}{took}")
+    verdicts = [row.verdict for row in rows if row.verdict]
+    if verdicts:
+        _line(console, f"verdicts: {tally(verdicts)}")
+    failed = [row for row in rows if row.status == "failed"]
+    for row in failed[:SHOWN_FAILURES]:
+        _line(console, f"failed  {row.label}", "bold red")
+        _line(console, f"        {row.reason}")
+        _line(console, f"        {row.path}", "dim")
+    if len(failed) > SHOWN_FAILURES:
+        _line(console, f"and {len(failed) - SHOWN_FAILURES} more")
+    if failed:
+        _line(console, "Their summary.json has the traceback; --retry-failed runs them again.")
+
+
+def tally(words: Iterable[str]) -> str:
+    """How many there are of each: `20 completed, 1 diverged`."""
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
+
+
+class SweepProgress:
+    """How a sweep goes on, for as long as its context lasts.
+
+    Args:
+        console: where a terminal would be; by default stderr, so that stdout holds results only.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stderr)
+        self._total = 0
+        self._states: Counter[str] = Counter()
+        self._busy: dict[int, tuple[str, float]] = {}
+        terminal = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._bar = Progress(
+            BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            auto_refresh=False,
+            expand=True,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._live = (
+            rich.live.Live(get_renderable=self._draw, console=self._console, transient=True, redirect_stdout=False)
+            if terminal
+            else None
+        )
+
+    def __enter__(self) -> "SweepProgress":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def planned(self, total: int) -> None:
+        """So many points are to be run."""
+        self._total = total
+        self._bar.update(self._task, total=total)
+
+    def started(self, worker: int, label: str) -> None:
+        """A worker, counted from 0, has begun a point."""
+        self._busy[worker] = (label, monotonic())
+
+    def ended(self, worker: int, row: Row) -> None:
+        """A worker has ended its point. One that another sweep is running is not counted: it comes again."""
+        _, begun = self._busy.pop(worker)
+        if row.status == "running":
+            return
+        self._states[row.status] += 1
+        others = {state: count for state, count in self._states.items() if state != "completed"}
+        description = ", ".join(f"{count} {state}" for state, count in others.items())
+        self._bar.update(self._task, advance=1, description=description)
+        if self._live is None:
+            done = f"{self._states.total():{len(str(self._total))}}/{self._total}"
+            about = " · ".join(filter(None, (row.verdict, row.reason)))
+            print(f"{done}  {row.status}  {row.label}  {monotonic() - begun:.1f} s  {about}".rstrip(), flush=True)
+
+    def _draw(self) -> RenderableType:
+        workers = Table.grid(padding=(0, 2, 0, 0))
+        workers.add_column(justify="right", style="dim")
+        workers.add_column(no_wrap=True, overflow="ellipsis")
+        workers.add_column(style="dim", no_wrap=True)
+        for worker, (label, begun) in sorted(self._busy.items()):
+            workers.add_row(str(worker + 1), Text(label), _clock(monotonic() - begun))
+        return Group(self._bar, workers)
+
+
+def _state(status: str) -> Text:
+    return Text(status, style=COLOURS.get(status, ""))
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    # Not broken by the console: a path or a setting is to be pasted.
+    console.print(Text(text, style=style), soft_wrap=True)
