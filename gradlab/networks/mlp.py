@@ -124,7 +124,7 @@ def _unit_variance(model: MLP, choice: choices.LSUV, batch: Tensor) -> None:
         x = batch
         for linear, layer in zip(model.linears(), (*model.hidden, model.output), strict=True):
             for _ in range(choice.max_iterations):
-                variance = linear(x).double().var(correction=0).item()
+                variance = linear(x).cpu().double().var(correction=0).item()
                 if not 0 < variance < float("inf") or abs(variance - 1) < choice.tolerance:
                     break
                 linear.weight.div_(variance**0.5)

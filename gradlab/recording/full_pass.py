@@ -91,7 +91,7 @@ class _Units:
     def result(self) -> dict[str, float]:
         across_samples = (self.squares / self.samples).mean().sqrt()
         across_units = (self.between / self.samples).sqrt()
-        dead = 1 - self.alive.double().mean()
+        dead = (~self.alive).to(self.mean.dtype).mean()
         return {
             "dead_fraction": float(dead),
             "across_samples_std": float(across_samples),

@@ -225,7 +225,7 @@ class Recorder:
 
     def _read(self, start: float) -> StepRecord:
         pictures = [picture for _, _, picture in self._pictures]
-        numbers = torch.cat([self._buffer, *pictures]).double().cpu().numpy()  # the one synchronization of the step
+        numbers = torch.cat([self._buffer, *pictures]).cpu().double().numpy()  # the one synchronization of the step
         modules = len(self.places)
         gradients = numbers[modules * _SLOTS : self._buffer.numel()]
         gradient_squares = np.array([np.nan if i is None else gradients[i] for i in self._gradient_index])
