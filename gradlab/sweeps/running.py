@@ -1,11 +1,16 @@
 """A sweep under way: points ─► engine ─► outcomes. Torch-free; the workers import it."""
 
+import signal
+import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from time import monotonic
+from types import FrameType
 from typing import Protocol
 
 from gradlab.sweeps.engine import Engine, Task
@@ -14,8 +19,8 @@ from gradlab.sweeps.states import Outcome, look_up, record_failure, record_inter
 
 GRACE_SECONDS = 10.0
 """After Ctrl-C, for the workers to end their step and write what they have."""
-AGAIN_SECONDS = 0.5
-"""Between two such requests: a worker that was between points has missed the one before."""
+POLL_SECONDS = 0.5
+"""Between two looks for Ctrl-C, while no run ends."""
 
 
 class Watcher(Protocol):
@@ -84,20 +89,17 @@ def run_sweep(
     ran = frozenset(point.config.id for point in todo)
     watcher.planned(len(todo))
     rest = todo
-    try:
-        with engine:
-            for waiting in (False, True):
-                tasks = [(point, Task(point.config, runs, plots, waiting)) for point in rest]
-                outcomes |= _drive(engine, tasks, watcher)
-                rest = [point for point in rest if outcomes[point.config.id].status == "running"]
-    except KeyboardInterrupt:
+    with _ctrl_c() as interrupted, engine:
+        for waiting in (False, True):
+            tasks = [(point, Task(point.config, runs, plots, waiting)) for point in rest]
+            outcomes |= _drive(engine, tasks, watcher, interrupted)
+            rest = [point for point in rest if outcomes[point.config.id].status == "running"]
+    if interrupted.is_set():
         for point in todo:
             state = look_up(runs, point.config)
-            outcomes[point.config.id] = (
-                record_interruption(runs, point.config) if state.status == "interrupted" else state
-            )
-        return Report(outcomes, ran, interrupted=True)
-    return Report(outcomes, ran, interrupted=False)
+            cut_off = state.status == "interrupted"  # perhaps killed before it could say so
+            outcomes[point.config.id] = record_interruption(runs, point.config) if cut_off else state
+    return Report(outcomes, ran, interrupted.is_set())
 
 
 def look_up_all(points: Sequence[Point], runs: Path) -> dict[str, Outcome]:
@@ -105,38 +107,53 @@ def look_up_all(points: Sequence[Point], runs: Path) -> dict[str, Outcome]:
     return {point.config.id: look_up(runs, point.config) for point in points}
 
 
-def _drive(engine: Engine, tasks: Sequence[tuple[Point, Task]], watcher: Watcher) -> dict[str, Outcome]:
-    """Keep every worker busy until all tasks have ended.
+def _drive(
+    engine: Engine, tasks: Sequence[tuple[Point, Task]], watcher: Watcher, interrupted: threading.Event
+) -> dict[str, Outcome]:
+    """Keep every worker busy until all tasks have ended, or until Ctrl-C and `GRACE_SECONDS` for the workers.
 
-    Raises:
-        KeyboardInterrupt: on Ctrl-C, after the workers have ended theirs or `GRACE_SECONDS`; a second one, at once.
+    No task waits inside the engine, so that none begins after Ctrl-C.
     """
     queue = deque(tasks)
     free = list(range(engine.workers))
     running: dict[Future[Outcome], tuple[int, Point, Task]] = {}
     outcomes: dict[str, Outcome] = {}
-
-    def collect(timeout: float | None = None) -> None:
-        for future in wait(running, timeout, FIRST_COMPLETED).done:
+    deadline = inf
+    while (running or (queue and deadline == inf)) and monotonic() < deadline:
+        while queue and free and not interrupted.is_set():
+            point, task = queue.popleft()
+            worker = free.pop(free.index(min(free)))
+            running[engine.submit(task)] = (worker, point, task)
+            watcher.started(worker, point)
+        for future in wait(running, POLL_SECONDS, FIRST_COMPLETED).done:
             worker, point, task = running.pop(future)
             error = future.exception()
             outcome = record_failure(task.runs, task.config, engine.explain(error)) if error else future.result()
             free.append(worker)
             outcomes[point.config.id] = outcome
             watcher.ended(worker, point, outcome)
-
-    try:
-        while queue or running:
-            while queue and free:  # no task waits inside the engine, so that none begins after Ctrl-C
-                point, task = queue.popleft()
-                free.sort()
-                running[engine.submit(task)] = (free[0], point, task)
-                watcher.started(free.pop(0), point)
-            collect()
-    except KeyboardInterrupt:
-        deadline = monotonic() + GRACE_SECONDS
-        while running and monotonic() < deadline:
-            engine.interrupt()
-            collect(AGAIN_SECONDS)
-        raise
+        if interrupted.is_set():
+            deadline = min(deadline, monotonic() + GRACE_SECONDS)
+            engine.interrupt()  # again and again: a worker that is between points does not hear it
     return outcomes
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C, which would else be raised inside the engine; the second one is raised."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread receives signals
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if asked.is_set() and callable(previous):
+            previous(number, frame)
+        asked.set()
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
