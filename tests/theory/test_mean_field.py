@@ -152,7 +152,7 @@ def test_unequal_widths(relu, initializer, variance, sigma_b):
 # ------------------------------------------------------------------------------------------------- networks in torch
 
 
-def torch_network(model, features, batch, seeds=4):
+def torch_network(model, features, batch, seeds=16):
     """log10 RMS of activations and of δ at the outputs of weight layers, by autograd, (L,) and (L + 1,)."""
     signal, delta = [], []
     for seed in range(seeds):
