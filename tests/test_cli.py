@@ -251,7 +251,7 @@ def test_predict_says_what_theory_says_without_torch(in_process, tmp_path):
     assert subprocess.run([sys.executable, "-c", check], cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["show"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["show"]])
 def test_help(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
@@ -262,7 +262,7 @@ def test_help(command, monkeypatch):
     assert max(map(len, lines)) <= 80
     named = {option for line in lines for option in line.split() if option.startswith("--")}
     info = app.registered_commands
-    callbacks = {"run": 8, "predict": 2, "show": 3}
+    callbacks = {"run": 8, "predict": 2, "sweep": 6, "show": 3}
     if command:
         assert len(named) >= callbacks[command[0]] - 1
     else:
