@@ -59,17 +59,21 @@ def _range(*arguments: int) -> Range:
 
 
 def _linspace(start: float, stop: float, count: int) -> Range:
-    if count != int(count) or count < 1 or not math.isfinite(start) or not math.isfinite(stop):
+    if count != int(count) or count < 1 or not (math.isfinite(start) and math.isfinite(stop)):
         raise ValueError
-    intervals = max(int(count) - 1, 1)
-    return Range(int(count), lambda: (_clean(start + (stop - start) * i / intervals) for i in range(int(count))))
+    return Range(int(count), lambda: map(_clean, _spaced(start, stop, int(count))))
 
 
 def _logspace(start: float, stop: float, count: int) -> Range:
-    exponents = _linspace(start, stop, count)
-    if not all(abs(end) < 308 for end in (start, stop)):
+    if not all(abs(end) < 308 for end in (start, stop)):  # beyond, float64 is infinite or loses digits
         raise ValueError
-    return Range(exponents.count, lambda: (_clean(10.0**exponent) for exponent in exponents.values()))
+    return Range(
+        _linspace(start, stop, count).count, lambda: (_clean(10.0**x) for x in _spaced(start, stop, int(count)))
+    )
+
+
+def _spaced(start: float, stop: float, count: int) -> Iterator[float]:
+    return (start + (stop - start) * index / max(count - 1, 1) for index in range(count))
 
 
 def _clean(number: float) -> float:
