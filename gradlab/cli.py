@@ -23,6 +23,7 @@ app = typer.Typer(
 
 
 PlotFormat = Literal["png", "svg"]
+EngineName = Literal["local", "ray"]
 
 
 class Registry(StrEnum):
@@ -111,8 +112,14 @@ def sweep(
     ] = None,
     runs: RunsFolder = Path("runs"),
     workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, help="Runs at once.  [default: one for each core]")
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Runs at once; otherwise one for each core.")
     ] = None,
+    engine: Annotated[EngineName, typer.Option("--engine", help="Worker processes here, or a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="Ray: the cluster; otherwise one started here.")
+    ] = None,
+    cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", min=0.01, help="Ray: cores that a run takes.")] = 1,
+    gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", min=0, help="Ray: GPUs that a run takes.")] = 0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what has failed before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and what is already done.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless every verdict is healthy.")] = False,
@@ -124,11 +131,8 @@ def sweep(
     if dry_run:
         command.show_plan(source, axes or (), runs)
         return
-    from gradlab.sweeps.local import LocalEngine
-
-    report = command.sweep(
-        source, axes or (), lambda: LocalEngine(workers), runs=runs, plots=plots, retry_failed=retry_failed
-    )
+    chosen = command.make_engine(engine, workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run)
+    report = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
     if report.interrupted:
         _say("interrupted; the same command goes on where this one ended")
         raise typer.Exit(130)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from rich.console import Console
 
 from gradlab.sweeps.engine import Engine
 from gradlab.sweeps.grid import Point, load_points
+from gradlab.sweeps.local import LocalEngine
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
 from gradlab.sweeps.states import Outcome
 from gradlab.sweeps.sweep_file import written
@@ -22,10 +24,28 @@ def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
     print_plan([row(point, states[point.config.id]) for point in points], Console())
 
 
+def make_engine(name: str, workers: int | None, **ray_options: Any) -> Engine:
+    """The engine of that name.
+
+    Args:
+        name: `local` or `ray`.
+        workers: runs at once; None for as many as there is room for.
+        ray_options: those of `RayEngine`; the local engine has none.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if name == "ray":
+        from gradlab.sweeps.ray import RayEngine
+
+        return RayEngine(workers, **ray_options)
+    return LocalEngine(workers)
+
+
 def sweep(
     source: Path,
     overrides: Sequence[str],
-    engine: Callable[[], Engine],
+    engine: Engine,
     *,
     runs: Path,
     plots: bool = False,
@@ -36,7 +56,7 @@ def sweep(
     Args:
         source: a sweep file or a config.
         overrides: `KEY=V1,V2 …`.
-        engine: makes the engine; called once the sweep is known to be right.
+        engine: what runs it.
         runs: where run folders are.
         plots: whether to draw each point's pictures.
         retry_failed: run failed points again.
@@ -49,7 +69,7 @@ def sweep(
     row = _rows(points)
     with SweepProgress() as progress:
         report = run_sweep(
-            points, engine(), runs=runs, watcher=_Watcher(progress, row), plots=plots, retry_failed=retry_failed
+            points, engine, runs=runs, watcher=_Watcher(progress, row), plots=plots, retry_failed=retry_failed
         )
     rows = [row(point, report.outcomes[point.config.id]) for point in points]
     print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=Console())

@@ -128,7 +128,12 @@ def _drive(
         for future in wait(running, POLL_SECONDS, FIRST_COMPLETED).done:
             worker, point, task = running.pop(future)
             error = future.exception()
-            outcome = record_failure(task.runs, task.config, engine.explain(error)) if error else future.result()
+            if error is None:
+                outcome = future.result()
+            elif interrupted.is_set():
+                outcome = record_interruption(task.runs, task.config)
+            else:
+                outcome = record_failure(task.runs, task.config, engine.explain(error))
             free.append(worker)
             outcomes[point.config.id] = outcome
             watcher.ended(worker, point, outcome)

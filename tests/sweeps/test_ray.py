@@ -1,0 +1,85 @@
+"""The Ray engine, on a real cluster of two nodes that this machine pretends to be."""
+
+import os
+import warnings
+from collections import Counter
+
+import pytest
+
+import gradlab
+from gradlab.errors import UserError
+from gradlab.sweeps.ray import RayEngine
+from gradlab.sweeps.running import run_sweep
+from tests.sweeps.vocabulary import Recording, in_thread, process_writing, tiny_points, wait_until
+
+ray = pytest.importorskip("ray", reason="Ray has no wheel for this Python or system; pip install 'gradlab[ray]'")
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+
+# Ray's own code warns, of its future defaults and of sockets that it leaves to the garbage collector.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A cluster with a head that has no room for runs; `add` gives it a node that has."""
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    memory = {"object_store_memory": 80 * 2**20}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
+        try:
+            yield cluster, lambda: cluster.add_node(num_cpus=1, **memory)
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def node_of(pid):
+    """The worker's node: Ray's raylet, its parent."""
+    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="finds the worker in /proc")  # noqa: PTH112
+def test_a_node_that_is_killed_in_mid_sweep_costs_no_point(cluster, tmp_path):
+    cluster, add = cluster
+    nodes = [add(), add()]
+    raylets = {node.all_processes["raylet"][0].process.pid: node for node in nodes}
+    # Long enough to be caught in training, short enough to be run to the end afterwards.
+    points = tiny_points({"train.steps": 3000}, {"device": "cuda:99"}, {"seed": 1}, {"seed": 2}, {"seed": 3})
+    victim, lost = points[0], []
+
+    def kill():
+        pid = wait_until(lambda: process_writing(tmp_path, victim), "a worker")
+        lost.append(node_of(pid))
+        cluster.remove_node(raylets[lost[0]], allow_graceful=False)
+
+    watcher = Recording(on_start=lambda point: point is victim and in_thread(kill))
+    engine = RayEngine(address=cluster.address)
+    report = run_sweep(points, engine, runs=tmp_path, watcher=watcher)
+    assert lost, "the node was killed while the point was training"
+    assert [report.outcomes[point.config.id].status for point in points] == [
+        "completed",
+        "failed",
+        "completed",
+        "completed",
+        "completed",
+    ]
+    assert Counter(watcher.over) == Counter((key, outcome.status) for key, outcome in report.outcomes.items())
+    assert gradlab.load_run(report.outcomes[victim.config.id].path).steps["step"].to_list() == list(range(3000))
+    assert "cuda:99 is not on this machine" in report.outcomes[points[1].config.id].reason
+
+
+def test_what_has_no_room_and_what_is_not_there(cluster, tmp_path):
+    cluster, add = cluster
+    add()
+    with pytest.raises(UserError, match="a run of 2 CPUs and 0 GPUs has no room in a cluster of 1 CPUs and 0 GPUs"):
+        run_sweep(
+            tiny_points({"seed": 0}),
+            RayEngine(address=cluster.address, cpus_per_run=2),
+            runs=tmp_path,
+            watcher=Recording(),
+        )
+    assert not list(tmp_path.iterdir())
+    assert not ray.is_initialized()
