@@ -118,8 +118,12 @@ def sweep(
     address: Annotated[
         str | None, typer.Option("--address", metavar="HOST:PORT", help="Ray: the cluster; otherwise one started here.")
     ] = None,
-    cpus_per_run: Annotated[float, typer.Option("--cpus-per-run", min=0.01, help="Ray: cores that a run takes.")] = 1,
-    gpus_per_run: Annotated[float, typer.Option("--gpus-per-run", min=0, help="Ray: GPUs that a run takes.")] = 0,
+    cpus_per_run: Annotated[
+        float, typer.Option("--cpus-per-run", metavar="N", min=0.01, help="Ray: cores that a run takes.")
+    ] = 1,
+    gpus_per_run: Annotated[
+        float, typer.Option("--gpus-per-run", metavar="N", min=0, help="Ray: GPUs that a run takes.")
+    ] = 0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what has failed before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and what is already done.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless every verdict is healthy.")] = False,

@@ -1,13 +1,17 @@
-"""Every config in the tree runs, and says in its header what it is for and how to run it."""
+"""Every config and sweep in the tree runs, and says in its header what it is for and how to run it."""
 
 from pathlib import Path
 
 import pytest
 
 import gradlab
+from gradlab.config_files import read_document
+from gradlab.sweeps.grid import load_points
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+FILES = sorted((ROOT / "configs").rglob("*.yaml"))
+SWEEPS = [path for path in FILES if {"grid", "pairs"} & set(read_document(path).data)]
+CONFIGS = [path for path in FILES if path not in SWEEPS]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -17,12 +21,20 @@ def test_config_runs(path, tmp_path):
     assert run.layers["step"].n_unique() == 3
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_sweep_runs(path, tmp_path):
+    points = load_points(path)
+    assert 2 <= len(points) <= 100
+    for point in points[:2]:
+        assert gradlab.run(point.config, {"train.steps": 3}, runs=tmp_path, plots=False).status == "completed"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_header_gives_purpose_command_and_what_to_see(path):
     text = path.read_text()
     header = text[: text.index("\n\n")]
     assert all(line.startswith("#") for line in header.splitlines())
-    assert f"gradlab run {path.relative_to(ROOT)}" in header
+    assert f"gradlab {'sweep' if path in SWEEPS else 'run'} {path.relative_to(ROOT)}" in header
     assert "# See: " in header
     assert 10 <= len(text.splitlines()) <= 40
 
@@ -30,3 +42,7 @@ def test_header_gives_purpose_command_and_what_to_see(path):
 def test_the_six_are_there():
     names = {path.stem for path in CONFIGS}
     assert names >= {"vanishing", "exploding", "healthy", "batch_norm", "selu", "dying_relu"}
+
+
+def test_the_three_sweeps_are_there():
+    assert {path.stem for path in SWEEPS} >= {"sweep_depth", "sweep_activations", "sweep_initializers"}
