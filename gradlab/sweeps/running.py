@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -13,6 +13,8 @@ from time import monotonic
 from types import FrameType
 from typing import Protocol
 
+from gradlab import store
+from gradlab.errors import RunBusyError
 from gradlab.sweeps.engine import Engine, Task
 from gradlab.sweeps.grid import Point
 from gradlab.sweeps.states import Outcome, look_up, record_failure, record_interruption
@@ -79,6 +81,9 @@ def run_sweep(
         watcher: told of every beginning and end.
         plots: whether to draw each point's pictures.
         retry_failed: run failed points again.
+
+    Raises:
+        RunFolderError: run folders cannot be written in `runs`.
     """
     outcomes = look_up_all(points, runs)
     if retry_failed:
@@ -87,6 +92,9 @@ def run_sweep(
                 outcomes[point.config.id] = record_interruption(runs, point.config)
     todo = [point for point in points if not outcomes[point.config.id].settled]
     ran = frozenset(point.config.id for point in todo)
+    if todo:
+        with suppress(RunBusyError), store.claim(runs, todo[0].config):
+            pass  # a folder that cannot be written is one message, not one for each point
     watcher.planned(len(todo))
     rest = todo
     with _ctrl_c() as interrupted, engine:

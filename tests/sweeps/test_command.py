@@ -112,6 +112,15 @@ def test_a_sweep_that_is_not_there(sweep):
     assert sweep("nowhere.yaml")[0] == 2
 
 
+def test_a_folder_that_cannot_be_written_is_one_message(sweep, tmp_path):
+    sweep_yaml(tmp_path / "s.yaml", {"seed": [0, 1]})
+    (tmp_path / "taken").write_text("")
+    code, out, err = sweep("s.yaml", "--runs", "taken")
+    assert (code, out) == (2, "")
+    assert "cannot write" in err
+    assert files(tmp_path) == ["s.yaml", "taken"]
+
+
 def test_pictures_only_where_asked_for(sweep, tmp_path):
     sweep_yaml(tmp_path / "s.yaml", {"seed": [0]})
     assert sweep("s.yaml", "--workers", 1, "--plots")[0] == 0
