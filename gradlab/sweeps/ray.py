@@ -5,6 +5,8 @@ or worker is lost; it begins afresh, because the lost process no longer holds it
 """
 
 import contextlib
+import logging
+import socket
 from concurrent.futures import Future
 from dataclasses import replace
 from types import TracebackType
@@ -59,8 +61,12 @@ class RayEngine:
         self._begun = not self._ray.is_initialized()
         if self._begun:
             try:
-                self._ray.init(address=self._address, log_to_driver=False, include_dashboard=False)
-            except (ConnectionError, ValueError) as error:
+                self._knock()
+                # Not None: Ray would join whatever cluster happens to run here.
+                self._ray.init(
+                    address=self._address or "local", log_to_driver=False, logging_level=logging.ERROR, **self._fresh()
+                )
+            except (OSError, ValueError) as error:
                 raise UserError(f"there is no Ray cluster at {self._address}: {error}") from error
         has = self._ray.cluster_resources()
         self._room = int(has.get("CPU", 0) // self._cpus)
@@ -104,6 +110,16 @@ class RayEngine:
         kind = type(error).__name__
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         return f"Ray gave it up after {RETRIES} retries: {kind}: {said}"
+
+    def _knock(self) -> None:
+        """See whether anything listens at an address: Ray itself would try for minutes, and end the process."""
+        host, colon, port = (self._address or "").rpartition(":")
+        if colon and port.isdigit() and "/" not in host:
+            socket.create_connection((host, int(port)), timeout=5).close()
+
+    def _fresh(self) -> dict[str, Any]:
+        """Options of a cluster that starts here; one that is there already has its own."""
+        return {} if self._address else {"include_dashboard": False}
 
     def _unfinished(self) -> list[Any]:
         self._running = {future: reference for future, reference in self._running.items() if not future.done()}

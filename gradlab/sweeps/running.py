@@ -92,12 +92,12 @@ def run_sweep(
                 outcomes[point.config.id] = record_interruption(runs, point.config)
     todo = [point for point in points if not outcomes[point.config.id].settled]
     ran = frozenset(point.config.id for point in todo)
-    if todo:
-        with suppress(RunBusyError), store.claim(runs, todo[0].config):
-            pass  # a folder that cannot be written is one message, not one for each point
     watcher.planned(len(todo))
     rest = todo
     with _ctrl_c() as interrupted, engine:
+        if todo:
+            with suppress(RunBusyError), store.claim(runs, todo[0].config):
+                pass  # a folder that cannot be written is one message, not one for each point
         for waiting in (False, True):
             tasks = [(point, Task(point.config, runs, plots, waiting)) for point in rest]
             outcomes |= _drive(engine, tasks, watcher, interrupted)

@@ -71,7 +71,7 @@ def test_a_node_that_is_killed_in_mid_sweep_costs_no_point(cluster, tmp_path):
     assert "cuda:99 is not on this machine" in report.outcomes[points[1].config.id].reason
 
 
-def test_what_has_no_room_and_what_is_not_there(cluster, tmp_path):
+def test_a_run_that_has_no_room_is_one_message(cluster, tmp_path):
     cluster, add = cluster
     add()
     with pytest.raises(UserError, match="a run of 2 CPUs and 0 GPUs has no room in a cluster of 1 CPUs and 0 GPUs"):
@@ -83,3 +83,10 @@ def test_what_has_no_room_and_what_is_not_there(cluster, tmp_path):
         )
     assert not list(tmp_path.iterdir())
     assert not ray.is_initialized()
+
+
+def test_a_cluster_that_is_not_there_is_one_message(tmp_path):
+    engine = RayEngine(address="127.0.0.1:1")
+    with pytest.raises(UserError, match=r"there is no Ray cluster at 127\.0\.0\.1:1"):
+        run_sweep(tiny_points({"seed": 0}), engine, runs=tmp_path, watcher=Recording())
+    assert not list(tmp_path.iterdir())

@@ -234,6 +234,7 @@ def test_a_run_that_another_process_writes_is_waited_for(tmp_path):
         thread = in_thread(lambda: sweep([point, other], tmp_path, workers=1, watcher=watcher))
         wait_until(lambda: len(watcher.begun) == 3, "the second look at the busy run")
         assert watcher.over == [(point.config.id, "running"), (other.config.id, "completed")]
-        writer.write_summary({"status": "failed", "traceback": "theirs"})
+        writer.write_summary({"status": "completed", "verdict": "theirs"})
     thread.join(60)
-    assert watcher.over[2:] == [(point.config.id, "failed")], "what the other process came to, not run again"
+    assert watcher.over[2:] == [(point.config.id, "completed")]
+    assert store.read_summary(writer.path)["verdict"] == "theirs", "what the other process came to, not run again"
