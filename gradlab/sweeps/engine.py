@@ -72,10 +72,12 @@ def run_point(task: Task, threads: int) -> Outcome:
         from gradlab import experiment
 
         while not (outcome := look_up(task.runs, task.config)).settled:
-            torch.set_num_threads(threads)
             try:
+                if outcome.status == "running":
+                    raise RunBusyError(f"another process is writing {outcome.path}")
+                torch.set_num_threads(threads)
                 experiment.run(task.config, runs=task.runs, plots=task.plots, fit_threads=True)
-            except RunBusyError:
+            except RunBusyError:  # perhaps it fails there: then that is its outcome, and it is not run again here
                 if not task.wait:
                     return Outcome("running", outcome.path)
                 time.sleep(WAIT_SECONDS)

@@ -226,7 +226,8 @@ def test_two_sweeps_at_once_share_the_work(tmp_path):
         assert run.steps["step"].to_list() == list(range(150))
 
 
-def test_a_run_that_another_process_writes_is_waited_for(tmp_path):
+@pytest.mark.parametrize("fate", ["completed", "failed"])
+def test_a_run_that_another_process_writes_is_waited_for(tmp_path, fate):
     point, other = tiny_points({"seed": 0}, {"seed": 1})
     with store.claim(tmp_path, point.config) as writer:
         writer.start({})
@@ -234,7 +235,7 @@ def test_a_run_that_another_process_writes_is_waited_for(tmp_path):
         thread = in_thread(lambda: sweep([point, other], tmp_path, workers=1, watcher=watcher))
         wait_until(lambda: len(watcher.begun) == 3, "the second look at the busy run")
         assert watcher.over == [(point.config.id, "running"), (other.config.id, "completed")]
-        writer.write_summary({"status": "completed", "verdict": "theirs"})
+        writer.write_summary({"status": fate, "verdict": "theirs"})
     thread.join(60)
-    assert watcher.over[2:] == [(point.config.id, "completed")]
+    assert watcher.over[2:] == [(point.config.id, fate)]
     assert store.read_summary(writer.path)["verdict"] == "theirs", "what the other process came to, not run again"
