@@ -24,6 +24,7 @@ app = typer.Typer(
 
 PlotFormat = Literal["png", "svg"]
 EngineName = Literal["local", "ray"]
+TableFormat = Literal["table", "markdown", "csv", "json"]
 
 
 class Registry(StrEnum):
@@ -177,6 +178,41 @@ def show(
     _show(done, json=json, quiet=False)
 
 
+@app.command()
+def compare(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Folders that hold runs; otherwise runs.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="COLUMN", help="Sort by it; -COLUMN for the largest first.")
+    ] = "",
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Only these: \"model.depth >= 20 and verdict != 'healthy'\""),
+    ] = None,
+    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Show these columns only.")] = "",
+    group_by: Annotated[
+        str, typer.Option("--group-by", metavar="A,B", help="A row for each value of these, whatever else differs.")
+    ] = "",
+    form: Annotated[TableFormat, typer.Option("--format", help="What to print.")] = "table",
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the gradient flow of every row into a picture.")
+    ] = None,
+) -> None:
+    """Put finished runs side by side: a row for each configuration, its seeds folded into mean ± 95 % interval."""
+    from gradlab.views.comparison.command import show_comparison
+
+    show_comparison(
+        paths or [Path("runs")],
+        sort=_names(sort),
+        where=where,
+        columns=_names(columns),
+        group_by=_names(group_by),
+        form=form,
+        plot=plot,
+    )
+
+
 @app.command("list")
 def list_(registry: Annotated[Registry, typer.Argument(metavar="WHAT", help=", ".join(Registry))]) -> None:
     """List what a config may name: activations, initializers, datasets, optimizers; or the rules."""
@@ -222,6 +258,11 @@ def _show(run: Any, *, json: bool, quiet: bool) -> None:
         from gradlab.views.tables import print_summary
 
         print_summary(run, Console())
+
+
+def _names(text: str) -> list[str]:
+    """`a, b` ─► a and b."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _dump(data: Any) -> None:

@@ -105,6 +105,26 @@ def read_table(path: Path, table: str) -> pl.DataFrame:
     return pl.read_parquet(parts, glob=False)
 
 
+def is_busy(path: Path) -> bool:
+    """Whether another process is writing a run right now."""
+    if not (path / _LOCK).is_file():
+        return False
+    try:
+        with filelock.FileLock(path / _LOCK, timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:  # a folder that we may read and not write; nobody can say
+        return False
+
+
+def failure(summary: Mapping[str, Any]) -> str:
+    """What a failed run raised, in a line: the one after the last frame of its traceback. Empty for other runs."""
+    lines = str(summary.get("traceback", "")).strip().splitlines()
+    after = max((number for number, line in enumerate(lines) if line.startswith("  ")), default=-1) + 1
+    return lines[min(after, len(lines) - 1)] if lines else ""
+
+
 def plots_folder(path: Path) -> Path:
     """Where the pictures of a run belong."""
     return path / _PLOTS

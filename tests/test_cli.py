@@ -16,6 +16,7 @@ from gradlab.cli import app, main
 from gradlab.config import Config, ModelConfig, RecordConfig, TrainConfig
 from gradlab.config_files import load_config
 from gradlab.starter import STARTER
+from tests.views.comparison.folders import write_run, write_sweep
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = """\
@@ -251,7 +252,48 @@ def test_predict_says_what_theory_says_without_torch(in_process, tmp_path):
     assert subprocess.run([sys.executable, "-c", check], cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["show"]])
+def test_compare_puts_finished_runs_side_by_side(in_process, tmp_path):
+    write_sweep(tmp_path / "runs")
+    code, out, _ = in_process("compare")
+    assert code == 0
+    assert out.startswith("20 runs in 4 configurations; mean ± 95 % interval (t) over seeds\n")
+    assert max(map(len, out.partition("not compared")[0].splitlines())) <= 80
+    code, out, err = in_process(
+        "compare", "runs", "--format", "csv", "--where", "model.depth > 5", "--sort", "-test_loss"
+    )
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert "not compared: 3 runs" in err
+    code, out, _ = in_process("compare", "--format", "json", "--group-by", "model.depth, model.activation")
+    assert (code, [row["n"] for row in json.loads(out)["rows"]]) == (0, [5, 5, 5, 5])
+    code, out, err = in_process("compare", "--columns", "model.depth,verdict", "--plot", "pictures/all.svg")
+    assert (code, err) == (0, "drew pictures/all.svg\n")
+    assert (tmp_path / "pictures" / "all.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no folder nowhere"),
+        (["empty"], "there are no runs in empty"),
+        (["runs", "--sort", "accuracy"], "did you mean 'test_accuracy'"),
+        (["runs", "--columns", "verdikt"], "did you mean 'verdict'"),
+        (["runs", "--group-by", "model.deep"], "did you mean 'model.depth'"),
+        (["runs", "--where", "model.depth >"], "is not an expression"),
+        (["runs", "--where", "open('x')"], "is more than an expression may say"),
+        (["runs", "--plot", "x.doc"], ".png, .svg, .pdf"),
+    ],
+)
+def test_what_compare_cannot_do_is_one_message(in_process, tmp_path, arguments, message):
+    write_sweep(tmp_path / "runs")
+    (tmp_path / "empty").mkdir()
+    before = files(tmp_path)
+    code, out, err = in_process("compare", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["show"]])
 def test_help(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
@@ -262,15 +304,18 @@ def test_help(command, monkeypatch):
     assert max(map(len, lines)) <= 80
     named = {option for line in lines for option in line.split() if option.startswith("--")}
     info = app.registered_commands
-    callbacks = {"run": 8, "predict": 2, "sweep": 6, "show": 3}
+    callbacks = {"run": 8, "predict": 2, "sweep": 6, "compare": 6, "show": 3}
     if command:
         assert len(named) >= callbacks[command[0]] - 1
     else:
         assert all((cmd.name or cmd.callback.__name__) in out for cmd in info)
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "list activations", "list rules", "schema", "init -"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "list activations", "list rules", "schema", "init -", "compare runs"]
+)
 def test_what_does_not_train_does_not_import_torch(command, tmp_path):
+    write_run(tmp_path / "runs")
     code = (
         "import sys, gradlab.cli\n"
         f"sys.argv = ['gradlab', *{command.split()!r}]\n"

@@ -51,9 +51,9 @@ def look_up(runs: Path, config: Config) -> Outcome:
     except RunFolderError:
         return Outcome("pending", path)
     status = str(summary.get("status"))
-    if status == "running" and not _busy(runs, config):
+    if status == "running" and not store.is_busy(path):
         status = "interrupted"
-    return Outcome(status, path, str(summary.get("verdict", "")), _reason(str(summary.get("traceback", ""))))
+    return Outcome(status, path, str(summary.get("verdict", "")), store.failure(summary))
 
 
 def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
@@ -69,7 +69,7 @@ def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
         return Outcome("running", path)
     except RunFolderError:  # a full disk, say: there is still the report at the end of the sweep
         pass
-    return Outcome("failed", path, reason=_reason(traceback))
+    return Outcome("failed", path, reason=store.failure({"traceback": traceback}))
 
 
 def record_interruption(runs: Path, config: Config) -> Outcome:
@@ -84,18 +84,3 @@ def record_interruption(runs: Path, config: Config) -> Outcome:
 def _replace(writer: store.RunWriter, previous: Mapping[str, Any], status: str, more: Mapping[str, Any]) -> None:
     if previous.get("status") not in store.FINISHED:
         writer.write_summary({**previous, **more, "status": status})
-
-
-def _busy(runs: Path, config: Config) -> bool:
-    try:
-        with store.claim(runs, config):
-            return False
-    except RunBusyError:
-        return True
-
-
-def _reason(traceback: str) -> str:
-    """What was raised, of a traceback: the line after the last frame."""
-    lines = traceback.strip().splitlines()
-    after = max((number for number, line in enumerate(lines) if line.startswith("  ")), default=-1) + 1
-    return lines[min(after, len(lines) - 1)] if lines else ""

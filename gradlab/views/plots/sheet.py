@@ -136,7 +136,8 @@ def log_axis(axes: Axes, values: NDArray[np.float64], decades: float = 3) -> Non
     drawable = values[(values >= SMALLEST) & (values <= LARGEST)]
     low, high = np.log10([drawable.min(), drawable.max()]) if drawable.size else (-1.0, 0.0)
     margin = max((decades - (high - low)) / 2, 0.06 * (high - low))
-    low, high = low - margin, high + margin
+    low, high = max(low - margin, -307.0), min(high + margin, 308.0)
+    axes.set_autoscaley_on(False)  # matplotlib's own limits overflow near the largest float
     axes.set_yscale("log")
     axes.set_ylim(10**low, 10**high)
     ticks = MaxNLocator(nbins=7, integer=True, steps=[1, 2, 3, 5, 10]).tick_values(low, high)

@@ -1,0 +1,58 @@
+"""What `gradlab compare` does: runs, rows, and the view that was asked for."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from gradlab.config_files import did_you_mean
+from gradlab.errors import UserError
+from gradlab.views.comparison import formats
+from gradlab.views.comparison.fold import compare
+from gradlab.views.comparison.runs import collect
+from gradlab.views.comparison.table import column_names, print_comparison
+
+Format = Literal["table", "markdown", "csv", "json"]
+
+
+def show_comparison(
+    paths: Sequence[Path],
+    *,
+    sort: Sequence[str] = (),
+    where: str | None = None,
+    columns: Sequence[str] = (),
+    group_by: Sequence[str] = (),
+    form: Format = "table",
+    plot: Path | None = None,
+) -> None:
+    """Print the runs below some folders side by side, and draw them where that is asked for.
+
+    Raises:
+        UserError: a name, an expression or a path is wrong, or there is nothing to compare.
+    """
+    runs = collect(paths)
+    comparison = compare(runs, where=where, group_by=group_by, sort=sort)
+    known = column_names(comparison)
+    for name in columns if comparison.rows else ():
+        if name not in known:
+            fix = f"The columns are: {', '.join(known)}."
+            raise UserError(f"--columns: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
+    if plot is not None:  # before anything is printed: it may be named wrong
+        from gradlab.views.comparison.picture import save_picture  # matplotlib takes half a second to import
+
+        left_out = save_picture(comparison, plot)
+        print(f"drew {plot}{f'; {left_out}' if left_out else ''}", file=sys.stderr)
+    match form:
+        case "markdown":
+            print(formats.markdown(comparison, columns), end="")
+        case "csv":
+            print(formats.comma_separated(comparison, columns), end="")
+        case "json":
+            print(json.dumps(formats.as_json(comparison, runs), indent=2, ensure_ascii=False, allow_nan=False))
+        case _:
+            print_comparison(comparison, runs, Console(), columns)
+    if form in ("markdown", "csv") and runs.unfinished:
+        print(f"not compared: {len(runs.unfinished)} runs that are not finished", file=sys.stderr)

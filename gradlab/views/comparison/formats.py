@@ -1,0 +1,105 @@
+"""A comparison for other programs, with all digits: Markdown, CSV, JSON.
+
+A mean is a column of the measure's name; beside it stand `<measure>_interval`, the half-width of its 95 % interval, and
+`<measure>_n` where not all runs have the number: a diverged one has no loss in the end.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.cells import cell_len
+
+from gradlab.views.comparison.fold import Comparison, Row, written
+from gradlab.views.comparison.runs import MEASURES, Runs
+from gradlab.views.comparison.table import PROFILES, SHOWN, fit
+
+POSITIONS = 21
+"""Points of a profile in JSON, from the first hidden layer to the last."""
+
+
+def markdown(comparison: Comparison, columns: Sequence[str] = ()) -> str:
+    """The table as on the terminal, for a README, an issue, a notebook."""
+    fitted, _ = fit(comparison, list(columns), 10_000)
+    cells = [[column.name for column in fitted]]
+    cells += [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
+    widths = [max(cell_len(line[index]) for line in cells) for index in range(len(fitted))]
+    rule = [("-" * (width - 1) + ":") if c.right else "-" * width for c, width in zip(fitted, widths, strict=True)]
+    lines = []
+    for line in (cells[0], rule, *cells[1:]):
+        padded = [
+            " " * (width - cell_len(cell)) + cell if column.right else cell + " " * (width - cell_len(cell))
+            for cell, column, width in zip(line, fitted, widths, strict=True)
+        ]
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines) + "\n"
+
+
+def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
+    """A line a row; what a row does not have is empty."""
+    names = list(columns) or [*comparison.differing, "n", *MEASURES, "verdict"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    partial = {name for name in MEASURES for row in comparison.rows if row.means[name].count < len(row.runs)}
+    headers = [header for name in names for header in _headers(name, name in partial)]
+    writer.writerow(headers)
+    for row in comparison.rows:
+        cells = {header: value for name in names for header, value in _cells(row, name).items()}
+        writer.writerow([_field(cells[header]) for header in headers])
+    return text.getvalue()
+
+
+def _headers(name: str, partial: bool) -> list[str]:
+    if name not in SHOWN:
+        return [name]
+    return [name, f"{name}_interval", *([f"{name}_n"] if partial else [])]
+
+
+def _cells(row: Row, name: str) -> dict[str, Any]:
+    """A column of a row: one value, or those of a mean."""
+    if name in SHOWN:
+        mean = row.means[name]
+        return {name: mean.value, f"{name}_interval": mean.half_width, f"{name}_n": mean.count}
+    if name in PROFILES:
+        return {name: json.dumps(_finite(row.profile(PROFILES[name], POSITIONS)))}
+    return {name: row.values[name] if name in row.values else row.runs[0].settings.get(name)}
+
+
+def _field(value: Any) -> Any:
+    return "" if value is None else written(value) if isinstance(value, bool | tuple) else value
+
+
+def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:
+    """Everything that the table shows and what it has no room for, strictly valid JSON."""
+    return {
+        "shared": dict(comparison.shared),
+        "folded": dict(comparison.folded),
+        "rows": [_row(row) for row in comparison.rows],
+        "not_compared": [
+            {"path": str(run.path), "status": run.status, "settings": dict(run.settings), "reason": run.reason}
+            for run in runs.unfinished
+        ],
+        "copies": [str(path) for path in runs.copies],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "settings": dict(row.settings),
+        "n": len(row.runs),
+        "verdict": row.verdict,
+        "verdicts": dict(row.verdicts),
+        "means": {
+            name: {"mean": mean.value, "interval": mean.half_width, "n": mean.count} for name, mean in row.means.items()
+        },
+        **{f"log10_{name}": _finite(row.profile(moment, POSITIONS)) for name, moment in PROFILES.items()},
+        "runs": [str(run.path) for run in row.runs],
+    }
+
+
+def _finite(profile: Sequence[float | None]) -> list[float | None]:
+    return [None if value is None or not math.isfinite(value) else value for value in profile]

@@ -1,0 +1,262 @@
+"""A comparison as one picture: gradient flow in a small panel a row, all on one scale; and where two settings make a
+grid, heat maps of decades per layer and of accuracy above them.
+"""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from gradlab import store
+from gradlab.errors import UserError
+from gradlab.views.comparison.fold import Comparison, Row, written
+from gradlab.views.plots.sheet import BROKEN, DPI, WIDTH, drawing, headline, log_axis, log_line
+
+FORMATS = ("png", "svg", "pdf")
+MOST_PANELS = 60
+"""Panels that a picture has room for; of more rows the first ones are drawn."""
+MOST_ACROSS = 8
+"""Panels beside one another at most."""
+POSITIONS = 41
+"""Points of a panel's line, from the first hidden layer to the last."""
+LEVEL = 0.02
+"""Decades per layer that no eye should see as a slope: the least range of the heat map's colours."""
+START, END = "#9ecae1", "#08306b"
+"""Light for the first record, dark for the last."""
+
+
+def save_picture(comparison: Comparison, file: Path) -> str:
+    """Draw a comparison into a file.
+
+    Returns:
+        What was left out, in words; empty where nothing was.
+
+    Raises:
+        UserError: the file's ending names no format, or no row is there to draw.
+        RunFolderError: it cannot be written.
+    """
+    check_format(file)
+    if not any(run.profiles["end"] for row in comparison.rows for run in row.runs):
+        raise UserError("there is nothing to draw: no finished run has recorded a gradient")
+    figure, left_out = draw(comparison)
+    try:
+        with drawing():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+    except OSError as error:
+        raise store.cannot_write(file, error) from error
+    return left_out
+
+
+def check_format(file: Path) -> None:
+    """Raise `UserError` where a file's ending names no format of pictures."""
+    if file.suffix[1:] not in FORMATS:
+        raise UserError(f"--plot: {file} is not named like a picture", fix=f"Endings are: .{', .'.join(FORMATS)}")
+
+
+def draw(comparison: Comparison) -> tuple[Figure, str]:
+    """The picture, and what was left out of it, in words."""
+    grid = two_axes(comparison)
+    rows = comparison.rows[:MOST_PANELS]
+    crossed = grid is not None and len(grid.columns) <= MOST_ACROSS and len(comparison.rows) <= MOST_PANELS
+    across = len(grid.columns) if grid and crossed else min(len(rows), 5 if len(rows) > 8 else 4)
+    down = len(grid.lines) if grid and crossed else -(-len(rows) // across)
+    height = 0.55 + 1.25 * down + 0.35
+    maps = 0.9 + 0.34 * len(grid.lines) if grid else 0.0
+    with drawing():
+        figure = Figure(figsize=(WIDTH, height + maps), dpi=DPI, layout="constrained")
+        below: Any = figure
+        if grid:
+            parts: Any = figure.subfigures(2, 1, height_ratios=[maps, height], hspace=0.02)
+            above, below = parts
+            _heat_maps(above, grid)
+        panels = below.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        if grid and crossed:
+            _crossed(panels, grid, rows)
+        else:
+            _listed(panels, rows)
+        _finish(below, panels, rows)
+        headline(figure, _title(comparison))
+    left = len(comparison.rows) - len(rows)
+    return figure, f"the picture has room for {MOST_PANELS} panels; {left} rows are not in it" if left else ""
+
+
+def _title(comparison: Comparison) -> str:
+    """What the picture says: how many of the rows keep their gradient."""
+    slopes = [row.means["decades_per_layer_start"].value for row in comparison.rows]
+    known = [(row, slope) for row, slope in zip(comparison.rows, slopes, strict=True) if slope is not None]
+    if len(known) < 2:
+        return "Gradient flow"
+    (low, least), (high, most) = (pick(known, key=lambda item: item[1]) for pick in (min, max))
+    return (
+        f"RMS δ changes by {least:+.2f} decades per layer toward the input with {_label(low)}, "
+        f"by {most:+.2f} with {_label(high)}"
+    ).replace("-", "−")
+
+
+def _label(row: Row) -> str:
+    return ", ".join(_short(key, value) for key, value in row.settings.items()) or "every run"
+
+
+def _short(key: str, value: Any) -> str:
+    """`relu`, but `depth 20`: the name of an activation says itself what it is."""
+    name = key.rpartition(".")[2].replace("_", " ")
+    return written(value) if name in SPEAKING else f"{name} {written(value)}"
+
+
+SPEAKING = ("activation", "initializer", "optimizer", "name", "data")
+"""Settings whose values are known by themselves."""
+
+
+# -------------------------------------------------------------------------------------------------------------- panels
+
+
+def _panel(axes: Axes, row: Row | None, title: str) -> None:
+    """RMS δ by relative depth: each run thin, the mean over the runs thick."""
+    axes.set_title(textwrap.fill(title, 24, break_long_words=False), fontsize=7.5, loc="left", pad=3)
+    if row is None:
+        axes.text(0.5, 0.5, "no run", ha="center", va="center", color="0.5", fontsize=8, transform=axes.transAxes)
+        return
+    at = np.linspace(0, 1, POSITIONS)
+    for moment, colour in (("start", START), ("end", END)):
+        for run in row.runs:
+            if len(row.runs) > 1:
+                log_line(axes, at, _powers(Row(row.settings, [run]), moment), color=colour, lw=0.5, alpha=0.5)
+        log_line(axes, at, _powers(row, moment), color=colour, lw=1.5)
+
+
+def _powers(row: Row, moment: str) -> NDArray[np.float64]:
+    logs = np.array([math.nan if value is None else value for value in row.profile(moment, POSITIONS)])
+    drawn: NDArray[np.float64] = np.power(
+        10.0, np.clip(logs, -320, 300), where=logs != -np.inf, out=np.zeros_like(logs)
+    )
+    return drawn
+
+
+def _crossed(panels: NDArray[Any], grid: "Grid", rows: Sequence[Row]) -> None:
+    """A panel for each cell of the grid, in its place."""
+    for line, line_value in enumerate(grid.lines):
+        for column, column_value in enumerate(grid.columns):
+            row = grid.cells.get((line, column))
+            names = [_short(grid.keys[1], column_value)] if line == 0 else []
+            axes = panels[line, column]
+            _panel(axes, row, names[0] if names else "")
+            if column == 0:
+                axes.set_ylabel(textwrap.fill(_short(grid.keys[0], line_value), 14, break_long_words=False), fontsize=8)
+
+
+def _listed(panels: NDArray[Any], rows: Sequence[Row]) -> None:
+    """A panel for each row, with its settings above it."""
+    for axes, row in zip(panels.flat, rows, strict=False):
+        _panel(axes, row, _label(row))
+    for axes in panels.flat[len(rows) :]:
+        axes.set_axis_off()
+
+
+def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[Row]) -> None:
+    """One scale for all panels, and words for what the lines are."""
+    values = np.concatenate([_powers(row, moment) for row in rows for moment in ("start", "end")])
+    log_axis(panels[0, 0], values)
+    for axes in panels.flat:
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([0, 1], ["first", "last"])
+        axes.tick_params(labelsize=7.5)
+    handles = [
+        Line2D([], [], color=colour, label=label) for colour, label in ((START, "first record"), (END, "last record"))
+    ]
+    if any(len(row.runs) > 1 for row in rows):
+        handles.append(Line2D([], [], color="0.5", lw=0.5, label="single runs"))
+    if (values == 0).any():
+        handles.append(Line2D([], [], ls="", marker="v", color="0.3", ms=4.5, label="exactly 0"))
+    if np.isnan(values).any():
+        handles.append(Line2D([], [], ls="", marker="x", color="0.3", ms=4.5, label="NaN or infinite"))
+    figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), frameon=False)
+    figure.supxlabel("hidden layer", fontsize=9)
+    figure.supylabel("RMS δ", fontsize=9)
+
+
+# ----------------------------------------------------------------------------------------------------------- heat maps
+
+
+class Grid:
+    """Rows that two settings cross.
+
+    Args:
+        keys: the setting down, and the one across.
+        rows: the rows.
+    """
+
+    def __init__(self, keys: tuple[str, str], rows: Sequence[Row]) -> None:
+        self.keys = keys
+        self.lines, self.columns = (list(dict.fromkeys(row.settings[key] for row in rows)) for key in keys)
+        self.cells: Mapping[tuple[int, int], Row] = {
+            (self.lines.index(row.settings[keys[0]]), self.columns.index(row.settings[keys[1]])): row for row in rows
+        }
+
+    def means(self, name: str) -> NDArray[np.float64]:
+        """A measure, line × column; NaN where there is none."""
+        values = np.full((len(self.lines), len(self.columns)), np.nan)
+        for place, row in self.cells.items():
+            value = row.means[name].value
+            values[place] = np.nan if value is None else value
+        return values
+
+
+def two_axes(comparison: Comparison) -> Grid | None:
+    """The grid that exactly two differing settings make, the longer one across if there is room; otherwise None."""
+    values = {
+        key: list(dict.fromkeys(row.settings.get(key) for row in comparison.rows)) for key in comparison.differing
+    }
+    keys = sorted((key for key in values if len(values[key]) > 1), key=lambda key: len(values[key]))
+    if len(keys) != 2:
+        return None
+    down, across = keys if len(values[keys[1]]) <= MOST_ACROSS else reversed(keys)
+    grid = Grid((down, across), comparison.rows)
+    sparse = len(grid.cells) < 0.5 * len(grid.lines) * len(grid.columns)
+    return grid if len(grid.cells) == len(comparison.rows) and not sparse else None
+
+
+def _heat_maps(figure: Any, grid: Grid) -> None:
+    left, right = figure.subplots(1, 2)
+    slopes = grid.means("decades_per_layer_start")
+    reach = max(float(np.nanmax(np.abs(slopes))) if np.isfinite(slopes).any() else 0.0, LEVEL)
+    title = "decades per layer, start: red vanishes, blue explodes"
+    _heat_map(left, grid, slopes, title, "{:+.2f}", "RdBu", TwoSlopeNorm(0, -reach, reach))
+    accuracy = grid.means("test_accuracy")
+    _heat_map(right, grid, accuracy, "test accuracy", "{:.0%}", "viridis", mpl.colors.Normalize(0, 1))
+    left.set_ylabel(grid.keys[0].rpartition(".")[2])
+    right.set_yticklabels([])
+
+
+def _heat_map(
+    axes: Axes, grid: Grid, values: NDArray[np.float64], title: str, form: str, colours: str, norm: Any
+) -> None:
+    """One number a cell, in colour and in writing."""
+    image = axes.imshow(values, aspect="auto", cmap=colours, norm=norm)
+    axes.grid(False)
+    axes.set_title(title)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xticks(
+        range(len(grid.columns)), [textwrap.fill(written(value), 12, break_long_words=False) for value in grid.columns]
+    )
+    axes.set_yticks(range(len(grid.lines)), [written(value) for value in grid.lines])
+    axes.tick_params(length=0)
+    axes.set_xlabel(grid.keys[1].rpartition(".")[2])
+    for (line, column), value in np.ndenumerate(values):
+        if math.isfinite(value):
+            red, green, blue, _ = image.cmap(norm(value))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+            text = form.format(value).replace("-", "−")
+            axes.text(column, line, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        elif (line, column) in grid.cells:
+            axes.add_patch(mpl.patches.Rectangle((column - 0.5, line - 0.5), 1, 1, **BROKEN))

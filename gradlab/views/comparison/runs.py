@@ -1,0 +1,180 @@
+"""Run folders ─► finished runs, and those that are not. One small file a run is read, and no config is validated.
+
+Settings are known by the dotted paths of the config: `model.activation: {name: elu, alpha: 1}` is two of them,
+`model.activation` = elu and `model.activation.alpha` = 1.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gradlab import store
+from gradlab.errors import RunFolderError, UserError
+
+SEVERITIES = ("error", "warning", "info")
+"""Of findings, worst first."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is completed or diverged.
+
+    Attributes:
+        path: its folder.
+        id: its id.
+        status: `completed` or `diverged`.
+        verdict: id of its worst finding, or `healthy`.
+        severity: 0 for the worst, 3 for healthy.
+        settings: what its config says, flat, with `name` and `seed`.
+        numbers: `MEASURES` that it has.
+        profiles: log10 RMS δ of each hidden layer, first to last, at the `start` and at the `end`; None where δ is
+            exactly 0 or not finite.
+    """
+
+    path: Path
+    id: str
+    status: str
+    verdict: str
+    severity: int
+    settings: Mapping[str, Any]
+    numbers: Mapping[str, float]
+    profiles: Mapping[str, Sequence[float | None]]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that cannot be compared.
+
+    Attributes:
+        path: its folder.
+        status: `running`, `interrupted`, `failed`, or `unreadable`.
+        settings: like those of `Finished`; empty where they cannot be read.
+        reason: what happened, in a line; may be empty.
+    """
+
+    path: Path
+    status: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs below some folders.
+
+    Attributes:
+        finished: those that can be compared.
+        unfinished: those that cannot.
+        copies: folders left out because they hold a run that another folder holds too.
+    """
+
+    finished: Sequence[Finished]
+    unfinished: Sequence[Unfinished]
+    copies: Sequence[Path] = ()
+
+
+def collect(paths: Sequence[Path]) -> Runs:
+    """Read every run at or below some folders.
+
+    Raises:
+        RunFolderError: one of them does not exist.
+        UserError: there is no run in any of them.
+    """
+    finished: dict[str, Finished] = {}
+    unfinished: list[Unfinished] = []
+    copies: list[Path] = []
+    for folder in _folders(paths):
+        run = _read(folder)
+        if isinstance(run, Unfinished):
+            unfinished.append(run)
+        elif run.id in finished:
+            copies.append(folder)
+        else:
+            finished[run.id] = run
+    if not (finished or unfinished):
+        raise UserError(
+            f"there are no runs in {', '.join(map(str, paths))}", fix="gradlab run and gradlab sweep write them."
+        )
+    return Runs(list(finished.values()), unfinished, copies)
+
+
+def _folders(paths: Sequence[Path]) -> Iterator[Path]:
+    """Run folders, each once, whatever overlaps."""
+    seen = set()
+    for path in paths:
+        if not path.exists():
+            raise RunFolderError(f"there is no folder {path}", fix="gradlab run and gradlab sweep write into runs/.")
+        for folder in store.find_runs(path):
+            where = folder.absolute()
+            if where not in seen:
+                seen.add(where)
+                yield folder
+
+
+def _read(folder: Path) -> Finished | Unfinished:
+    try:
+        summary = store.read_summary(folder)
+        return _understood(folder, summary)
+    except RunFolderError as error:
+        return Unfinished(folder, "unreadable", reason=error.message)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON, but not of our making
+        return Unfinished(folder, "unreadable", reason=f"its summary.json is damaged: {type(error).__name__}: {error}")
+
+
+def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinished:
+    status = str(summary["status"])
+    settings = flat(summary.get("config", {}))
+    if status not in store.FINISHED:
+        if status == "running" and not store.is_busy(folder):
+            status = "interrupted"
+        return Unfinished(folder, status, settings, store.failure(summary))
+    severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
+    return Finished(
+        path=folder,
+        id=str(summary["id"]),
+        status=status,
+        verdict=str(summary["verdict"]),
+        severity=min(severities, default=len(SEVERITIES)),
+        settings={"name": summary["name"], **settings},
+        numbers=_numbers(summary),
+        profiles={moment: summary.get(f"log10_delta_{moment}") or [] for moment in ("start", "end")},
+    )
+
+
+def _numbers(summary: Mapping[str, Any]) -> dict[str, float]:
+    numbers = {name: float(summary[name]) for name in MEASURES if isinstance(summary.get(name), int | float)}
+    if summary.get("steps"):
+        bare = summary["step_seconds"] - summary["record_seconds"]
+        numbers["step_ms"] = 1000 * bare / summary["steps"]
+    return numbers
+
+
+MEASURES = (
+    "test_accuracy",
+    "test_loss",
+    "train_accuracy",
+    "train_loss",
+    "decades_per_layer_start",
+    "decades_per_layer_end",
+    "dead_fraction",
+    "zero_fraction",
+    "saturated_fraction",
+    "log10_update_ratio",
+    "step_ms",
+    "steps",
+    "seconds",
+)
+"""Numbers of a run that rows have a mean and an interval of. `step_ms` is a step without its recording."""
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config's settings by dotted path; what is chosen by name stands under the path of the choice itself."""
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        path = prefix.rstrip(".") if key == "name" and prefix else prefix + key
+        if isinstance(value, Mapping):
+            settings.update(flat(value, f"{path}."))
+        else:
+            settings[path] = tuple(value) if isinstance(value, list) else value
+    return settings

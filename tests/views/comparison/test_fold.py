@@ -1,0 +1,242 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gradlab.errors import RunFolderError, UserError
+from gradlab.store import claim
+from gradlab.views.comparison.fold import Row, compare
+from gradlab.views.comparison.runs import MEASURES, Finished, collect, flat
+from tests.views.comparison.folders import SEED_NOISE, write_run, write_sweep
+
+
+def folded(tmp_path, **options):
+    return compare(collect([tmp_path]), **options)
+
+
+def test_a_row_is_a_configuration_and_its_seeds_are_folded(tmp_path):
+    write_sweep(tmp_path)
+    comparison = folded(tmp_path)
+    assert comparison.differing == ["model.depth", "model.activation"]
+    assert [(*row.settings.values(), len(row.runs)) for row in comparison.rows] == [
+        (5, "relu", 5),
+        (5, "sigmoid", 5),
+        (20, "relu", 5),
+        (20, "sigmoid", 5),
+    ]
+    assert comparison.folded == {"seed": 5}
+    assert comparison.shared["model.width"] == 100
+    assert not {"seed", "model.depth"} & set(comparison.shared)
+
+
+def test_means_and_intervals_are_those_of_scipy(tmp_path):
+    write_sweep(tmp_path)
+    for row in folded(tmp_path).rows:
+        for name in MEASURES:
+            summaries = [json.loads((run.path / "summary.json").read_text()) for run in row.runs]
+            if name == "step_ms":
+                values = [1000 * (s["step_seconds"] - s["record_seconds"]) / s["steps"] for s in summaries]
+            else:
+                values = [s[name] for s in summaries if s[name] is not None]
+            mean = row.means[name]
+            assert mean.count == len(values)
+            assert mean.value == pytest.approx(np.mean(values), rel=1e-14)
+            spread = np.std(values, ddof=1) / math.sqrt(len(values))
+            expected = stats.t.interval(0.95, len(values) - 1, scale=spread)[1] if spread else 0
+            assert mean.half_width == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(2000):
+        runs = [Finished(Path(), "", "completed", "healthy", 3, {}, {"test_loss": x}, {}) for x in rng.normal(size=4)]
+        mean = Row({}, runs).means["test_loss"]
+        inside += abs(mean.value) <= mean.half_width
+    assert 0.935 < inside / 2000 < 0.965
+
+
+def test_one_run_has_no_interval(tmp_path):
+    write_run(tmp_path)
+    mean = folded(tmp_path).rows[0].means["test_accuracy"]
+    assert (mean.value, mean.half_width, mean.count) == (0.9, None, 1)
+
+
+def test_a_diverged_run_is_a_result_without_a_final_loss(tmp_path):
+    write_sweep(tmp_path)
+    row = next(row for row in folded(tmp_path).rows if row.settings == {"model.depth": 20, "model.activation": "relu"})
+    assert row.means["test_loss"].count == 4
+    assert row.means["decades_per_layer_start"].count == 5
+    assert row.verdicts == [("healthy", 4), ("diverged", 1)]
+    assert row.verdict == "healthy"
+    others = [run for run in row.runs if run.status == "completed"]
+    assert row.profile("end", 5) == Row({}, others).profile("end", 5)
+    alone = Row({}, [run for run in row.runs if run.status == "diverged"])
+    assert all(math.isnan(value) for value in alone.profile("end", 5))
+
+
+def test_of_as_many_verdicts_the_worse_counts(tmp_path):
+    write_run(tmp_path, config={"seed": 0})
+    write_run(tmp_path, config={"seed": 1}, verdict="dead-units", severity="warning")
+    write_run(tmp_path, config={"seed": 2}, verdict="vanishing-gradient", severity="error")
+    assert [name for name, _ in folded(tmp_path).rows[0].verdicts] == ["vanishing-gradient", "dead-units", "healthy"]
+
+
+def test_options_of_a_choice_are_columns_only_where_they_say_more(tmp_path):
+    write_run(tmp_path, config={"model": {"activation": "gelu"}})
+    write_run(tmp_path, config={"model": {"activation": {"name": "leaky_relu", "negative_slope": 0.1}}})
+    assert folded(tmp_path).differing == ["model.activation"]
+    write_run(tmp_path, config={"model": {"activation": {"name": "leaky_relu", "negative_slope": 0.2}}})
+    comparison = folded(tmp_path)
+    assert comparison.differing == ["model.activation", "model.activation.negative_slope"]
+    assert [row.settings["model.activation.negative_slope"] for row in comparison.rows] == [None, 0.1, 0.2]
+
+
+def test_profiles_of_different_depths_are_aligned_by_relative_position(tmp_path):
+    write_run(tmp_path, config={"model": {"depth": 2}}, log10_delta_end=[-4.0, 0.0])
+    write_run(tmp_path, config={"model": {"depth": 5}}, log10_delta_end=[-4.0, -3.0, -2.0, -1.0, 0.0])
+    for row in folded(tmp_path).rows:
+        assert row.profile("end", 5) == [-4, -3, -2, -1, 0]
+        assert row.profile("end", 3) == [-4, -2, 0]
+
+
+@pytest.mark.parametrize("positions", [1, 2, 7, 40])
+def test_profiles_agree_with_numpy(tmp_path, positions):
+    profile = np.random.default_rng(0).normal(size=9).tolist()
+    write_run(tmp_path, log10_delta_end=profile)
+    expected = np.interp(np.linspace(0, 8, positions), np.arange(9), profile)
+    np.testing.assert_allclose(folded(tmp_path).rows[0].profile("end", positions), expected, rtol=1e-12)
+
+
+def test_exact_zeros_and_divergence_in_a_profile(tmp_path):
+    write_run(tmp_path, config={"seed": 0}, log10_delta_end=[None, -3.0])
+    assert folded(tmp_path).rows[0].profile("end", 2) == [-math.inf, -3]
+    write_run(tmp_path, config={"model": {"depth": 3}}, log10_delta_end=[], log10_delta_start=[])
+    assert folded(tmp_path).rows[0].profile("end", 3) == [None, None, None]
+
+
+def test_conditions_on_settings_choose_runs_and_those_on_results_rows(tmp_path):
+    write_sweep(tmp_path)
+    rows = folded(tmp_path, where="seed < 2 and test_accuracy > 0.7").rows
+    assert [(row.settings["model.depth"], len(row.runs)) for row in rows] == [(5, 2), (5, 2)]
+    assert rows[0].means["test_accuracy"].value == pytest.approx(0.75 + np.mean(SEED_NOISE[:2]))
+    rows = folded(tmp_path, where="verdict != 'healthy'").rows
+    assert [row.settings["model.activation"] for row in rows] == ["sigmoid", "sigmoid"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"where": "model.dept > 3"}, "did you mean 'model.depth'"),
+        ({"where": "seed > 2 or test_accuracy > 0.5"}, "Join conditions"),
+        ({"where": "model.activation == 'rleu'"}, "model.activation is relu, sigmoid"),
+        ({"where": "verdict == 'fine'"}, "verdict is diverged, healthy, vanishing-gradient"),
+        ({"sort": ["accuracy"]}, "'test_accuracy'"),
+        ({"group_by": ["model.act"]}, "'model.act' here"),
+    ],
+)
+def test_wrong_names_are_answered_with_the_right_ones(tmp_path, options, message):
+    write_sweep(tmp_path)
+    with pytest.raises(UserError) as caught:
+        folded(tmp_path, **options)
+    assert message in str(caught.value)
+
+
+def test_sorting_and_what_has_no_value_comes_last(tmp_path):
+    for depth, loss in ((1, 0.3), (2, None), (3, 0.1)):
+        write_run(tmp_path, config={"model": {"depth": depth}}, test_loss=loss)
+    depths = {
+        key: [row.settings["model.depth"] for row in folded(tmp_path, sort=[key]).rows]
+        for key in ("test_loss", "-test_loss", "-model.depth")
+    }
+    assert depths == {"test_loss": [3, 1, 2], "-test_loss": [1, 3, 2], "-model.depth": [3, 2, 1]}
+
+
+def test_sorting_numbers_and_words_together(tmp_path):
+    for width in (5, [1, 2], 100):
+        write_run(tmp_path, config={"model": {"depth": 2, "width": width}})
+    assert [row.settings["model.width"] for row in folded(tmp_path).rows] == [5, 100, (1, 2)]
+
+
+def test_group_by_makes_a_row_of_each_value(tmp_path):
+    write_sweep(tmp_path)
+    comparison = folded(tmp_path, group_by=["model.activation"])
+    assert [(row.settings, len(row.runs)) for row in comparison.rows] == [
+        ({"model.activation": "relu"}, 10),
+        ({"model.activation": "sigmoid"}, 10),
+    ]
+    assert comparison.folded == {"seed": 5, "model.depth": 2}
+    assert len(folded(tmp_path, group_by=["seed"]).rows) == 5
+
+
+def test_names_are_shown_where_they_tell_configurations_apart(tmp_path):
+    write_run(tmp_path, name="wide", config={"model": {"width": 50}})
+    write_run(tmp_path, name="narrow", config={"model": {"width": 5}})
+    assert folded(tmp_path).differing == ["name", "model.width"]
+
+
+def test_true_is_not_1(tmp_path):
+    write_run(tmp_path, config={"model": {"residual": True, "depth": 1}})
+    write_run(tmp_path, config={"model": {"residual": False, "depth": 1}})
+    assert folded(tmp_path, where="model.residual == true").rows[0].settings == {}
+
+
+def test_runs_that_are_not_finished_are_kept_apart(tmp_path):
+    write_sweep(tmp_path)
+    runs = collect([tmp_path])
+    assert sorted((run.status, run.settings["seed"], run.reason) for run in runs.unfinished) == [
+        ("failed", 9, "RuntimeError: out of memory"),
+        ("interrupted", 7, ""),
+        ("interrupted", 8, ""),
+    ]
+
+
+def test_a_run_that_somebody_writes_is_running(tmp_path):
+    from gradlab.config import Config
+
+    config = Config()
+    with claim(tmp_path, config) as writer:
+        writer.start({})
+        assert [run.status for run in collect([tmp_path]).unfinished] == ["running"]
+    assert [run.status for run in collect([tmp_path]).unfinished] == ["interrupted"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"status": "completed"}', '{"status": "completed", "config": 3}']
+)
+def test_damaged_summaries_are_kept_apart(tmp_path, text):
+    write_run(tmp_path)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "summary.json").write_text(text)
+    runs = collect([tmp_path])
+    assert len(runs.finished) == 1
+    assert [run.status for run in runs.unfinished] == ["unreadable"]
+    assert "summary.json" in runs.unfinished[0].reason
+
+
+def test_every_run_counts_once(tmp_path):
+    folder = write_run(tmp_path / "a")
+    assert len(collect([tmp_path, tmp_path / "a", folder]).finished) == 1
+    write_run(tmp_path / "b")
+    runs = collect([tmp_path])
+    assert (len(runs.finished), [path.parent.name for path in runs.copies]) == (1, ["b"])
+
+
+def test_no_folder_and_no_runs(tmp_path):
+    with pytest.raises(RunFolderError, match="no folder"):
+        collect([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match="no runs"):
+        collect([tmp_path])
+
+
+def test_flat():
+    config = {"seed": 1, "model": {"activation": {"name": "elu", "alpha": 2.0}, "width": [1, 2]}}
+    assert flat(config) == {
+        "seed": 1,
+        "model.activation": "elu",
+        "model.activation.alpha": 2.0,
+        "model.width": (1, 2),
+    }
