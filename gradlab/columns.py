@@ -41,6 +41,8 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "layer": pl.Int32,
         "module": pl.String,
         "kind": pl.String,
+        "calls": pl.Int32,
+        "dtype": pl.String,
         **dict.fromkeys(LAYER_STATISTICS, pl.Float64),
     },
     "steps": {
@@ -49,6 +51,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "loss": pl.Float64,
         "learning_rate": pl.Float64,
         "gradient_norm": pl.Float64,
+        "gradient_scale": pl.Float64,
         "step_seconds": pl.Float64,
         "record_seconds": pl.Float64,
     },
@@ -89,6 +92,8 @@ class StepRows:
     layer: Sequence[int]
     module: Sequence[str]
     kind: Sequence[str]
+    calls: Sequence[int]
+    dtype: Sequence[str]
     values_MS: NDArray[np.float64]
     applies_MS: NDArray[np.bool_]
     """Where False, the value does not apply and becomes null. NaN is a value: a diverged network has it."""
@@ -105,6 +110,8 @@ def layers_frame(rows: Sequence[StepRows]) -> pl.DataFrame:
         "layer": [number for row in rows for number in row.layer],
         "module": [name for row in rows for name in row.module],
         "kind": [kind for row in rows for kind in row.kind],
+        "calls": [calls for row in rows for calls in row.calls],
+        "dtype": [dtype for row in rows for dtype in row.dtype],
     }
     for index, name in enumerate(LAYER_STATISTICS):
         column = pl.Series(name, np.ascontiguousarray(values[:, index]))

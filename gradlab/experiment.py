@@ -268,6 +268,7 @@ def _append(
             "loss": step.loss,
             "learning_rate": learning_rate,
             "gradient_norm": record.gradient_norm if record else None,
+            "gradient_scale": record.gradient_scale if record else None,
             "step_seconds": seconds,
             "record_seconds": record.record_seconds if record else 0.0,
         },

@@ -7,7 +7,7 @@ from gradlab.columns import LAYER_STATISTICS, SCHEMAS, StepRows, layers_frame, r
 
 
 def step_rows(step, values, applies):
-    return StepRows(step, [0, 0], ["a", "b"], ["weight", "activation"], values, applies)
+    return StepRows(step, [0, 0], ["a", "b"], ["weight", "activation"], [1, 2], ["float32"] * 2, values, applies)
 
 
 def test_null_means_not_applicable_and_nan_is_a_value():

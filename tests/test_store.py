@@ -21,7 +21,14 @@ CONFIG = Config(name="test")
 def rows(step, modules=2):
     values = np.full((modules, len(LAYER_STATISTICS)), float(step))
     return StepRows(
-        step, [0] * modules, ["a"] * modules, ["weight"] * modules, values, np.ones_like(values, dtype=bool)
+        step,
+        [0] * modules,
+        ["a"] * modules,
+        ["weight"] * modules,
+        [1] * modules,
+        ["float32"] * modules,
+        values,
+        np.ones_like(values, dtype=bool),
     )
 
 

@@ -1,16 +1,17 @@
-"""Hooks ─► rows: watches a network while somebody else trains it.
+"""Hooks ─► rows: watches any network while somebody else trains it.
 
     with Recorder(model, [optimizer], records=every_tenth, emit=rows.append):
         … the training loop, unchanged …
 
 One way: a forward hook takes the statistics of a module's output and leaves a hook on that tensor; the tensor's hook
-takes those of δ; a parameter's hook takes its gradient as soon as it is accumulated, before anybody clips it; the
+takes those of δ; when backward has ended, the parameters' gradients are read, before anybody clips them; the
 optimizer's hooks take the weights before and after the update, which ends the step and emits its rows.
 
-Statistics stay in one buffer on the device, which is read once a recorded step. Nothing is written to the model, no
-random number is drawn, and no tensor of the training is changed: training is bit-identical with and without.
+Statistics stay on the device and are read once a recorded step. Nothing is written to the model, no random number is
+drawn, and no tensor of the training is changed: training is bit-identical with and without.
 """
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,20 +21,27 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.autograd.variable import Variable
+from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from gradlab.columns import LAYER_STATISTICS, StepRows
+from gradlab.columns import StepRows
+from gradlab.errors import RecordingError
+from gradlab.recording.backward import current_pass, is_repeated, roots, scale_of_caller
+from gradlab.recording.calls import Calls
 from gradlab.recording.full_pass import full_pass
-from gradlab.recording.layout import layout
-from gradlab.recording.statistics import Statistics, accumulator, histogram
-
-# What the buffer holds for each module, in order. The first five are those of `Statistics.output`.
-_MEAN, _SQUARES, _MINIMUM, _MAXIMUM, _ZEROS, _SATURATED, _DELTA, _WEIGHT, _UPDATE = range(9)
-_SLOTS = 9
-_COLUMN = {name: index for index, name in enumerate(LAYER_STATISTICS)}
+from gradlab.recording.functions import Functions
+from gradlab.recording.hooks import Hook, register_hook
+from gradlab.recording.layout import Place, layout, refuse_compiled
+from gradlab.recording.native import Intervals
+from gradlab.recording.numbering import Numbering
+from gradlab.recording.outputs import main_tensor
+from gradlab.recording.parameters import Parameters
+from gradlab.recording.reading import read
+from gradlab.recording.rows import COLUMN, Combiner, put_weights
+from gradlab.recording.statistics import histogram
+from gradlab.recording.weights import LARGE
 
 
 @dataclass(frozen=True)
@@ -41,15 +49,21 @@ class StepRecord:
     """What was seen of one step.
 
     Attributes:
-        rows: a row a module.
+        rows: a row a module that computed something.
         histograms: rows of the table `histograms`; empty on most steps.
-        gradient_norm: norm of the gradient of all parameters together, before clipping.
+        loss: what backward was called on, summed over its calls; None where that could not be seen.
+        learning_rate: of the last optimizer's first group.
+        gradient_norm: norm of the gradient of all parameters together, unscaled, before clipping.
+        gradient_scale: what the loss was multiplied with by a `GradScaler`; all values are those without it.
         record_seconds: what recording this step cost.
     """
 
     rows: StepRows
     histograms: Sequence[dict[str, Any]]
+    loss: float | None
+    learning_rate: float
     gradient_norm: float
+    gradient_scale: float
     record_seconds: float
 
 
@@ -58,10 +72,15 @@ class Recorder:
 
     Args:
         model: the network. Its passes are recorded in training mode with gradients enabled, others are not.
-        optimizers: whoever updates its weights; the last one to step ends a step.
+        optimizers: whoever updates its weights; a step of the last one ends a step.
+        emit: receives each recorded step, once it has ended.
         records: whether to record a step, by its 0-based number.
         histograms: whether to take histograms in a recorded step.
-        emit: receives each recorded step, once it has ended.
+        layers: patterns of the names of the modules to record; by default all that compute something.
+
+    Raises:
+        UserError: no module has a name like that.
+        RecordingError: the model is compiled, or nothing could be seen of a step.
     """
 
     def __init__(
@@ -72,8 +91,10 @@ class Recorder:
         emit: Callable[[StepRecord], None],
         records: Callable[[int], bool] = lambda step: True,
         histograms: Callable[[int], bool] = lambda step: False,
+        layers: str | Sequence[str] | None = None,
     ) -> None:
-        self.places = layout(model)
+        refuse_compiled(model)
+        self.places = layout(model, layers)
         self.step = 0
         self._model = model
         self._optimizers = tuple(optimizers)
@@ -81,42 +102,40 @@ class Recorder:
         self._records = records
         self._histograms = histograms
         self._handles: list[RemovableHandle] = []
-        self._recording = False
-        self._paused = False
-        self._seconds = 0.0
-
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        weights = [getattr(place.module, "weight", None) for place in self.places]
-        self._weights = [weight if isinstance(weight, nn.Parameter) else None for weight in weights]
-        device = parameters[0].device if parameters else torch.device("cpu")
-        dtype = accumulator(device)
-        self._statistics = Statistics(device)
-        modules = len(self.places)
-        # One flat buffer: a row of slots for each module, then a slot for each parameter's gradient.
-        self._buffer = torch.zeros(modules * _SLOTS + len(parameters), dtype=dtype, device=device)
-        slots = list(self._buffer.unbind())
-        self._slots = [slots[i * _SLOTS : (i + 1) * _SLOTS] for i in range(modules)]
-        self._parameters = list(zip(parameters, slots[modules * _SLOTS :], strict=True))
-        self._before = [None if w is None else torch.empty(w.shape, dtype=dtype, device=device) for w in self._weights]
-        self._output_sizes = np.zeros(modules)
-        self._delta_sizes = np.zeros(modules)
-        self._input_sizes = np.zeros(modules)
-        self._gradient_index = [_index_of(weight, parameters) for weight in self._weights]
+        self._output_handles: list[RemovableHandle] = []  # of each place
+        self._numbering = Numbering()
+        self._combiner = Combiner()
+        self._modules = {place.module: index for index, place in enumerate(self.places)}
+        self._functions = Functions(model, self) if layers is None else None
+        self._parameters = Parameters(model, self.places, self._optimizers)
+        self._owners = [self._parameters.owner_of(place.module) for place in self.places]
+        self._calls: dict[torch.device, Calls] = {}
+        # Modules that may do no more than hand on what a module in them returns; decided when they first do something.
+        self._undecided = {i for i, place in enumerate(self.places) if place.kind in ("block", "other")}
+        self._returned: dict[int, weakref.ref[Tensor]] = {}
+        self._entered: dict[int, tuple[Tensor, Intervals | None, weakref.ref[Tensor] | None]] = {}
         self._full_pass: Mapping[int, Mapping[str, float]] = {}
-        self._pictures: list[tuple[int, str, Tensor]] = []
-        self._taking_histograms = False
+        self._phases = [0] * len(self._optimizers)
+        self._inside: Optimizer | None = None
 
     # ------------------------------------------------------------------------------------------------- the context
 
     def __enter__(self) -> Self:
         """Place the hooks."""
         for index, place in enumerate(self.places):
-            self._handles.append(place.module.register_forward_hook(partial(self._on_output, index)))
-        for parameter, slot in self._parameters:
-            hook = partial(self._on_gradient, slot)
-            self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
-        self._handles.append(self._optimizers[0].register_step_pre_hook(self._on_update))
-        self._handles.append(self._optimizers[-1].register_step_post_hook(self._on_updated))
+            self._output_handles.append(place.module.register_forward_hook(Hook(self._on_output, index)))
+            if place.in_place and place.saturation is not None:
+                self._handles.append(place.module.register_forward_pre_hook(Hook(self._on_input, index)))
+        if self._functions is not None:
+            self._functions.start()
+        self._handles.append(self._model.register_forward_pre_hook(Hook(self._on_forward, None)))
+        for parameter in self._parameters:
+            if parameter.requires_grad and parameter.numel() >= LARGE:
+                hook = Hook(self._on_gradient, parameter)
+                self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
+        for index, optimizer in enumerate(self._optimizers):
+            self._handles.append(optimizer.register_step_pre_hook(Hook(self._on_update, index)))
+            self._handles.append(optimizer.register_step_post_hook(Hook(self._on_updated, index)))
         self._begin()
         return self
 
@@ -124,9 +143,13 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Remove every hook."""
-        for handle in self._handles:
+        for handle in (*self._handles, *self._output_handles):
             handle.remove()
         self._handles.clear()
+        self._output_handles.clear()
+        if self._functions is not None:
+            self._functions.stop()
+        self._forget()
 
     def look_at_units(self, x: Tensor) -> None:
         """Pass all samples through the network, before the coming step; its rows will say which units are dead.
@@ -138,165 +161,277 @@ class Recorder:
         self._full_pass = full_pass(self._model, x, self.places)
         self._seconds += perf_counter() - start
 
-    # ------------------------------------------------------------------------------------------------- the hooks
-
     def _begin(self) -> None:
+        """A step begins."""
         self._recording = self._records(self.step)
         self._taking_histograms = self._recording and self._histograms(self.step)
         self._seconds = 0.0
-        if self._recording:
-            self._buffer.zero_()
-            for sizes in (self._output_sizes, self._delta_sizes, self._input_sizes):
-                sizes.fill(0)
-            self._pictures.clear()
+        self._scale: Tensor | float = 1.0
         self._full_pass = {}
+        self._phases = [0] * len(self._optimizers)
+        self._paused = False
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing of this step has happened yet."""
+        for calls in self._calls.values():
+            calls.clear()
+        self._parameters.forget()
+        self._returned.clear()
+        self._entered.clear()
+        self._pictures: list[tuple[int, str, Tensor]] = []
+        self._losses: list[Tensor] = []
+        self._root: Tensor | None = None
+        self._pass = -1
+        self._backward_seen = False
+        self._witness: tuple[nn.Parameter, Sequence[int]] | None = None
+
+    # ------------------------------------------------------------------------------------------------- going forward
+
+    def wants(self, module: nn.Module) -> bool:
+        """Whether what this module does is recorded right now."""
+        return (
+            self._recording and not self._paused and module.training and torch.is_grad_enabled() and not is_repeated()
+        )
+
+    def _on_forward(self, _: None, module: nn.Module, inputs: Any) -> None:
+        """The whole model is about to compute."""
+        if not self._recording or self._paused or current_pass() != -1:
+            return
+        if self._witness is not None:
+            parameter, phases = self._witness
+            if parameter.grad is None and list(phases) == self._phases:
+                self._forget()  # a step was given up: a scaler met an infinity, or the loop did not like the loss
+        if self._backward_seen and isinstance(self._inside, LBFGS):
+            self._paused = True  # only the first evaluation inside a step is recorded
+
+    def _on_input(self, index: int, module: nn.Module, inputs: Any) -> None:
+        """An activation is about to overwrite its input: keep what its row needs of it."""
+        if self.wants(module) and inputs and isinstance(inputs[0], Tensor):
+            self._entered[index] = inputs[0].detach().clone(), self.places[index].saturation, None
 
     def _on_output(self, index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if not (self._recording and module.training and torch.is_grad_enabled()) or self._paused:
-            return
-        if not (isinstance(output, Tensor) and output.is_floating_point() and output.numel()):
+        if not self._recording or self._paused or not module.training or not torch.is_grad_enabled():
             return
         start = perf_counter()
-        slots = self._slots[index]
-        values = output.detach()
-        self._statistics.output(values, slots[:_SATURATED])
-        self._output_sizes[index] = values.numel()
-        saturation = self.places[index].saturation
-        if saturation is not None:
-            preactivation = inputs[0].detach()
-            self._input_sizes[index] = preactivation.numel()
-            if saturation:
-                self._statistics.count_inside(preactivation, saturation, slots[_SATURATED])
-        if self._taking_histograms:
-            self._pictures.append((index, "activation", histogram(values)))
-        if output.requires_grad:
-            output.register_hook(partial(self._on_delta, index))
+        x = output if type(output) is Tensor and output.is_floating_point() else main_tensor(output)
+        if x is not None and x.numel() and not is_repeated():
+            h, saturation = None, self.places[index].saturation
+            if index in self._entered:
+                h, saturation = self._what_entered(index, x)
+            elif saturation is not None and inputs and isinstance(inputs[0], Tensor):
+                h = inputs[0]
+            if index not in self._undecided or self._is_its_own(index, x):
+                self._take(index, x, h, saturation)
         self._seconds += perf_counter() - start
 
-    def _on_delta(self, index: int, delta: Tensor) -> None:
-        if self._paused:
+    def _what_entered(self, index: int, x: Tensor) -> tuple[Tensor | None, Intervals | None]:
+        """The input that was kept for an activation, if it made this output of it."""
+        h, saturation, made = self._entered.pop(index)
+        return (h, saturation) if made is None or made() is x else (None, None)
+
+    def _is_its_own(self, index: int, x: Tensor) -> bool:
+        """Whether an output is the module's own, and not one that a module in it, or before it, has returned."""
+        self._undecided.discard(index)
+        known = self._returned.get(id(x))
+        if known is None or known() is not x:
+            return True
+        self._output_handles[index].remove()
+        return False
+
+    def function_called(self, module: nn.Module, name: str, h: Tensor, saturation: Intervals | None, x: Any) -> None:
+        """A module has called an activation function on `h`, which it may have overwritten since, and got `x`."""
+        if not (isinstance(x, Tensor) and x.is_floating_point() and x.numel()):
             return
         start = perf_counter()
-        self._statistics.sum_of_squares(delta.detach(), self._slots[index][_DELTA])
-        self._delta_sizes[index] = delta.numel()
-        if self._taking_histograms:
-            self._pictures.append((index, "delta", histogram(delta)))
+        index = self._modules.get(module)
+        if index is not None and self._numbering.is_activation_itself(self.places, index):
+            self._entered[index] = h, saturation, weakref.ref(x)  # the module is the activation
+        else:
+            self._take(self._place_of_function(module, name, saturation), x, h, saturation)
         self._seconds += perf_counter() - start
 
-    def _on_gradient(self, slot: Tensor, parameter: Tensor) -> None:
+    def _place_of_function(self, module: nn.Module, name: str, saturation: Intervals | None) -> int:
+        """The place of a function in a module; it is made when the function is first called."""
+        caller = next((qualified for qualified, part in self._model.named_modules() if part is module), "")
+        qualified = f"{caller}:{name}"
+        for index in range(len(self.places) - 1, -1, -1):
+            if self.places[index].name == qualified:
+                return index
+        self.places.append(Place(qualified, "activation", module, (), saturation))
+        self._owners.append(self._parameters.owner_of(module))
+        return len(self.places) - 1
+
+    def _take(self, index: int, x: Tensor, h: Tensor | None, saturation: Intervals | None) -> None:
+        """Record an output, and its gradient when it comes."""
+        calls = self._calls.get(x.device)
+        if calls is None:
+            calls = self._calls[x.device] = Calls(x.device)
+        self._numbering.saw(index)
+        owner = self._owners[index]
+        row = calls.add(index, 0 if owner is None else self._phases[owner], x, h, saturation)
+        if self._undecided:
+            self._returned[id(x)] = weakref.ref(x)
+        if self._taking_histograms:
+            self._pictures.append((index, "activation", histogram(x)))
+        if x.requires_grad:
+            register_hook(x, partial(self._on_delta, calls, row, self.step))
+
+    # ------------------------------------------------------------------------------------------------- going backward
+
+    def _on_delta(self, calls: Calls, row: int, step: int, delta: Tensor) -> None:
+        if self._paused or step != self.step or row >= len(calls.calls):
+            return  # a graph of an earlier step, differentiated late
+        start = perf_counter()
+        if current_pass() != self._pass:
+            self._on_backward_begin()
+        calls.delta(row, delta)
+        if self._taking_histograms:
+            self._pictures.append((calls.calls[row].place, "delta", histogram(delta)))
+        self._seconds += perf_counter() - start
+
+    def _on_backward_begin(self) -> None:
+        """The first gradient of a backward pass has come."""
+        self._pass = current_pass()
+        self._backward_seen = True
+        Variable._execution_engine.queue_callback(self._on_backward_end)
+        found = roots()
+        root = found[0] if len(found) == 1 else None
+        if isinstance(root, Tensor) and root.numel() == 1 and root is not self._root:
+            self._root = root  # a pass inside a pass has the same root
+            self._losses.append(root.detach().reshape(1))
+
+    def _on_backward_end(self) -> None:
+        """All gradients of a backward pass are there: read those that were not read as they came."""
+        start = perf_counter()
+        self._pass = -1
+        if self._recording and not self._paused:
+            witness = self._parameters.read_gradients(small=True)
+            self._witness = None if witness is None else (witness, tuple(self._phases))
+        self._seconds += perf_counter() - start
+
+    def _on_gradient(self, parameter: nn.Parameter, _: Tensor) -> None:
+        """A large parameter's gradient is there."""
         if not self._recording or self._paused or parameter.grad is None:
             return
         start = perf_counter()
-        self._statistics.sum_of_squares(parameter.grad.detach(), slot)
+        self._parameters.read_gradient(parameter)
         self._seconds += perf_counter() - start
 
-    def _on_update(self, *_: Any) -> None:
-        """The gradients are ready: remember the weights."""
-        self._paused = True  # an optimizer that evaluates the loss again (LBFGS) is not seen
+    # ------------------------------------------------------------------------------------------------- updating
+
+    def _on_update(self, index: int, optimizer: Optimizer, *_: Any) -> None:
+        """An optimizer begins: its gradients are ready, or its closure will make them."""
+        self._inside = optimizer
         if not self._recording:
             return
         start = perf_counter()
-        for index, (weight, before) in enumerate(zip(self._weights, self._before, strict=True)):
-            if weight is None or before is None:
-                continue
-            before.copy_(weight.detach())
-            self._statistics.sum_of_squares(before, self._slots[index][_WEIGHT])
-            if self._taking_histograms:
-                self._pictures.append((index, "weight", histogram(before)))
-                if weight.grad is not None:
-                    self._pictures.append((index, "weight_gradient", histogram(weight.grad)))
+        if self._backward_seen:
+            self._scale = scale_of_caller()
+            self._paused = isinstance(optimizer, LBFGS)  # what it evaluates again does not count
+        else:
+            self._parameters.read_gradients(small=False)  # of a backward pass that met no recorded module
+        for weights, numbers in self._parameters.updated_by(index):
+            weights.remember(numbers)
+        if self._taking_histograms:
+            self._draw_weights(index)
         self._seconds += perf_counter() - start
 
-    def _on_updated(self, *_: Any) -> None:
-        """The step is over: measure the update, read the buffer, emit the rows."""
+    def _draw_weights(self, optimizer: int) -> None:
+        for index, place in enumerate(self.places):
+            for weight in place.weights[:1]:
+                if self._parameters.owner(weight) == optimizer:
+                    self._pictures.append((index, "weight", histogram(weight.detach())))
+                    if weight.grad is not None:
+                        gradient = weight.grad.detach().to_dense()
+                        self._pictures.append((index, "weight_gradient", histogram(gradient)))
+
+    def _on_updated(self, index: int, *_: Any) -> None:
+        """An optimizer has ended; if it is the last one, so has the step."""
+        self._inside = None
+        last = index == len(self._optimizers) - 1
         if self._recording:
             start = perf_counter()
-            for index, (weight, before) in enumerate(zip(self._weights, self._before, strict=True)):
-                if weight is not None and before is not None:
-                    torch.sub(weight.detach(), before, out=before)
-                    self._statistics.sum_of_squares(before, self._slots[index][_UPDATE])
-            record = self._read(start)
-            self._emit(record)
-        self._paused = False
-        self.step += 1
-        self._begin()
+            for weights, numbers in self._parameters.updated_by(index):
+                weights.changes(numbers)
+                weights.keep(numbers)
+            self._phases[index] += 1
+            if last:
+                self._end(start)
+            else:
+                self._paused = False
+                self._seconds += perf_counter() - start
+        if last:
+            self.step += 1
+            self._begin()
 
-    # ------------------------------------------------------------------------------------------------- the rows
+    def _end(self, start: float) -> None:
+        """A recorded step has ended: read it and hand it out."""
+        self._parameters.keep_the_rest()
+        if not any(calls.calls for calls in self._calls.values()):
+            if not self._numbering.order:
+                raise RecordingError(
+                    "nothing could be seen of this step: no module of the watched model ran forward in training mode, "
+                    "with gradients, and not compiled",
+                    fix="Watch the model that the loop trains; after model.train(); without torch.compile.",
+                )
+            return  # this optimizer has stepped without the model, as it may
+        if self._functions is not None:
+            self._functions.step_ended()
+        self._emit(self._read(start))
+
+    # ------------------------------------------------------------------------------------------------- reading
 
     def _read(self, start: float) -> StepRecord:
+        """Read every device, once, and make rows of it."""
         pictures = [picture for _, _, picture in self._pictures]
-        numbers = torch.cat([self._buffer, *pictures]).cpu().double().numpy()  # the one synchronization of the step
-        modules = len(self.places)
-        gradients = numbers[modules * _SLOTS : self._buffer.numel()]
-        gradient_squares = np.array([np.nan if i is None else gradients[i] for i in self._gradient_index])
-        rows = self._rows(numbers[: modules * _SLOTS].reshape(modules, _SLOTS), gradient_squares)
-        histograms = self._histogram_rows(numbers[self._buffer.numel() :])
-        seconds = self._seconds + perf_counter() - start
-        return StepRecord(rows, histograms, float(np.sqrt(gradients.sum())), seconds)
-
-    def _rows(self, slots_MS: NDArray[np.float64], gradient_squares_M: NDArray[np.float64]) -> StepRows:
-        """Sums ─► statistics, for all modules at once."""
-        values = np.zeros((len(self.places), len(LAYER_STATISTICS)))
-        applies = np.zeros_like(values, dtype=bool)
-
-        def put(name: str, value: NDArray[np.float64], where: NDArray[np.bool_]) -> None:
-            values[:, _COLUMN[name]] = value
-            applies[:, _COLUMN[name]] = where
-
-        seen = self._output_sizes > 0
-        activated = self._input_sizes > 0
-        differentiated = self._delta_sizes > 0
-        weighted = np.array([weight is not None for weight in self._weights])
-        trained = np.array([weight is not None and weight.grad is not None for weight in self._weights])
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            mean = slots_MS[:, _MEAN]
-            variance = slots_MS[:, _SQUARES] / self._output_sizes
-            put("activation_mean", mean, seen)
-            put("activation_std", np.sqrt(variance), seen)
-            put("activation_rms", np.sqrt(variance + mean**2), seen)
-            put("activation_min", slots_MS[:, _MINIMUM], seen)
-            put("activation_max", slots_MS[:, _MAXIMUM], seen)
-            numbers = np.where(np.isnan(mean), np.nan, 1.0)  # nothing can be counted among what is no number
-            put("zero_fraction", numbers * slots_MS[:, _ZEROS] / self._output_sizes, seen)
-            put("saturated_fraction", numbers * slots_MS[:, _SATURATED] / self._input_sizes, activated)
-            put("delta_rms", np.sqrt(slots_MS[:, _DELTA] / self._delta_sizes), differentiated)
-            weight_norm = np.sqrt(slots_MS[:, _WEIGHT])
-            put("weight_norm", weight_norm, weighted)
-            put("weight_gradient_norm", np.sqrt(gradient_squares_M), trained)
-            put("update_ratio", np.sqrt(slots_MS[:, _UPDATE]) / weight_norm, trained & (weight_norm > 0))
+        scalars = [*self._losses, *([self._scale.reshape(1)] if isinstance(self._scale, Tensor) else [])]
+        reading = read(self._calls, self._parameters.devices, [*scalars, *pictures])
+        scale = float(reading.extras[len(scalars) - 1][0]) if isinstance(self._scale, Tensor) else self._scale
+        loss = sum(float(extra[0]) for extra in reading.extras[: len(self._losses)]) / scale if self._losses else None
+        combined = self._combiner.combine(reading, self._owners, self._phases, scale)
+        sums, weighted, trained, squares = self._parameters.sums(reading.weights, self.places)
+        sums[:, 0] /= scale**2
+        called, values, applies = combined.modules_U, combined.values_US, combined.applies_US
+        put_weights(values, applies, sums[called], weighted[called], trained[called])
+        place = {module: row for row, module in enumerate(called.tolist())}
         for index, units in self._full_pass.items():
-            for name, value in units.items():
-                values[index, _COLUMN[name]] = value
-                applies[index, _COLUMN[name]] = True
-        return StepRows(
+            if index in place:
+                for name, value in units.items():
+                    values[place[index], COLUMN[name]] = value
+                    applies[place[index], COLUMN[name]] = True
+        layers = {index: of for index, of in self._numbering.layers(self.places).items() if index in place}
+        order = [place[index] for index in layers]
+        rows = StepRows(
             self.step,
-            [place.layer for place in self.places],
-            [place.name for place in self.places],
-            [place.kind for place in self.places],
-            values,
-            applies,
+            [layer for layer, _ in layers.values()],
+            [self.places[index].name for index in layers],
+            [kind for _, kind in layers.values()],
+            combined.counts_U[order].tolist(),
+            [combined.formats[row] for row in order],
+            values[order],
+            applies[order],
         )
+        histograms = self._histogram_rows(reading.extras[len(scalars) :], layers)
+        rate = float(self._optimizers[-1].param_groups[0]["lr"])
+        norm = float(np.sqrt(squares)) / scale
+        seconds = self._seconds + perf_counter() - start
+        return StepRecord(rows, histograms, loss, rate, norm, scale, seconds)
 
-    def _histogram_rows(self, numbers: NDArray[np.float64]) -> list[dict[str, Any]]:
+    def _histogram_rows(self, pictures: Sequence[Any], layers: Mapping[int, tuple[int, str]]) -> list[dict[str, Any]]:
         rows = []
-        for number, (index, quantity, _) in enumerate(self._pictures):
-            size = len(numbers) // len(self._pictures)
-            low, high, non_finite, *counts = numbers[number * size : (number + 1) * size]
-            place = self.places[index]
-            rows.append(
-                {
-                    "step": self.step,
-                    "layer": place.layer,
-                    "module": place.name,
-                    "quantity": quantity,
-                    "low": float(low) if low <= high else None,
-                    "high": float(high) if low <= high else None,
-                    "counts": [int(count) for count in counts],
-                    "non_finite": int(non_finite),
-                }
-            )
+        for (index, quantity, _), (low, high, non_finite, *counts) in zip(self._pictures, pictures, strict=True):
+            if index in layers:
+                rows.append(
+                    {
+                        "step": self.step,
+                        "layer": layers[index][0],
+                        "module": self.places[index].name,
+                        "quantity": quantity,
+                        "low": float(low) if low <= high else None,
+                        "high": float(high) if low <= high else None,
+                        "counts": [int(count) for count in counts],
+                        "non_finite": int(non_finite),
+                    }
+                )
         return rows
-
-
-def _index_of(weight: Tensor | None, parameters: Sequence[Tensor]) -> int | None:
-    return next((index for index, parameter in enumerate(parameters) if parameter is weight), None)

@@ -59,6 +59,8 @@ def trace(state, *, depth, activation, batch_norm_place, residual, x, y):
             t.outputs[norm] = out
         skips = residual and entered.shape == out.shape
         x = out + entered if skips else out
+        if skips:
+            t.outputs[f"hidden.{layer}"] = x
         saved.append((entered, h, stats, skips))
     logits = t.outputs["output"] = x @ state["output.weight"].T + state["output.bias"]
 
@@ -77,6 +79,8 @@ def trace(state, *, depth, activation, batch_norm_place, residual, x, y):
         linear, norm, act = (f"hidden.{layer}.{part}" for part in ("linear", "norm", "activation"))
         entered, h, stats, skips = saved[layer]
         through = delta
+        if skips:
+            t.deltas[f"hidden.{layer}"] = through
         if batch_norm_place == "after":
             normalized, std = stats
             t.deltas[norm] = through

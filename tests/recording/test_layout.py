@@ -7,26 +7,27 @@ from gradlab.recording.layout import layout
 
 
 def described(model):
-    return [(place.layer, place.name, place.kind) for place in layout(model)]
+    return [(place.name, place.kind) for place in layout(model)]
 
 
-def test_norms_and_activations_carry_the_number_of_the_weight_layer_before_them():
+def test_kinds():
     model = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 4), nn.GELU(), nn.Linear(4, 2)
     )
     assert described(model) == [
-        (0, "0", "weight"),
-        (0, "1", "norm"),
-        (0, "2", "activation"),
-        (1, "4", "weight"),
-        (1, "5", "activation"),
-        (2, "6", "output"),
+        ("0", "weight"),
+        ("1", "norm"),
+        ("2", "activation"),
+        ("3", "other"),
+        ("4", "weight"),
+        ("5", "activation"),
+        ("6", "weight"),
     ]
 
 
-def test_a_single_weight_layer_is_no_output():
-    assert described(nn.Linear(3, 2)) == [(0, "", "weight")]
-    assert described(nn.ReLU()) == [(0, "", "activation")]
+def test_a_single_module():
+    assert described(nn.Linear(3, 2)) == [("", "weight")]
+    assert described(nn.ReLU()) == [("", "activation")]
 
 
 @pytest.mark.parametrize("name", choices.ACTIVATIONS)
@@ -42,5 +43,8 @@ def test_parameters_of_activations_are_read_from_the_module():
     assert place.saturation == activation(choices.LeakyReLU(negative_slope=0.001)).saturation != ()
 
 
-def test_modules_that_compute_nothing_of_their_own_are_left_out():
-    assert described(nn.Sequential(nn.Dropout(), nn.Sequential(nn.Flatten()))) == []
+def test_containers_are_left_out():
+    assert described(nn.Sequential(nn.Sequential(nn.Flatten()), nn.ModuleList([nn.Dropout()]))) == [
+        ("0.0", "other"),
+        ("1.0", "other"),
+    ]

@@ -55,6 +55,8 @@ def _layers(depth, steps, delta, activation, kinds):
                     "layer": layer,
                     "module": f"{layer}.linear",
                     "kind": kind,
+                    "calls": 1,
+                    "dtype": "float32",
                     "activation_mean": 0.0,
                     "activation_std": 1.0,
                     "activation_rms": 1.0,

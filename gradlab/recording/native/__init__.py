@@ -1,0 +1,112 @@
+"""The statistics of `gradlab.recording.statistics` in one native call each, for dense tensors in main memory.
+
+Measured on 128 × 100 float32: 3.4 µs for mean, spread, extremes and zeros together, 1.6 µs for a sum of squares, both
+accumulated in float64; plain operators take 60 µs and 12 µs. `kernels.c` is compiled when gradlab is installed
+(`hatch_build.py`). Where it is not there, `KERNELS` is empty and plain operators do the same.
+"""
+
+import ctypes
+import math
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+VERSION = 1
+"""What `gradlab_kernels_version` of the matching source returns."""
+
+Intervals = tuple[tuple[float, float], ...]
+Call = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The functions of `kernels.inc` for one format; sizes are numbers of entries, everything else is an address.
+
+    Attributes:
+        output: x, size, slots.
+        activation: x, size, h, size, edges, intervals, slots.
+        sum_of_squares: x, size, slot.
+        sums_of_squares: count, addresses, sizes, addresses of slots.
+        remember: count, addresses, sizes, strides, addresses of copies, addresses of slots.
+        changes: the same.
+        limits: intervals as the kernels take them.
+    """
+
+    output: Call
+    activation: Call
+    sum_of_squares: Call
+    sums_of_squares: Call
+    remember: Call
+    changes: Call
+    limits: Callable[[Intervals], NDArray[np.floating]]
+
+
+def dense(x: Tensor) -> bool:
+    """Whether a tensor's entries lie side by side in memory, in whatever order, without a gap."""
+    return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
+
+
+def _float32_limits(intervals: Intervals) -> NDArray[np.floating]:
+    """Open intervals of float64 edges as open intervals of float32 edges that hold the same float32 numbers."""
+    edges = []
+    for low, high in intervals:
+        below, above = np.float32(low), np.float32(high)
+        edges.append(np.nextafter(below, np.float32(-math.inf)) if float(below) > low else below)
+        edges.append(np.nextafter(above, np.float32(math.inf)) if float(above) < high else above)
+    return np.array(edges, dtype=np.float32)
+
+
+def _float64_limits(intervals: Intervals) -> NDArray[np.floating]:
+    return np.array(intervals, dtype=np.float64).reshape(-1)
+
+
+def _load() -> Mapping[torch.dtype, Kernels]:
+    library = _library()
+    if library is None:
+        return {}
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    signatures: dict[str, list[Any]] = {
+        "output": [pointer, size, pointer],
+        "activation": [pointer, size, pointer, size, pointer, size, pointer],
+        "sum_of_squares": [pointer, size, pointer],
+        "sums_of_squares": [size, pointer, pointer, pointer],
+        "remember": [size, pointer, pointer, pointer, pointer, pointer],
+        "changes": [size, pointer, pointer, pointer, pointer, pointer],
+    }
+    kernels = {}
+    for dtype, limits in ((torch.float32, _float32_limits), (torch.float64, _float64_limits)):
+        functions = {}
+        for name, arguments in signatures.items():
+            function = library[f"{str(dtype).removeprefix('torch.')}_{name}"]
+            function.argtypes, function.restype = arguments, None
+            functions[name] = function
+        kernels[dtype] = Kernels(**functions, limits=limits)
+    return kernels
+
+
+def _library() -> ctypes.CDLL | None:
+    """The compiled kernels for this CPU, if they are there and of this version."""
+    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX")  # AVX2 or AVX512
+    variant = {"x86_64": "x86_64_v3" if wide else "x86_64", "aarch64": "generic"}.get(machine)
+    for path in Path(__file__).parent.glob(f"kernels-{variant}.*"):
+        try:
+            library = ctypes.CDLL(str(path))
+            version = library.gradlab_kernels_version
+            version.restype = ctypes.c_int64
+            if version() == VERSION:
+                return library
+        except (OSError, AttributeError):
+            continue
+    return None
+
+
+KERNELS: Mapping[torch.dtype, Kernels] = _load()
+"""The kernels by format; empty where there are none."""

@@ -1,0 +1,42 @@
+"""What stands for a module's output, whatever it returns."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+
+def main_tensor(output: Any) -> Tensor | None:
+    """The tensor that a module's row is about: the first floating-point one with more than one entry, however deep.
+
+    Tuples, lists, mappings, dataclasses and objects of such are looked through in their own order, in which the main
+    result comes first by convention: `(output, state)` of an LSTM, `last_hidden_state` of a transformer. A loss in
+    front of it is passed over. A tensor that has a gradient goes before one that has none.
+    """
+    first = None
+    for tensor in _tensors(output, 0):
+        if tensor.is_floating_point() and tensor.numel() and tensor.layout is not None:
+            if tensor.numel() > 1 and tensor.requires_grad:
+                return tensor
+            if first is None or (first.numel() == 1 and tensor.numel() > 1):
+                first = tensor
+    return first
+
+
+def _tensors(output: Any, depth: int) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif depth > 4:
+        return
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value, depth + 1)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _tensors(value, depth + 1)
+    elif dataclasses.is_dataclass(output):
+        for field in dataclasses.fields(output):
+            yield from _tensors(getattr(output, field.name), depth + 1)
+    elif hasattr(output, "__dict__") and not callable(output):
+        yield from _tensors(dict(vars(output)), depth + 1)
