@@ -5,6 +5,10 @@ import gradlab
 run = gradlab.run("configs/vanishing.yaml", {"model.depth": 50})
 run.layers, run.findings, run.figure("gradient_flow")
 gradlab.load_run(run.path)
+
+with gradlab.watch(model, optimizer) as recorder:   # any nn.Module, around an unchanged training loop
+    …
+recorder.rows(), recorder.diagnose()
 """
 
 import importlib
@@ -14,11 +18,12 @@ if TYPE_CHECKING:
     from gradlab.config import Config
     from gradlab.experiment import run
     from gradlab.results import Run, load_run
+    from gradlab.watching import watch
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Run", "load_run", "run"]
+__all__ = ["Config", "Run", "load_run", "run", "watch"]
 
-_HOMES = {"Config": "config", "Run": "results", "load_run": "results", "run": "experiment"}
+_HOMES = {"Config": "config", "Run": "results", "load_run": "results", "run": "experiment", "watch": "watching"}
 
 
 def __getattr__(name: str) -> Any:

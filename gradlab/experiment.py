@@ -1,14 +1,11 @@
 """Config ─► run folder: the only place where data, network, recorder, training, theory and diagnosis meet."""
 
-import platform
 import signal
-import subprocess
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +20,7 @@ from gradlab import datasets, store, theory, training
 from gradlab.columns import LAYER_STATISTICS
 from gradlab.config import Config
 from gradlab.config_files import load_config
+from gradlab.environment import environment
 from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder, StepRecord
@@ -86,7 +84,7 @@ def run(
             if previous["status"] in store.FINISHED:  # by another process, while this one prepared
                 return load_run(writer.path)
             notify(f"{writer.path}: an earlier attempt {_fate(previous['status'])}; starting afresh")
-        writer.start(_environment(experiment.device))
+        writer.start(environment(experiment.device))
         writer.write_theory(experiment.prediction.rows())
         _train(experiment, writer, progress=progress)
         done = conclude(writer)
@@ -170,28 +168,6 @@ def _device(config: Config) -> torch.device:
 def _cuda_devices() -> str:
     names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return ", ".join(names) or "no CUDA device"
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    return {
-        "gradlab": version("gradlab"),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "git_commit": _git_commit(),
-    }
-
-
-def _git_commit() -> str | None:
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 # ----------------------------------------------------------------------------------------------------------- training

@@ -52,9 +52,14 @@ class Run:
         """What the rules found, worst first."""
         return [Finding.from_json(finding) for finding in self.summary.get("findings", ())]
 
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.summary.get("name", self.path.name))
+
     @cached_property
-    def config(self) -> Config:
-        """The resolved config."""
+    def config(self) -> Config | None:
+        """The resolved config; None of a model that was only watched."""
         return store.read_config(self.path)
 
     @cached_property

@@ -17,12 +17,14 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import filelock
 import polars as pl
+import yaml
 
 from gradlab.columns import SCHEMAS, StepRows, layers_frame, rows_frame
 from gradlab.config import Config
@@ -80,8 +82,10 @@ def read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def read_config(path: Path) -> Config:
-    """The resolved config of a run."""
+def read_config(path: Path) -> Config | None:
+    """The resolved config of a run; None of a model that was only watched."""
+    if "watch" in read_summary(path).get("config", ()):
+        return None
     return load_config(path / _CONFIG)
 
 
@@ -149,7 +153,19 @@ def claim(runs: Path, config: Config) -> Iterator["RunWriter"]:
         RunBusyError: another process is writing this run.
         RunFolderError: the folder cannot be written.
     """
-    path = run_path(runs, config)
+    label = Label(config.id, config.name, config.model_dump(mode="json"), dump_config(config))
+    with claim_folder(run_path(runs, config), label) as writer:
+        yield writer
+
+
+@contextmanager
+def claim_folder(path: Path, label: "Label") -> Iterator["RunWriter"]:
+    """Take a folder for this process alone; nothing in it is changed until `RunWriter.start`.
+
+    Raises:
+        RunBusyError: another process is writing this run.
+        RunFolderError: the folder cannot be written.
+    """
     made = next((parent for parent in (*reversed(path.parents), path) if not parent.exists()), None)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -164,7 +180,7 @@ def claim(runs: Path, config: Config) -> Iterator["RunWriter"]:
             shutil.rmtree(made, ignore_errors=True)
         raise cannot_write(path, error) from error
     try:
-        yield RunWriter(path, config)
+        yield RunWriter(path, label)
     finally:
         lock.release()
 
@@ -177,6 +193,23 @@ def run_path(runs: Path, config: Config) -> Path:
     return own
 
 
+@dataclass(frozen=True)
+class Label:
+    """What a run says it is.
+
+    Attributes:
+        id: of the run.
+        name: of the run.
+        config: the resolved config, as JSON; of a watched model, `{"watch": {…}}`.
+        text: the same as YAML; by default made from it.
+    """
+
+    id: str
+    name: str
+    config: Mapping[str, Any]
+    text: str = ""
+
+
 class RunWriter:
     """Writes one run folder; made by `claim`, which holds its lock.
 
@@ -184,9 +217,9 @@ class RunWriter:
     them came or when there are `FLUSH_ROWS`.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, label: Label) -> None:
         self.path = path
-        self.config = config
+        self.label = label
         self._rows: dict[str, list[Any]] = {table: [] for table in GROWING}
         self._parts = dict.fromkeys(GROWING, 0)
         self._waiting = 0
@@ -204,7 +237,7 @@ class RunWriter:
                 shutil.rmtree(self.path / table, ignore_errors=True)
             for name in (_SUMMARY, _THEORY, _CONFIG, _ENVIRONMENT):
                 (self.path / name).unlink(missing_ok=True)
-            _write(self.path / _CONFIG, dump_config(self.config))
+            _write(self.path / _CONFIG, self.label.text or yaml.safe_dump(dict(self.label.config), sort_keys=False))
             _write(self.path / _ENVIRONMENT, _json(environment))
         self.write_summary({"status": "running"})
 
@@ -235,12 +268,9 @@ class RunWriter:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the summary; `id`, `name` and `config` are added here. Numbers that are not finite become null."""
-        config = self.config.model_dump(mode="json")
+        about = {"id": self.label.id, "name": self.label.name}
         with self._disk():
-            _write(
-                self.path / _SUMMARY,
-                _json({"id": self.config.id, "name": self.config.name, **summary, "config": config}),
-            )
+            _write(self.path / _SUMMARY, _json({**about, **summary, "config": self.label.config}))
 
     @contextmanager
     def _disk(self) -> Iterator[None]:

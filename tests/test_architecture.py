@@ -14,7 +14,7 @@ PACKAGE = ROOT / "gradlab"
 GROUND = ["errors", "starter", "choices", "config", "config_files", "columns", "seeding"]
 TRAINING_WING = ["networks", "datasets", "theory", "recording", "training"]
 READING_WING = ["store", "diagnosis", "headline", "views", "results"]
-TOP = ["experiment", "sweeps", "cli", "__main__", "__init__"]
+TOP = ["environment", "experiment", "watching", "sweeps", "cli", "__main__", "__init__"]
 
 
 def allowed(room):

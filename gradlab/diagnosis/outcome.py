@@ -94,7 +94,7 @@ def stalled_loss(tables: Tables) -> Answer:
         return NotApplicable("fewer than two evaluations were recorded")
     if tables.steps_done < TOO_SHORT:
         return NotApplicable(f"{tables.steps_done} steps are too few to tell; {TOO_SHORT} are needed")
-    classes = _classes(tables.config)
+    classes = classes_of(tables.config)
     constant = log(classes) if classes is not None else float(train["loss"][0])
     best = float(train["loss"][1:].min())  # type: ignore[arg-type]
     accuracy = float(train["accuracy"][1:].max() or 0.0)  # type: ignore[arg-type]
@@ -115,7 +115,8 @@ def stalled_loss(tables: Tables) -> Answer:
     ]
 
 
-def _classes(config: Config | None) -> int | None:
+def classes_of(config: Config | None) -> int | None:
+    """How many classes a config's data has; None where that is not known from the config."""
     if config is None:
         return None
     known: int | None = getattr(config.data, "classes", None)

@@ -6,6 +6,7 @@ from then on.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -66,6 +67,14 @@ class Watcher(Protocol):
         """A module has called an activation function on `h`, which it may have overwritten since, and got `x`."""
 
 
+@dataclass
+class _Running:
+    """A module that is computing; None for one whose functions do not matter, and how often it has called which."""
+
+    module: nn.Module | None
+    called: dict[str, int] = field(default_factory=dict)
+
+
 class Functions:
     """Sees the activation functions that the modules of a model call.
 
@@ -77,7 +86,7 @@ class Functions:
     def __init__(self, model: nn.Module, watcher: Watcher) -> None:
         self._model = model
         self._watcher = watcher
-        self._stack: list[nn.Module | None] = []
+        self._stack: list[_Running] = []
         self._mode = _Mode(self._stack, watcher, self)
         self._handles: list[RemovableHandle] = []
         self._seen: set[nn.Module] = set()
@@ -122,7 +131,7 @@ class Functions:
             self._mode.depth = len(self._stack) + 1
         if owner is not None:
             self._called.add(module)
-        self._stack.append(owner)
+        self._stack.append(_Running(owner))
 
     def _leave(self, owner: nn.Module | None, module: nn.Module, inputs: Any, output: Any) -> None:
         if not self._stack:
@@ -136,7 +145,7 @@ class Functions:
 class _Mode(TorchFunctionMode):
     """Looks at every operator of the modules that may call activation functions."""
 
-    def __init__(self, stack: list[nn.Module | None], watcher: Watcher, functions: Functions) -> None:
+    def __init__(self, stack: "list[_Running]", watcher: Watcher, functions: Functions) -> None:
         super().__init__()
         self._stack = stack
         self._watcher = watcher
@@ -145,7 +154,8 @@ class _Mode(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        owner = self._stack[-1] if self._stack else None
+        running = self._stack[-1] if self._stack else _Running(None)
+        owner = running.module
         if owner is None or func not in NAMES:
             return func(*args, **kwargs)
         h = args[0] if args else kwargs.get("input")
@@ -159,7 +169,9 @@ class _Mode(TorchFunctionMode):
         in_place = func.__name__.endswith("_") or any(option is True for option in (*args[1:], kwargs.get("inplace")))
         entered = h.detach().clone() if in_place else h.detach()
         x = func(*args, **kwargs)
-        self._watcher.function_called(owner, name, entered, saturation(_CHOICES[name], options), x)
+        number = running.called[name] = running.called.get(name, 0) + 1
+        label = name if number == 1 else f"{name}_{number}"
+        self._watcher.function_called(owner, label, entered, saturation(_CHOICES[name], options), x)
         return x
 
 

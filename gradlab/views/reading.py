@@ -19,8 +19,12 @@ class Run(Protocol):
         """The run folder."""
 
     @property
-    def config(self) -> Config:
-        """The resolved config."""
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def config(self) -> Config | None:
+        """The resolved config; None of a model that was only watched."""
 
     @property
     def status(self) -> str:

@@ -39,7 +39,7 @@ def print_summary(run: Run, console: Console) -> None:
 
 
 def _parts(run: Run, width: int) -> Iterator[Text | Table]:
-    yield Text.assemble((run.config.name, "bold"), "  ", (str(run.summary.get("id", "")), "dim"))
+    yield Text.assemble((run.name, "bold"), "  ", (str(run.summary.get("id", "")), "dim"))
     if run.status != "completed":
         yield Text(_status(run), style="bold yellow")
     if run.layers.height:

@@ -31,6 +31,7 @@ def make_run(
     steps = list(steps)
     return SimpleNamespace(
         path=Path("runs/made-up-0123456789ab"),
+        name="made-up",
         config=Config.model_validate({"name": "made-up", "model": {"depth": depth}, "data": classes}),
         status=status,
         verdict=verdict,

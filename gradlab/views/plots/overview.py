@@ -16,4 +16,4 @@ def overview(figure: Figure, run: Run) -> None:
     heatmap.set_title("δ over time")
     update_lines(update, run)
     loss(training, run)
-    headline(figure, f"{run.config.name}: {run.verdict} ({run.status})\n{flow_finding(run)}\n{training_finding(run)}")
+    headline(figure, f"{run.name}: {run.verdict} ({run.status})\n{flow_finding(run)}\n{training_finding(run)}")

@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from gradlab.config import Config
 from gradlab.diagnosis.measures import Floats, grid
+from gradlab.diagnosis.outcome import classes_of
 from gradlab.views.plots.sheet import (
     ABOVE,
     edge_legend,
@@ -32,8 +33,6 @@ GUIDE = 1e-3
 LINES = 6
 SMOOTH = 50
 """Stretches of time that a smoothed line can tell apart."""
-CLASSES = {"digits": 10, "breast_cancer": 2, "wine": 3}
-"""Classes of the datasets that come with scikit-learn."""
 SPLITS = {"train": ("tab:blue", "-", "o"), "test": ("black", "--", "s")}
 
 
@@ -167,9 +166,9 @@ def training_finding(run: Run) -> str:
     return ", ".join(words) or "No loss was recorded"
 
 
-def constant_loss(config: Config) -> float | None:
+def constant_loss(config: Config | None) -> float | None:
     """Loss of a predictor that gives all classes the same probability; None where their number is not known."""
-    classes = getattr(config.data, "classes", CLASSES.get(config.data.name))
+    classes = classes_of(config)
     return None if classes is None else math.log(classes)
 
 
