@@ -13,7 +13,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = Path("gradlab/recording/native/kernels.c")
-VARIANTS = {"x86_64": ("x86_64", "x86_64_v3"), "aarch64": ("generic",)}
+VARIANTS = {"x86_64": ("x86_64", "x86_64_v3", "x86_64_v4"), "aarch64": ("generic",)}
 """CPUs for which the kernels are compiled; which one is loaded is decided when they are."""
 MACHINES = {"AMD64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
 TARGETS = {"Linux": "linux-gnu.2.17", "Darwin": "macos", "Windows": "windows-gnu"}

@@ -4,6 +4,7 @@
       config.yaml  environment.json  summary.json  theory.parquet
       layers/000000.parquet …        a directory of part files for each table that grows
       plots/
+      export/                        the run in other programs' formats
       .lock                          held by the process that writes the run
 
 A part is written whole under another name and renamed, so that a reader never sees half of one, whatever happens to
@@ -38,12 +39,13 @@ FINISHED = ("completed", "diverged")
 FLUSH_SECONDS = 5.0
 FLUSH_ROWS = 50_000
 
-_CONFIG, _ENVIRONMENT, _SUMMARY, _THEORY, _PLOTS, _LOCK = (
+_CONFIG, _ENVIRONMENT, _SUMMARY, _THEORY, _PLOTS, _EXPORT, _LOCK = (
     "config.yaml",
     "environment.json",
     "summary.json",
     "theory.parquet",
     "plots",
+    "export",
     ".lock",
 )
 
@@ -132,6 +134,17 @@ def failure(summary: Mapping[str, Any]) -> str:
 def plots_folder(path: Path) -> Path:
     """Where the pictures of a run belong."""
     return path / _PLOTS
+
+
+def export_folder(path: Path) -> Path:
+    """Where a run in other programs' formats belongs."""
+    return path / _EXPORT
+
+
+def started(path: Path) -> float:
+    """When a run began, in seconds since 1970: its config is written then and never again. Now, where it has none."""
+    file = path / _CONFIG
+    return file.stat().st_mtime if file.is_file() else time.time()
 
 
 def _no_run(path: Path) -> RunFolderError:
@@ -233,7 +246,7 @@ class RunWriter:
     def start(self, environment: Mapping[str, Any]) -> None:
         """Clear what an earlier attempt left and write what is known before the first step."""
         with self._disk():
-            for table in (*GROWING, _PLOTS):
+            for table in (*GROWING, _PLOTS, _EXPORT):
                 shutil.rmtree(self.path / table, ignore_errors=True)
             for name in (_SUMMARY, _THEORY, _CONFIG, _ENVIRONMENT):
                 (self.path / name).unlink(missing_ok=True)
@@ -280,11 +293,11 @@ class RunWriter:
             raise cannot_write(self.path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> RunFolderError:
-    """What to tell the user of a failed write."""
+def cannot_write(path: Path, error: OSError, option: str = "--runs") -> RunFolderError:
+    """What to tell the user of a failed write; `option` names the directory."""
     return RunFolderError(
         f"cannot write {error.filename or path}: {error.strerror or error}",
-        fix="Free some space or choose another directory with --runs.",
+        fix=f"Free some space or choose another directory with {option}.",
     )
 
 
@@ -303,7 +316,7 @@ def _finite(value: Any) -> Any:
 
 def _write(path: Path, text: str) -> None:
     """Write a whole file or none: under another name first, then renamed."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -311,13 +324,17 @@ def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
     buffer = BytesIO()
     frame.write_parquet(buffer)  # in memory first: on a full disk polars raises errors that do not say so
     path.parent.mkdir(exist_ok=True)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.tmp")  # the lock makes this name ours alone
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write in place of another, which it becomes when it is whole; on failure it is gone.
+
+    The caller sees to it that nobody else writes the same file.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
         temporary.replace(path)

@@ -28,12 +28,16 @@ class Hook:
     def __deepcopy__(self, memo: Any) -> "Callable[..., None]":
         return nothing
 
-    def __reduce__(self) -> str:
-        return "nothing"  # pickled by the name of the function below
+    def __reduce__(self) -> Any:
+        return (_no_hook, ())
 
 
 def nothing(*arguments: Any) -> None:
     """What a hook becomes in a copy."""
+
+
+def _no_hook() -> Callable[..., None]:
+    return nothing
 
 
 def register_hook(tensor: Tensor, function: Callable[[Tensor], None]) -> None:

@@ -198,12 +198,12 @@ class Recorder:
         """The whole model is about to compute."""
         if not self._recording or self._paused or current_pass() != -1:
             return
-        if self._witness is not None:
+        if self._backward_seen and isinstance(self._inside, LBFGS):
+            self._paused = True  # only the first evaluation inside a step is recorded
+        elif self._witness is not None:
             parameter, phases = self._witness
             if parameter.grad is None and list(phases) == self._phases:
                 self._forget()  # a step was given up: a scaler met an infinity, or the loop did not like the loss
-        if self._backward_seen and isinstance(self._inside, LBFGS):
-            self._paused = True  # only the first evaluation inside a step is recorded
 
     def _on_input(self, index: int, module: nn.Module, inputs: Any) -> None:
         """An activation is about to overwrite its input: keep what its row needs of it."""

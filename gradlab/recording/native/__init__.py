@@ -94,8 +94,8 @@ def _load() -> Mapping[torch.dtype, Kernels]:
 def _library() -> ctypes.CDLL | None:
     """The compiled kernels for this CPU, if they are there and of this version."""
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
-    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX")  # AVX2 or AVX512
-    variant = {"x86_64": "x86_64_v3" if wide else "x86_64", "aarch64": "generic"}.get(machine)
+    widest = {"AVX2": "x86_64_v3", "AVX512": "x86_64_v4"}.get(torch.backends.cpu.get_cpu_capability(), "x86_64")
+    variant = {"x86_64": widest, "aarch64": "generic"}.get(machine)
     for path in Path(__file__).parent.glob(f"kernels-{variant}.*"):
         try:
             library = ctypes.CDLL(str(path))
