@@ -1,0 +1,214 @@
+"""Models as they are in use, tiny and randomly initialized, built from their configuration classes alone.
+
+Each one trains two steps with and without the recorder: the results are the same to the last bit, every module that
+computed has a row, and gradients are autograd's own.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import gradlab
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    transformers = pytest.importorskip("transformers")
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # what other people's packages warn of
+TOKENS = torch.arange(24).reshape(2, 12) % 50
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
+
+
+def bert():
+    return transformers.BertForMaskedLM(transformers.BertConfig(**SIZES)), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def gpt2():
+    config = transformers.GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=50, n_positions=32)
+    return transformers.GPT2LMHeadModel(config), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def llama():
+    config = transformers.LlamaConfig(**SIZES, num_key_value_heads=1)
+    return transformers.LlamaForCausalLM(config), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def t5():
+    config = transformers.T5Config(
+        d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=50, decoder_start_token_id=0
+    )
+    return transformers.T5ForConditionalGeneration(config), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def vit():
+    sizes = {name: value for name, value in SIZES.items() if name != "vocab_size"}
+    config = transformers.ViTConfig(**sizes, image_size=32, patch_size=8)
+    return transformers.ViTForImageClassification(config), {"pixel_values": IMAGES, "labels": torch.tensor([0, 1])}
+
+
+def resnet():
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    return transformers.ResNetForImageClassification(config), {"pixel_values": IMAGES, "labels": torch.tensor([0, 1])}
+
+
+def convnext():
+    config = transformers.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2)
+    model = transformers.ConvNextForImageClassification(config)
+    return model, {"pixel_values": IMAGES, "labels": torch.tensor([0, 1])}
+
+
+def mamba():
+    config = transformers.MambaConfig(hidden_size=16, state_size=4, num_hidden_layers=2, vocab_size=50)
+    return transformers.MambaForCausalLM(config), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def whisper():
+    config = transformers.WhisperConfig(
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        vocab_size=60,
+        num_mel_bins=8,
+        max_source_positions=10,
+        max_target_positions=20,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    model = transformers.WhisperForConditionalGeneration(config)
+    return model, {"input_features": torch.randn(2, 8, 20), "labels": TOKENS}
+
+
+def mixtral():
+    config = transformers.MixtralConfig(**SIZES, num_key_value_heads=1, num_local_experts=4, num_experts_per_tok=2)
+    return transformers.MixtralForCausalLM(config), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.inner = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.norm, self.up, self.out = nn.GroupNorm(2, 8), nn.ConvTranspose2d(8, 8, 2, 2), nn.Conv2d(11, 3, 1)
+
+    def forward(self, x):
+        deep = functional.silu(self.norm(self.inner(functional.relu(self.down(x)))))
+        return {"loss": self.out(torch.cat([self.up(deep), x], 1)).square().mean()}
+
+
+class Wrapped(nn.Module):
+    """A layer of torch.nn in a model with a loss."""
+
+    def __init__(self, layer, *inputs):
+        super().__init__()
+        self.layer, self.head, self.inputs = layer, nn.Linear(8, 3), inputs
+
+    def forward(self):
+        out = self.layer(*self.inputs)
+        return {"loss": self.head(out[0] if isinstance(out, tuple) else out).square().mean()}
+
+
+SEQUENCE = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+MODELS = {
+    "BERT": bert,
+    "GPT-2": gpt2,
+    "Llama": llama,
+    "T5": t5,
+    "ViT": vit,
+    "ResNet": resnet,
+    "ConvNeXt": convnext,
+    "Mamba": mamba,
+    "Whisper": whisper,
+    "Mixtral": mixtral,
+    "U-Net": lambda: (UNet(), {"x": IMAGES}),
+    "Transformer": lambda: (
+        Wrapped(nn.Transformer(8, 2, 1, 1, 16, batch_first=True, activation="gelu"), SEQUENCE, SEQUENCE),
+        {},
+    ),
+    "LSTM": lambda: (Wrapped(nn.LSTM(8, 8, 2, bidirectional=False, batch_first=True), SEQUENCE), {}),
+    "GRU": lambda: (Wrapped(nn.GRU(8, 8, batch_first=True), SEQUENCE), {}),
+}
+
+
+def train(build, watching, spy=None):
+    torch.manual_seed(0)
+    model, inputs = build()
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    recorder = gradlab.watch(model, optimizer) if watching else None
+    handles = [] if spy is None else spy(model)
+    if recorder is not None:
+        recorder.__enter__()
+    for _ in range(2):
+        torch.manual_seed(1)
+        model(**inputs)["loss"].backward()
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        optimizer.step()
+        optimizer.zero_grad()
+    if recorder is not None:
+        recorder.__exit__(None, None, None)
+    for handle in handles:
+        handle.remove()
+    return model, recorder, gradients
+
+
+def computing(model):
+    """The modules without parts that return floating-point tensors, as they are called."""
+    called = set()
+
+    def spy(model):
+        return [
+            module.register_forward_hook(lambda m, i, o, name=name: called.add(name) if _floats(o) else None)
+            for name, module in model.named_modules()
+            if next(module.children(), None) is None and name
+        ]
+
+    return called, spy
+
+
+def _floats(output):
+    output = output[0] if isinstance(output, tuple) else output
+    return isinstance(output, torch.Tensor) and output.is_floating_point()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_in_use(name):
+    bare, _, expected = train(MODELS[name], watching=False)
+    called, spy = computing(bare)
+    watched, recorder, gradients = train(MODELS[name], watching=True, spy=spy)
+    for (key, one), other in zip(watched.state_dict().items(), bare.state_dict().values(), strict=True):
+        assert torch.equal(one, other), key
+    assert all(torch.equal(gradients[key], expected[key]) for key in expected)
+
+    rows = recorder.rows().filter(step=1)
+    recorded = set(rows["module"])
+    for part in called - recorded:  # what hands on a tensor of another module has computed nothing
+        kind = type(watched.get_submodule(part)).__name__
+        assert "Dropout" in kind or "Identity" in kind or "RotaryEmbedding" in kind, (part, kind)
+    assert rows["activation_rms"].is_finite().all()
+
+    total = np.sqrt(sum(float(g.double().square().sum()) for g in expected.values()))
+    assert recorder.steps["gradient_norm"][1] == pytest.approx(total, rel=1e-9)
+    checked = 0
+    for module, norm in (
+        rows.filter(rows["kind"].is_in(["weight", "output", "norm"]))
+        .select("module", "weight_gradient_norm")
+        .iter_rows()
+    ):
+        weight = f"{module}.weight"
+        if weight in expected:
+            assert norm == pytest.approx(float(expected[weight].double().norm()), rel=1e-9), module
+            checked += 1
+    assert checked >= 1
+    assert rows["delta_rms"].drop_nulls().len() > 0.5 * rows.height
+    assert (rows["kind"] == "activation").any() or name in ("LSTM", "GRU")
+    recorder.diagnose()
