@@ -23,7 +23,8 @@ from gradlab.config_files import load_config
 from gradlab.environment import environment
 from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
 from gradlab.networks.mlp import build_mlp
-from gradlab.recording.recorder import Recorder, StepRecord
+from gradlab.recording.recorder import Recorder
+from gradlab.recording.records import StepRecord
 from gradlab.results import Run, conclude, load_run
 from gradlab.views.live import Live, live
 

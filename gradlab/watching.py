@@ -27,7 +27,8 @@ from torch.optim import Optimizer
 from gradlab import store
 from gradlab.environment import environment
 from gradlab.errors import RunFolderError, UserError
-from gradlab.recording.recorder import Recorder, StepRecord
+from gradlab.recording.recorder import Recorder
+from gradlab.recording.records import StepRecord
 
 if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplotlib before somebody asks for rows
     import polars as pl
@@ -35,6 +36,8 @@ if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplo
 
     from gradlab.diagnosis.finding import Finding, Tables
 
+TOGETHER = 64
+"""Records that are read and written together."""
 MEMORY_ROWS = 200_000
 """Rows that are kept in memory at most, about 40 MB; then every other recorded step is dropped."""
 
@@ -122,7 +125,8 @@ class Watch:
         self._times: dict[int, float] = {}
         self._writer: store.RunWriter | None = None
         self._stack = ExitStack()
-        self._last = 0.0
+        self._last = self._written = 0.0
+        self._kept = 0
         self._begun = 0.0
 
     def __enter__(self) -> Self:
@@ -135,7 +139,7 @@ class Watch:
                 raise RunFolderError(f"{self._into} holds a finished run", fix="Name another folder, or remove it.")
             self._writer.start(environment(next((p.device for p in self._model.parameters()), torch.device("cpu"))))
         self._recorder.__enter__()
-        self._last = self._begun = perf_counter()
+        self._last = self._begun = self._written = perf_counter()
         return self
 
     def __exit__(
@@ -177,6 +181,7 @@ class Watch:
 
         if self._writer is not None or (self._into is not None and store.is_run(self._into)):
             if self._writer is not None and self.status == "running":
+                self._write(self._writer)
                 self._writer.flush()
             assert self._into is not None
             layers, steps, histograms = (
@@ -236,57 +241,63 @@ class Watch:
 
     def _receive(self, record: StepRecord) -> None:
         now = perf_counter()
-        self._times[record.rows.step] = now - self._last
+        self._times[record.step] = now - self._last
         self._last = now
         number, self._received = self._received, self._received + 1
         if self._writer is not None:
-            self._write(self._writer, record)
-            self._records = [record]
+            self._records.append(record)
+            if len(self._records) >= TOGETHER or now - self._written > store.FLUSH_SECONDS:
+                self._write(self._writer)
             return
         if number % self._stride:
             return
         self._records.append(record)
-        self._rows += len(record.rows.layer)
+        self._rows += len(self._recorder.places)
         if self._rows > MEMORY_ROWS:
             self._records = self._records[::2]
             self._stride *= 2
-            self._rows = sum(len(kept.rows.layer) for kept in self._records)
-            kept_steps = {kept.rows.step for kept in self._records}
+            self._rows = len(self._records) * len(self._recorder.places)
+            kept_steps = {kept.step for kept in self._records}
             self._times = {step: seconds for step, seconds in self._times.items() if step in kept_steps}
 
-    def _write(self, writer: store.RunWriter, record: StepRecord) -> None:
+    def _write(self, writer: store.RunWriter) -> None:
+        """Write the records that wait; the last one is kept."""
+        self._written = perf_counter()
         try:
-            writer.append("layers", record.rows)
-            writer.append("steps", self._step(record))
-            for row in record.histograms:
-                writer.append("histograms", row)
+            for record in self._records[self._kept :]:
+                writer.append("layers", record.rows)
+                writer.append("steps", self._step(record))
+                for row in record.histograms:
+                    writer.append("histograms", row)
         except RunFolderError as error:  # a full disk must not end somebody's training
-            warnings.warn(f"gradlab stops recording: {error.message}", RuntimeWarning, stacklevel=2)
-            self._writer = None
-            self._into = None
+            warnings.warn(f"gradlab goes on in memory: {error.message}", RuntimeWarning, stacklevel=2)
+            self._writer = self._into = None
+        self._records = self._records[-1:]
+        self._kept = len(self._records)
 
     def _step(self, record: StepRecord) -> dict[str, Any]:
         return {
-            "step": record.rows.step,
+            "step": record.step,
             "loss": record.loss,
             "learning_rate": record.learning_rate,
             "gradient_norm": record.gradient_norm,
             "gradient_scale": record.gradient_scale,
-            "step_seconds": self._times.get(record.rows.step),
+            "step_seconds": self._times.get(record.step),
             "record_seconds": record.record_seconds,
         }
 
     def _conclude(self, writer: store.RunWriter, trace: str | None) -> None:
         from gradlab.results import conclude
 
-        totals = {
-            "steps": self._recorder.step,
-            "step_seconds": sum(self._times.values()),
-            "record_seconds": float(self.tables.steps["record_seconds"].sum()),
-            "seconds": perf_counter() - self._begun,
-        }
         try:
+            self._write(writer)
             writer.flush()
+            totals = {
+                "steps": self._recorder.step,
+                "step_seconds": sum(self._times.values()),
+                "record_seconds": float(self.tables.steps["record_seconds"].sum()),
+                "seconds": perf_counter() - self._begun,
+            }
             writer.write_summary({"status": self.status, **totals, **({"traceback": trace} if trace else {})})
             run = conclude(writer)
             if self.status != "failed":

@@ -119,22 +119,24 @@ class Parameters:
         }
 
     def sums(
-        self, buffers: Sequence[NDArray[np.float64]], places: Sequence[Place]
+        self,
+        buffers: Sequence[NDArray[np.float64]],
+        has_gradient: NDArray[np.bool_],
+        has_weight: NDArray[np.bool_],
+        places: Sequence[Place],
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], float]:
         """What was read of every device, by module.
 
         Args:
             buffers: the buffer of each device, in their order.
+            has_gradient: which parameters had a gradient, device by device.
+            has_weight: which of them were looked at.
             places: the modules.
 
         Returns:
             sums of squares, (modules, 3); which modules have weights; which of them have gradients; Σ g² of all.
         """
-        weights = list(self.devices.values())
-        none = np.zeros(0, dtype=bool)
         sums = np.concatenate([*buffers, np.zeros((0, 3))])
-        has_gradient = np.concatenate([*(w.has_gradient for w in weights), none])
-        has_weight = np.concatenate([*(w.has_weight for w in weights), none])
         sums[:, CHANGE] /= self._shares
         modules, numbers = self._members(places)
         count = len(places)

@@ -1,6 +1,6 @@
-"""The one moment of a step at which the devices are waited for."""
+"""The one moment at which the devices are waited for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,50 +8,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradlab.recording.calls import SLOTS, Call, Calls
-from gradlab.recording.weights import Weights
+from gradlab.recording.calls import Call
 
 Floats = NDArray[np.float64]
 
 
 class Reading(NamedTuple):
-    """What the devices held.
+    """The calls of a step.
 
     Attributes:
         calls: every call, device by device.
         slots_CS: its row of sums.
         delta_sizes_C: entries of the gradient that it received.
-        weights: the buffer of each device's parameters.
-        extras: the tensors that were asked for.
     """
 
     calls: Sequence[Call]
     slots_CS: Floats
     delta_sizes_C: Floats
-    weights: Sequence[Floats]
-    extras: Sequence[Floats]
-
-
-def read(
-    calls: Mapping[torch.device, Calls], weights: Mapping[torch.device, Weights], extras: Sequence[Tensor]
-) -> Reading:
-    """Read what a step left on the devices, with one transfer from each.
-
-    Args:
-        calls: the rows of each device.
-        weights: the parameters of each device.
-        extras: other vectors to bring along.
-    """
-    tensors: list[Tensor] = [*(c.buffer[: len(c.calls)] for c in calls.values()), *(w.buffer for w in weights.values())]
-    arrays = fetch([*tensors, *extras])
-    slots, buffers = arrays[: len(calls)], arrays[len(calls) : len(tensors)]
-    return Reading(
-        [call for c in calls.values() for call in c.calls],
-        np.concatenate([*(array.reshape(-1, SLOTS) for array in slots), np.zeros((0, SLOTS))]),
-        np.array([size for c in calls.values() for size in c.delta_sizes], dtype=float),
-        [array.reshape(-1, 3) for array in buffers],
-        arrays[len(tensors) :],
-    )
 
 
 def fetch(tensors: Sequence[Tensor]) -> list[Floats]:

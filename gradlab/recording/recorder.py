@@ -13,20 +13,17 @@ drawn, and no tensor of the training is changed: training is bit-identical with 
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.variable import Variable
 from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from gradlab.columns import StepRows
 from gradlab.errors import RecordingError
 from gradlab.recording.backward import current_pass, is_repeated, roots, scale_of_caller
 from gradlab.recording.calls import Calls
@@ -38,33 +35,9 @@ from gradlab.recording.native import Intervals
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.outputs import main_tensor
 from gradlab.recording.parameters import Parameters
-from gradlab.recording.reading import read
-from gradlab.recording.rows import COLUMN, Combiner, put_weights
+from gradlab.recording.records import Left, Reader, StepRecord
 from gradlab.recording.statistics import histogram
 from gradlab.recording.weights import LARGE
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What was seen of one step.
-
-    Attributes:
-        rows: a row a module that computed something.
-        histograms: rows of the table `histograms`; empty on most steps.
-        loss: what backward was called on, summed over its calls; None where that could not be seen.
-        learning_rate: of the last optimizer's first group.
-        gradient_norm: norm of the gradient of all parameters together, unscaled, before clipping.
-        gradient_scale: what the loss was multiplied with by a `GradScaler`; all values are those without it.
-        record_seconds: what recording this step cost.
-    """
-
-    rows: StepRows
-    histograms: Sequence[dict[str, Any]]
-    loss: float | None
-    learning_rate: float
-    gradient_norm: float
-    gradient_scale: float
-    record_seconds: float
 
 
 class Recorder:
@@ -104,11 +77,11 @@ class Recorder:
         self._handles: list[RemovableHandle] = []
         self._output_handles: list[RemovableHandle] = []  # of each place
         self._numbering = Numbering()
-        self._combiner = Combiner()
         self._modules = {place.module: index for index, place in enumerate(self.places)}
         self._functions = Functions(model, self) if layers is None else None
         self._parameters = Parameters(model, self.places, self._optimizers)
         self._owners = [self._parameters.owner_of(place.module) for place in self.places]
+        self._reader = Reader(self.places, self._owners, self._numbering, self._parameters)
         self._calls: dict[torch.device, Calls] = {}
         # Modules that may do no more than hand on what a module in them returns; decided when they first do something.
         self._undecided = {i for i, place in enumerate(self.places) if place.kind in ("block", "other")}
@@ -378,60 +351,27 @@ class Recorder:
             return  # this optimizer has stepped without the model, as it may
         if self._functions is not None:
             self._functions.step_ended()
-        self._emit(self._read(start))
+        self._emit(StepRecord(self._left(start), self._reader))
 
-    # ------------------------------------------------------------------------------------------------- reading
-
-    def _read(self, start: float) -> StepRecord:
-        """Read every device, once, and make rows of it."""
-        pictures = [picture for _, _, picture in self._pictures]
-        scalars = [*self._losses, *([self._scale.reshape(1)] if isinstance(self._scale, Tensor) else [])]
-        reading = read(self._calls, self._parameters.devices, [*scalars, *pictures])
-        scale = float(reading.extras[len(scalars) - 1][0]) if isinstance(self._scale, Tensor) else self._scale
-        loss = sum(float(extra[0]) for extra in reading.extras[: len(self._losses)]) / scale if self._losses else None
-        combined = self._combiner.combine(reading, self._owners, self._phases, scale)
-        sums, weighted, trained, squares = self._parameters.sums(reading.weights, self.places)
-        sums[:, 0] /= scale**2
-        called, values, applies = combined.modules_U, combined.values_US, combined.applies_US
-        put_weights(values, applies, sums[called], weighted[called], trained[called])
-        place = {module: row for row, module in enumerate(called.tolist())}
-        for index, units in self._full_pass.items():
-            if index in place:
-                for name, value in units.items():
-                    values[place[index], COLUMN[name]] = value
-                    applies[place[index], COLUMN[name]] = True
-        layers = {index: of for index, of in self._numbering.layers(self.places).items() if index in place}
-        order = [place[index] for index in layers]
-        rows = StepRows(
-            self.step,
-            [layer for layer, _ in layers.values()],
-            [self.places[index].name for index in layers],
-            [kind for _, kind in layers.values()],
-            combined.counts_U[order].tolist(),
-            [combined.formats[row] for row in order],
-            values[order],
-            applies[order],
+    def _left(self, start: float) -> Left:
+        """What the step has left on the devices; reading it can wait."""
+        calls, weights = list(self._calls.values()), list(self._parameters.devices.values())
+        tensors = [device.buffer[: len(device.calls)].clone() for device in calls]
+        tensors += [device.buffer.clone() for device in weights]
+        if isinstance(self._scale, Tensor):
+            tensors.append(self._scale.reshape(1))
+        return Left(
+            step=self.step,
+            calls=[call for device in calls for call in device.calls],
+            delta_sizes=[size for device in calls for size in device.delta_sizes],
+            has_gradient=[device.has_gradient.copy() for device in weights],
+            has_weight=[device.has_weight.copy() for device in weights],
+            tensors=tensors,
+            losses=self._losses,
+            scale=None if isinstance(self._scale, Tensor) else self._scale,
+            pictures=self._pictures,
+            units=self._full_pass,
+            phases=self._phases,
+            learning_rate=float(self._optimizers[-1].param_groups[0]["lr"]),
+            seconds=self._seconds + perf_counter() - start,
         )
-        histograms = self._histogram_rows(reading.extras[len(scalars) :], layers)
-        rate = float(self._optimizers[-1].param_groups[0]["lr"])
-        norm = float(np.sqrt(squares)) / scale
-        seconds = self._seconds + perf_counter() - start
-        return StepRecord(rows, histograms, loss, rate, norm, scale, seconds)
-
-    def _histogram_rows(self, pictures: Sequence[Any], layers: Mapping[int, tuple[int, str]]) -> list[dict[str, Any]]:
-        rows = []
-        for (index, quantity, _), (low, high, non_finite, *counts) in zip(self._pictures, pictures, strict=True):
-            if index in layers:
-                rows.append(
-                    {
-                        "step": self.step,
-                        "layer": layers[index][0],
-                        "module": self.places[index].name,
-                        "quantity": quantity,
-                        "low": float(low) if low <= high else None,
-                        "high": float(high) if low <= high else None,
-                        "counts": [int(count) for count in counts],
-                        "non_finite": int(non_finite),
-                    }
-                )
-        return rows

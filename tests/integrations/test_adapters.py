@@ -1,0 +1,127 @@
+"""Against the real packages: the same rows as a plain loop has."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import gradlab
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # what other people's packages warn of
+
+X = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
+Y = X.sum(1, keepdim=True).sign()
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def plain(steps=6, batch=4):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with gradlab.watch(model, optimizer) as recorder:
+        for start in range(0, steps * batch, batch):
+            optimizer.zero_grad()
+            functional.mse_loss(model(X[start : start + batch]), Y[start : start + batch]).backward()
+            optimizer.step()
+    return recorder
+
+
+def test_lightning(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lightning = pytest.importorskip("lightning.pytorch")
+    from gradlab.integrations.lightning import Watch
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = network()
+
+        def training_step(self, batch, index):
+            x, y = batch
+            return functional.mse_loss(self.net(x), y)
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=4)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    callback, streaming = Watch(), Watch(into=tmp_path / "run", every=2)
+    trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", callbacks=[callback, streaming], **quiet)
+    module = Module()
+    trainer.fit(module, data)
+    expected, rows = plain().rows(), callback.recorder.rows()
+    assert rows["module"].str.strip_prefix("net.").to_list() == expected["module"].to_list()
+    for column in ("calls", "activation_rms", "delta_rms", "weight_gradient_norm", "update_ratio"):
+        assert rows[column].is_null().to_list() == expected[column].is_null().to_list()
+        assert rows[column].drop_nulls().to_list() == pytest.approx(expected[column].drop_nulls().to_list(), rel=1e-5)
+    assert callback.recorder.steps["loss"].to_list() == pytest.approx(plain().steps["loss"].to_list(), rel=1e-6)
+    run = gradlab.load_run(tmp_path / "run")
+    assert (run.status, run.layers["step"].unique().to_list()) == ("completed", [0, 2, 4])
+    assert not any(part._forward_hooks for part in module.modules())
+
+    class Failing(Module):
+        def training_step(self, batch, index):
+            if index == 2:
+                raise RuntimeError("stop")
+            return super().training_step(batch, index)
+
+    failing, callback = Failing(), Watch()
+    trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", callbacks=[callback], **quiet)
+    with pytest.raises(RuntimeError, match="stop"):
+        trainer.fit(failing, data)
+    assert (callback.recorder.status, callback.recorder.rows()["step"].max()) == ("failed", 1)
+    assert not any(part._forward_hooks for part in failing.modules())
+
+
+def test_hugging_face_trainer(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        transformers = pytest.importorskip("transformers")
+        pytest.importorskip("accelerate")
+    from gradlab.integrations.transformers import Watch
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network()
+
+        def forward(self, x, labels):
+            out = self.net(x)
+            return {"loss": functional.mse_loss(out, labels), "logits": out}
+
+    data = [{"x": x, "labels": y} for x, y in zip(X, Y, strict=True)]
+    callback = Watch(into=tmp_path / "run")
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path / "out"),
+        max_steps=4,
+        per_device_train_batch_size=3,
+        gradient_accumulation_steps=2,
+        learning_rate=0.1,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        save_strategy="no",
+        logging_strategy="no",
+    )
+    model = Model()
+    trainer = transformers.Trainer(model=model, args=arguments, train_dataset=data, callbacks=[callback])
+    trainer.train()
+    run = gradlab.load_run(tmp_path / "run")
+    assert run.status == "completed"
+    assert run.layers["module"].unique(maintain_order=True).to_list() == ["net.0", "net.1", "net.2"]
+    assert run.layers["step"].unique().to_list() == [0, 1, 2, 3]
+    assert run.layers["calls"].unique().to_list() == [2]
+    assert run.layers["delta_rms"].null_count() == 0
+    assert run.steps["loss"].is_finite().all()
+    assert not any(part._forward_hooks for part in model.modules())
