@@ -24,6 +24,7 @@ app = typer.Typer(
 
 PlotFormat = Literal["png", "svg"]
 EngineName = Literal["local", "ray"]
+ExportFormat = Literal["tensorboard", "wandb", "csv"]
 TableFormat = Literal["table", "markdown", "csv", "json"]
 
 
@@ -211,6 +212,25 @@ def compare(
         form=form,
         plot=plot,
     )
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
+    to: Annotated[ExportFormat, typer.Option("--to", help="The format.")],
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="DIR", help="Where to; otherwise export/ of the run folder.")
+    ] = None,
+) -> None:
+    """Write a run in another program's format: TensorBoard, Weights & Biases, CSV."""
+    from gradlab.results import load_run
+    from gradlab.views.export import empty_tables
+    from gradlab.views.export import export as export_run
+
+    done = load_run(run)
+    _say(f"wrote {export_run(done, to, into)}")
+    if nothing := empty_tables(done):
+        _say(f"this run has no {', '.join(nothing)}")
 
 
 @app.command("list")

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "gradlab"
 GROUND = ["errors", "starter", "choices", "config", "config_files", "columns", "seeding"]
 TRAINING_WING = ["networks", "datasets", "theory", "recording", "training"]
 READING_WING = ["store", "diagnosis", "headline", "views", "results"]
-TOP = ["environment", "experiment", "watching", "sweeps", "cli", "__main__", "__init__"]
+TOP = ["environment", "experiment", "watching", "integrations", "sweeps", "cli", "__main__", "__init__"]
 
 
 def allowed(room):
@@ -51,7 +51,18 @@ def test_imports_run_one_way(file):
 
 
 @pytest.mark.parametrize(
-    "module", ["config_files", "store", "diagnosis", "results", "views.tables", "views.plots", "theory", "datasets"]
+    "module",
+    [
+        "config_files",
+        "store",
+        "diagnosis",
+        "results",
+        "views.tables",
+        "views.plots",
+        "views.export",
+        "theory",
+        "datasets",
+    ],
 )
 def test_reading_and_predicting_do_not_reach_torch(module):
     code = f"import sys, gradlab.{module}; sys.exit('torch' in sys.modules)"

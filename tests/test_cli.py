@@ -293,7 +293,18 @@ def test_what_compare_cannot_do_is_one_message(in_process, tmp_path, arguments, 
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["show"]])
+def test_export_writes_a_run_for_other_programs(in_process, tmp_path):
+    (tmp_path / "x.yaml").write_text(SMALL)
+    in_process("run", "x.yaml", "--no-plots")
+    (path,) = store.find_runs(tmp_path / "runs")
+    code, out, _ = in_process("export", path, "--to", "csv")
+    assert (code, out.splitlines()[0]) == (0, f"wrote {path}/export/csv")
+    assert (path / "export" / "csv" / "layers.csv").read_text().startswith("step,layer,module,kind,calls")
+    assert in_process("export", tmp_path / "nowhere", "--to", "csv")[0] == 2
+    assert in_process("export", path, "--to", "excel")[0] == 2
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["export"], ["show"]])
 def test_help(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
@@ -304,7 +315,7 @@ def test_help(command, monkeypatch):
     assert max(map(len, lines)) <= 80
     named = {option for line in lines for option in line.split() if option.startswith("--")}
     info = app.registered_commands
-    callbacks = {"run": 8, "predict": 2, "sweep": 6, "compare": 6, "show": 3}
+    callbacks = {"run": 8, "predict": 2, "sweep": 6, "compare": 6, "export": 3, "show": 3}
     if command:
         assert len(named) >= callbacks[command[0]] - 1
     else:

@@ -1,0 +1,96 @@
+"""A run's tables as named numbers, step after step: what TensorBoard and Weights & Biases both take."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gradlab.columns import SCHEMAS
+from gradlab.views.reading import Run
+
+INDEX = ("step", "layer", "calls")
+"""Columns of numbers that say which row it is."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A distribution; B buckets."""
+
+    edges: NDArray[np.float64]
+    """B + 1 limits, evenly spaced."""
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Everything that a run has recorded at one step."""
+
+    step: int
+    seconds: float
+    """Since the first step began."""
+    scalars: dict[str, float] = field(default_factory=dict)
+    """By name; what does not apply is not there, NaN and infinities are."""
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+
+
+def tables(run: Run) -> dict[str, pl.DataFrame]:
+    """Every table of a run by its name."""
+    return {name: getattr(run, name) for name in SCHEMAS}
+
+
+def points(run: Run) -> Iterator[Point]:
+    """What a run has recorded, in the order of steps."""
+    stepwise = {name: _by_step(name, table) for name, table in tables(run).items() if "step" in table.columns}
+    seconds = _seconds(run.steps)
+    now = 0.0
+    for step in sorted({step for parts in stepwise.values() for step in parts}):
+        now = seconds.get(step, now)  # the last evaluation comes after the last step
+        point = Point(step, now)
+        for name, parts in stepwise.items():
+            if step not in parts:
+                continue
+            if name == "histograms":
+                point.histograms.update(_histograms(parts[step]))
+            else:
+                point.scalars.update(_scalars(name, parts[step]))
+        yield point
+
+
+def _by_step(name: str, table: pl.DataFrame) -> dict[int, pl.DataFrame]:
+    """The rows of each step, with the name of the row's place in the network as `place`."""
+    if "layer" in table.columns:
+        digits = max(2, len(str(table["layer"].max())))
+        depth = pl.col("layer").cast(pl.String).str.zfill(digits)
+        place = pl.concat_str(depth, pl.col("module"), separator=" ", ignore_nulls=True)
+        table = table.with_columns(place.alias("place"))
+    return {int(part["step"][0]): part for part in table.partition_by("step", maintain_order=True)}
+
+
+def _scalars(name: str, rows: pl.DataFrame) -> Iterator[tuple[str, float]]:
+    columns = [column for column in rows.columns if rows[column].dtype.is_numeric() and column not in INDEX]
+    for row in rows.iter_rows(named=True):
+        for column in columns:
+            if row[column] is not None:
+                yield scalar_name(name, column, row), float(row[column])
+
+
+def scalar_name(table: str, column: str, row: Mapping[str, object]) -> str:
+    """`delta_rms/03 2.linear`, `evaluations/test_accuracy` or `steps/loss`."""
+    if "place" in row:
+        return f"{column}/{row['place']}"
+    return f"{table}/{row['split']}_{column}" if "split" in row else f"{table}/{column}"
+
+
+def _histograms(rows: pl.DataFrame) -> Iterator[tuple[str, Histogram]]:
+    """Those with a finite value: the others have no limits."""
+    for row in rows.drop_nulls(["low", "high", "counts"]).iter_rows(named=True):
+        edges = np.linspace(row["low"], row["high"], len(row["counts"]) + 1)
+        yield f"{row['quantity']}_histogram/{row['place']}", Histogram(edges, np.asarray(row["counts"], np.int64))
+
+
+def _seconds(steps: pl.DataFrame) -> dict[int, float]:
+    """When each step ended."""
+    ended = steps.select("step", pl.col("step_seconds").fill_nan(0).fill_null(0).cum_sum())
+    return {int(step): float(seconds) for step, seconds in ended.iter_rows()}

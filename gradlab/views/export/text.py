@@ -1,0 +1,29 @@
+"""What a run says in words, as Markdown."""
+
+import json
+from typing import Any
+
+import polars as pl
+
+from gradlab.views.reading import Run
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """The resolved config as the summary has it: of any version of gradlab, also one that does not know its keys."""
+    return dict(run.summary.get("config") or {})
+
+
+def texts(run: Run) -> dict[str, str]:
+    """Verdict and findings, config and prediction by the name that they get; without those that there are not."""
+    findings = "\n".join(f"- {finding.severity}: {finding.message} ({finding.rule})" for finding in run.findings)
+    written = {
+        "run/findings": f"{run.status}, {run.verdict}\n\n{findings}".strip(),
+        "run/config": f"```json\n{json.dumps(settings(run), indent=2)}\n```" if settings(run) else "",
+        "run/theory": _markdown(run.theory) if run.theory.height else "",
+    }
+    return {name: text for name, text in written.items() if text}
+
+
+def _markdown(table: pl.DataFrame) -> str:
+    rows = [table.columns, ["---"] * table.width, *table.rows()]
+    return "\n".join(f"| {' | '.join('' if value is None else str(value) for value in row)} |" for row in rows)

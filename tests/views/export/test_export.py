@@ -1,0 +1,66 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from gradlab.errors import RunFolderError, UserError
+from gradlab.views.export import TARGETS, empty_tables, export
+from tests.views.export.vocabulary import a_run
+
+
+@pytest.mark.parametrize("to", ["tensorboard", "wandb"])
+def test_a_missing_package_is_named_with_what_installs_it(to, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == to]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, to, None)
+    with pytest.raises(UserError) as caught:
+        export(a_run(tmp_path), to)
+    assert caught.value.fix == f"pip install 'gradlab[{to}]'"
+    assert not (tmp_path / "made-up-0123456789ab" / "export").exists()
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_run_that_has_recorded_nothing_is_not_exported(to, tmp_path):
+    run = a_run(tmp_path, steps=[], theory=False, status="running")
+    with pytest.raises(UserError, match="recorded nothing"):
+        export(run, to)
+    assert not (run.path / "export").exists()
+
+
+def test_what_there_is_gets_exported_and_the_rest_is_named(tmp_path, accumulate):
+    run = a_run(tmp_path, steps=[], status="running", histograms=False)
+    assert empty_tables(run) == ["layers", "steps", "evaluations", "histograms"]
+    assert not accumulate(export(run, "tensorboard"))[0]
+    assert pl.read_csv(export(run, "csv") / "theory.csv").height == run.theory.height
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_directory_that_cannot_be_written(to, tmp_path, wandb):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"cannot write .*file") as caught:
+        export(a_run(tmp_path), to, tmp_path / "file" / "export")
+    assert "--into" in caught.value.fix
+
+
+def test_a_format_that_there_is_not(tmp_path):
+    with pytest.raises(UserError, match="'excel'") as caught:
+        export(a_run(tmp_path), "excel")
+    assert caught.value.fix == "Formats are: tensorboard, wandb, csv."
+
+
+def test_no_export_reaches_torch(tmp_path, wandb):
+    code = """
+import sys
+from pathlib import Path
+from gradlab.views.export import export
+from tests.views.export.vocabulary import a_run
+for to in ("csv", "tensorboard", "wandb"):
+    export(run := a_run(Path(sys.argv[1]) / to), to)
+sys.exit("torch" in sys.modules)
+"""
+    for to in TARGETS:
+        (tmp_path / to).mkdir()
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=root, check=False).returncode == 0
