@@ -1,32 +1,150 @@
-"""What recording costs: the time of a training step with the recorder on, as a ratio to the bare step.
+"""What recording costs: the time of a training step with a tool on, as a ratio to the bare step, and peak memory.
 
-    python benchmarks/overhead.py [--threads 1] [--blocks 15]
+    python benchmarks/overhead.py [--threads 1] [--blocks 15] [--networks abc] [--only gradlab]
+    python benchmarks/overhead.py --memory
 
-Blocks of bare and recorded steps alternate in one process; a row gives the median of the ratios of neighbouring blocks
-and their middle half, and the same for bare against bare, which says how noisy the machine is.
+Blocks of bare and recorded steps alternate in one process; a row gives the median of the ratios of neighbouring blocks,
+and their middle half. Bare against bare says how noisy the machine is. Entering a tool and its first ten steps, in
+which it looks around, are not counted. Other tools are measured where they are: pip install -e '.[bench]'
 """
 
 import argparse
+import os
+import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
 
+import gradlab
 from gradlab.config import ModelConfig
 from gradlab.networks.mlp import build_mlp
-from gradlab.recording.recorder import Recorder
+from gradlab.recording import native
 
 NETWORKS = {
     # model, batch size, steps a block: a multiple of ten, so that every=10 records its share
-    "(a) 20 × 100 tanh, batch 128": ({"depth": 20, "width": 100, "activation": "tanh"}, 128, 40),
-    "(b) 50 × 256 ReLU + BatchNorm, batch 128": (
+    "a": ("20 × 100 tanh, batch 128", {"depth": 20, "width": 100, "activation": "tanh"}, 128, 40),
+    "b": (
+        "50 × 256 ReLU + BatchNorm, batch 128",
         {"depth": 50, "width": 256, "activation": "relu", "batch_norm": "before"},
         128,
         10,
     ),
-    "(c) 10 × 1024 ReLU, batch 256": ({"depth": 10, "width": 1024, "activation": "relu"}, 256, 10),
+    "c": ("10 × 1024 ReLU, batch 256", {"depth": 10, "width": 1024, "activation": "relu"}, 256, 10),
+}
+Model = nn.Module
+Optimizer = torch.optim.Optimizer
+
+
+# A tool is a context around the loop; it may yield what has to be called between backward and step.
+
+
+@contextmanager
+def bare(model: Model, optimizer: Optimizer) -> Iterator[None]:
+    yield
+
+
+def watch(every: int) -> Callable:
+    @contextmanager
+    def tool(model: Model, optimizer: Optimizer) -> Iterator[None]:
+        with gradlab.watch(model, optimizer, every=every):
+            yield
+
+    return tool
+
+
+@contextmanager
+def watch_plainly(model: Model, optimizer: Optimizer) -> Iterator[None]:
+    """gradlab without its native kernels, as on a platform for which there are none."""
+    kernels = dict(native.KERNELS)
+    native.KERNELS.clear()
+    try:
+        with gradlab.watch(model, optimizer):
+            yield
+    finally:
+        native.KERNELS.update(kernels)
+
+
+@contextmanager
+def item(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+    """What people write: `.item()` for mean, std, extremes, zeros and the norm of δ, in hooks; weights by norm()."""
+    rows = []
+
+    def on_output(module: Model, inputs: object, x: torch.Tensor) -> None:
+        v = x.detach()
+        rows.append([v.mean().item(), v.std().item(), v.min().item(), v.max().item(), (v == 0).sum().item()])
+        x.register_hook(lambda delta: rows.append([delta.norm().item()]))
+
+    def after_backward() -> None:
+        rows.append([(p.norm().item(), p.grad.norm().item()) for p in model.parameters()])
+
+    handles = [m.register_forward_hook(on_output) for m in model.modules() if next(m.children(), None) is None]
+    yield after_backward
+    for handle in handles:
+        handle.remove()
+
+
+@contextmanager
+def tensorboard_histograms(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+    """Histograms of activations, gradients and weights, as in TensorBoard's tutorials."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer, step = SummaryWriter(tempfile.mkdtemp()), [0]
+
+    def on_output(name: str) -> Callable:
+        return lambda module, inputs, x: writer.add_histogram(f"{name}.output", x, step[0])
+
+    def after_backward() -> None:
+        for name, p in model.named_parameters():
+            writer.add_histogram(name, p, step[0])
+            writer.add_histogram(f"{name}.grad", p.grad, step[0])
+        step[0] += 1
+
+    handles = [m.register_forward_hook(on_output(n)) for n, m in model.named_modules() if not [*m.children()]]
+    yield after_backward
+    for handle in handles:
+        handle.remove()
+    writer.close()
+
+
+@contextmanager
+def wandb_watch(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+    """wandb.watch(log="all"): histograms of gradients and weights."""
+    import wandb
+
+    os.environ["WANDB_SILENT"] = "true"
+    run = wandb.init(project="overhead", mode="offline", dir=tempfile.mkdtemp())
+    run.watch(model, log="all", log_freq=1)
+    yield lambda: run.log({"loss": 0.0})
+    run.unwatch(model)
+    run.finish()
+
+
+@contextmanager
+def lightning_grad_norm(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+    """Norms of the weight gradients, nothing else."""
+    from lightning.pytorch.utilities import grad_norm
+
+    yield lambda: grad_norm(model, norm_type=2)
+
+
+TOOLS: dict[str, Callable] = {
+    "bare": bare,
+    "gradlab": watch(1),
+    "gradlab every=10": watch(10),
+    "gradlab plain operators": watch_plainly,
+    ".item() for each statistic": item,
+    "Lightning grad_norm": lightning_grad_norm,
+    "wandb.watch(log='all')": wandb_watch,
+    "TensorBoard histograms": tensorboard_histograms,
 }
 
 
@@ -41,25 +159,20 @@ class Block:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3)
         self.x, self.y = torch.randn(batch, width), torch.randint(10, (batch,))
 
-    def seconds(self, steps: int, every: int | None) -> float:
-        """Time of a block; entering the recorder and its first steps, in which it looks around, are not counted."""
-        records = []
-        recorder = (
-            Recorder(self.model, [self.optimizer], emit=records.append, records=lambda step: step % every == 0)
-            if every
-            else nullcontext()
-        )
-        with recorder:
+    def seconds(self, steps: int, tool: Callable) -> float:
+        with tool(self.model, self.optimizer) as after_backward:
             for _ in range(10):
-                self.step()
+                self.step(after_backward)
             start = time.perf_counter()
             for _ in range(steps):
-                self.step()
+                self.step(after_backward)
             return time.perf_counter() - start
 
-    def step(self) -> None:
+    def step(self, after_backward: Callable[[], None] | None) -> None:
         self.optimizer.zero_grad()
         nn.functional.cross_entropy(self.model(self.x), self.y).backward()
+        if after_backward is not None:
+            after_backward()
         self.optimizer.step()
 
 
@@ -67,24 +180,55 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--blocks", type=int, default=15)
+    parser.add_argument("--networks", default="abc")
+    parser.add_argument("--only", default="", help="tools whose name has this in it")
+    parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    modes = {"bare": None, "every=1": 1, "every=10": 10}
+    warnings.simplefilter("ignore")
+    if arguments.memory:
+        print_memory()
+        return
     print(f"{arguments.threads} thread(s), {arguments.blocks} blocks: median ratio to the bare step [middle half]")
-    for name, (model, batch, steps) in NETWORKS.items():
+    for letter in arguments.networks:
+        title, model, batch, steps = NETWORKS[letter]
         block = Block(model, batch)
-        block.seconds(steps, 1)
-        ratios: dict[str, list[float]] = {mode: [] for mode in modes}
-        bare = []
+        tools = {name: tool for name, tool in TOOLS.items() if name == "bare" or arguments.only in name}
+        ratios: dict[str, list[float]] = {}
+        bares = []
         for _ in range(arguments.blocks):
-            bare.append(block.seconds(steps, None))
-            for mode, every in modes.items():
-                ratios[mode].append(block.seconds(steps, every) / bare[-1])
-        cells = []
-        for mode, values in ratios.items():
-            low, middle, high = statistics.quantiles(values, n=4)
-            cells.append(f"{mode} {middle:.2f} [{low:.2f}, {high:.2f}]")
-        print(f"{name}: bare step {statistics.median(bare) / steps * 1e3:.2f} ms · {' · '.join(cells)}", flush=True)
+            for name, tool in list(tools.items()):
+                try:
+                    bares.append(block.seconds(steps, bare))
+                    ratios.setdefault(name, []).append(block.seconds(steps, tool) / bares[-1])
+                except ImportError as error:
+                    print(f"not installed: {name} ({error})")
+                    del tools[name]
+        print(f"({letter}) {title}: bare step {statistics.median(bares) / steps * 1e3:.2f} ms")
+        for name, values in ratios.items():
+            low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+            print(f"    {name:28} {middle:6.2f}  [{low:.2f}, {high:.2f}]", flush=True)
+
+
+def print_memory() -> None:
+    """Peak resident size of a process that trains (c) for fifty steps, bare and watched, by turns."""
+    peaks: dict[str, list[float]] = {"bare": [], "gradlab": []}
+    for _ in range(5):
+        for name, values in peaks.items():
+            code = f"import overhead as o; o.train_c(o.TOOLS[{name!r}])"
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+            )
+            values.append(float(done.stdout))
+    bare_peak, watched = (statistics.median(values) for values in peaks.values())
+    print(f"(c): peak resident size {bare_peak:.0f} MiB bare, {watched:.0f} MiB watched: {watched / bare_peak:.3f}")
+
+
+def train_c(tool: Callable) -> None:
+    torch.set_num_threads(1)
+    _, model, batch, _ = NETWORKS["c"]
+    Block(model, batch).seconds(40, tool)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

@@ -30,15 +30,12 @@ def current_pass() -> int:
 
 def roots() -> tuple[Any, ...]:
     """What the outermost backward pass that is going on was called on; empty where that cannot be seen."""
-    frames: list[Iterator[FrameType]] = [_up(sys._getframe(1))]
-    own = threading.get_ident()
-    # Hooks of tensors on a GPU run in threads of their own, while the caller waits.
-    frames += [_up(frame) for thread, frame in sys._current_frames().items() if thread != own]
-    for stack in frames:
-        found = [frame for frame in stack if frame.f_code is _BACKWARD]
-        if found:
-            return tuple(found[-1].f_locals.get("t_outputs", ()))
-    return ()
+    found = [frame for frame in _up(sys._getframe(1)) if frame.f_code is _BACKWARD]
+    if not found:  # hooks of tensors on a GPU run in threads of their own, while the caller waits
+        own = threading.get_ident()
+        others = [_up(frame) for thread, frame in sys._current_frames().items() if thread != own]
+        found = [frame for stack in others for frame in stack if frame.f_code is _BACKWARD]
+    return tuple(found[-1].f_locals.get("t_outputs", ())) if found else ()
 
 
 def scale_of_caller() -> Tensor | float:

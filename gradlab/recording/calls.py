@@ -50,7 +50,7 @@ class Calls:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         self._statistics = Statistics(device)
         self._kernels = KERNELS if device.type == "cpu" else {}
         self._edges: dict[tuple[torch.dtype, Intervals], tuple[int, int]] = {}
@@ -62,9 +62,9 @@ class Calls:
         self._allocate(ROWS)
 
     def _allocate(self, rows: int) -> None:
-        self.buffer = torch.zeros(rows, SLOTS, dtype=accumulator(self._device), device=self._device)
+        self.buffer = torch.zeros(rows, SLOTS, dtype=accumulator(self.device), device=self.device)
         self._rows = rows
-        self._base = self.buffer.data_ptr()
+        self.base = self.buffer.data_ptr()
         self._views = {}
 
     def clear(self) -> None:
@@ -86,9 +86,7 @@ class Calls:
         Returns:
             the row, for `delta`.
         """
-        row = len(self.calls)
-        if row == self._rows:
-            self._grow()
+        row = self.next_row()
         size, dtype = x.numel(), x.dtype
         kernels = self._kernels.get(dtype)
         if h is None or saturation is None:
@@ -96,14 +94,14 @@ class Calls:
             if kernels is None or not dense(x):
                 self._add_plainly(row, x, None, None)
             else:
-                kernels.output(x.data_ptr(), size, self._base + row * ROW_BYTES)
+                kernels.output(x.data_ptr(), size, self.base + row * ROW_BYTES)
         else:
             entered = h.numel()
             if kernels is None or not dense(x) or h.dtype is not dtype or not dense(h):
                 self._add_plainly(row, x, h, saturation)
             else:
-                edges, count = self._edges.get((dtype, saturation)) or self._limits(dtype, saturation)
-                address = self._base + row * ROW_BYTES
+                edges, count = self.limits(dtype, saturation)
+                address = self.base + row * ROW_BYTES
                 kernels.activation(x.data_ptr(), size, h.data_ptr(), entered, edges, count, address)
         known = self._known.get(place)
         if known is None or known != (place, phase, size, entered, dtype):
@@ -112,17 +110,23 @@ class Calls:
         self.delta_sizes.append(0)
         return row
 
-    def _limits(self, dtype: torch.dtype, saturation: Intervals) -> tuple[int, int]:
-        """Where the edges of intervals lie in memory, and how many intervals there are."""
-        array = self._kernels[dtype].limits(saturation)
-        self._arrays.append(array)  # keeps it there
-        self._edges[dtype, saturation] = array.ctypes.data, len(saturation)
-        return self._edges[dtype, saturation]
+    def next_row(self) -> int:
+        """The row of the next call; there is room for it."""
+        row = len(self.calls)
+        if row == self._rows:
+            old = self.buffer
+            self._allocate(2 * self._rows)
+            self.buffer[: len(old)] = old
+        return row
 
-    def _grow(self) -> None:
-        old = self.buffer
-        self._allocate(2 * self._rows)
-        self.buffer[: len(old)] = old
+    def limits(self, dtype: torch.dtype, saturation: Intervals) -> tuple[int, int]:
+        """Where the edges of intervals lie in memory, and how many intervals there are."""
+        found = self._edges.get((dtype, saturation))
+        if found is None:
+            array = self._kernels[dtype].limits(saturation)
+            self._arrays.append(array)  # keeps it there
+            found = self._edges[dtype, saturation] = array.ctypes.data, len(saturation)
+        return found
 
     def _add_plainly(self, row: int, x: Tensor, h: Tensor | None, saturation: Intervals | None) -> None:
         slots = self._slots(row)
@@ -134,7 +138,7 @@ class Calls:
         """Take Σ δ² of a row; gradients that arrive in parts add up to what `Tensor.register_hook` is given."""
         kernels = self._kernels.get(gradient.dtype)
         if kernels is not None and gradient.is_contiguous():
-            kernels.sum_of_squares(gradient.data_ptr(), gradient.numel(), self._base + row * ROW_BYTES + 8 * DELTA)
+            kernels.sum_of_squares(gradient.data_ptr(), gradient.numel(), self.base + row * ROW_BYTES + 8 * DELTA)
         else:
             self._statistics.sum_of_squares(gradient.detach(), self._slots(row)[DELTA])
         self.delta_sizes[row] = gradient.numel()

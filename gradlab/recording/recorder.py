@@ -35,6 +35,7 @@ from gradlab.recording.native import Intervals
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.outputs import main_tensor
 from gradlab.recording.parameters import Parameters
+from gradlab.recording.quick import QuickOutput
 from gradlab.recording.records import Left, Reader, StepRecord
 from gradlab.recording.statistics import histogram
 from gradlab.recording.weights import LARGE
@@ -76,13 +77,15 @@ class Recorder:
         self._histograms = histograms
         self._handles: list[RemovableHandle] = []
         self._output_handles: list[RemovableHandle] = []  # of each place
-        self._numbering = Numbering()
+        self.numbering = Numbering()
         self._modules = {place.module: index for index, place in enumerate(self.places)}
         self._functions = Functions(model, self) if layers is None else None
         self._parameters = Parameters(model, self.places, self._optimizers)
         self._owners = [self._parameters.owner_of(place.module) for place in self.places]
-        self._reader = Reader(self.places, self._owners, self._numbering, self._parameters)
-        self._calls: dict[torch.device, Calls] = {}
+        self._reader = Reader(self.places, self._owners, self.numbering, self._parameters)
+        self.cpu = Calls(torch.device("cpu"))
+        self._calls: dict[torch.device, Calls] = {self.cpu.device: self.cpu}
+        self._function_places: dict[tuple[nn.Module, str], int] = {}
         # Modules that may do no more than hand on what a module in them returns; decided when they first do something.
         self._undecided = {i for i, place in enumerate(self.places) if place.kind in ("block", "other")}
         self._returned: dict[int, weakref.ref[Tensor]] = {}
@@ -96,7 +99,9 @@ class Recorder:
     def __enter__(self) -> Self:
         """Place the hooks."""
         for index, place in enumerate(self.places):
-            self._output_handles.append(place.module.register_forward_hook(Hook(self._on_output, index)))
+            ordinary = place.kind in ("weight", "norm", "activation") and not place.in_place
+            hook = QuickOutput(self, index, place, self._on_output) if ordinary else Hook(self._on_output, index)
+            self._output_handles.append(place.module.register_forward_hook(hook))
             if place.in_place and place.saturation is not None:
                 self._handles.append(place.module.register_forward_pre_hook(Hook(self._on_input, index)))
         if self._functions is not None:
@@ -104,8 +109,8 @@ class Recorder:
         self._handles.append(self._model.register_forward_pre_hook(Hook(self._on_forward, None)))
         for parameter in self._parameters:
             if parameter.requires_grad and parameter.numel() >= LARGE:
-                hook = Hook(self._on_gradient, parameter)
-                self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
+                whole = Hook(self._on_gradient, parameter)
+                self._handles.append(parameter.register_post_accumulate_grad_hook(whole))
         for index, optimizer in enumerate(self._optimizers):
             self._handles.append(optimizer.register_step_pre_hook(Hook(self._on_update, index)))
             self._handles.append(optimizer.register_step_post_hook(Hook(self._on_updated, index)))
@@ -132,13 +137,14 @@ class Recorder:
         """
         start = perf_counter()
         self._full_pass = full_pass(self._model, x, self.places)
-        self._seconds += perf_counter() - start
+        self.seconds += perf_counter() - start
 
     def _begin(self) -> None:
         """A step begins."""
-        self._recording = self._records(self.step)
-        self._taking_histograms = self._recording and self._histograms(self.step)
-        self._seconds = 0.0
+        self.recording = self._records(self.step)
+        self._taking_histograms = self.recording and self._histograms(self.step)
+        self._ordinary = not self._taking_histograms and len(self._optimizers) == 1
+        self.seconds = 0.0
         self._scale: Tensor | float = 1.0
         self._full_pass = {}
         self._phases = [0] * len(self._optimizers)
@@ -155,21 +161,24 @@ class Recorder:
         self._pictures: list[tuple[int, str, Tensor]] = []
         self._losses: list[Tensor] = []
         self._root: Tensor | None = None
-        self._pass = -1
+        self.backward_pass = -1
         self._backward_seen = False
         self._witness: tuple[nn.Parameter, Sequence[int]] | None = None
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether nothing but statistics is wanted of an output."""
+        return self._ordinary and not self._undecided and not self._paused
 
     # ------------------------------------------------------------------------------------------------- going forward
 
     def wants(self, module: nn.Module) -> bool:
         """Whether what this module does is recorded right now."""
-        return (
-            self._recording and not self._paused and module.training and torch.is_grad_enabled() and not is_repeated()
-        )
+        return self.recording and not self._paused and module.training and torch.is_grad_enabled() and not is_repeated()
 
     def _on_forward(self, _: None, module: nn.Module, inputs: Any) -> None:
         """The whole model is about to compute."""
-        if not self._recording or self._paused or current_pass() != -1:
+        if not self.recording or self._paused or current_pass() != -1:
             return
         if self._backward_seen and isinstance(self._inside, LBFGS):
             self._paused = True  # only the first evaluation inside a step is recorded
@@ -184,7 +193,7 @@ class Recorder:
             self._entered[index] = inputs[0].detach().clone(), self.places[index].saturation, None
 
     def _on_output(self, index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if not self._recording or self._paused or not module.training or not torch.is_grad_enabled():
+        if not self.recording or self._paused or not module.training or not torch.is_grad_enabled():
             return
         start = perf_counter()
         x = output if type(output) is Tensor and output.is_floating_point() else main_tensor(output)
@@ -196,7 +205,7 @@ class Recorder:
                 h = inputs[0]
             if index not in self._undecided or self._is_its_own(index, x):
                 self._take(index, x, h, saturation)
-        self._seconds += perf_counter() - start
+        self.seconds += perf_counter() - start
 
     def _what_entered(self, index: int, x: Tensor) -> tuple[Tensor | None, Intervals | None]:
         """The input that was kept for an activation, if it made this output of it."""
@@ -218,29 +227,28 @@ class Recorder:
             return
         start = perf_counter()
         index = self._modules.get(module)
-        if index is not None and self._numbering.is_activation_itself(self.places, index):
+        if index is not None and self.numbering.is_activation_itself(self.places, index):
             self._entered[index] = h, saturation, weakref.ref(x)  # the module is the activation
         else:
             self._take(self._place_of_function(module, name, saturation), x, h, saturation)
-        self._seconds += perf_counter() - start
+        self.seconds += perf_counter() - start
 
     def _place_of_function(self, module: nn.Module, name: str, saturation: Intervals | None) -> int:
         """The place of a function in a module; it is made when the function is first called."""
-        caller = next((qualified for qualified, part in self._model.named_modules() if part is module), "")
-        qualified = f"{caller}:{name}"
-        for index in range(len(self.places) - 1, -1, -1):
-            if self.places[index].name == qualified:
-                return index
-        self.places.append(Place(qualified, "activation", module, (), saturation))
-        self._owners.append(self._parameters.owner_of(module))
-        return len(self.places) - 1
+        key = module, name
+        if key not in self._function_places:
+            caller = next((qualified for qualified, part in self._model.named_modules() if part is module), "")
+            self._function_places[key] = len(self.places)
+            self.places.append(Place(f"{caller}:{name}", "activation", module, (), saturation))
+            self._owners.append(self._parameters.owner_of(module))
+        return self._function_places[key]
 
     def _take(self, index: int, x: Tensor, h: Tensor | None, saturation: Intervals | None) -> None:
         """Record an output, and its gradient when it comes."""
         calls = self._calls.get(x.device)
         if calls is None:
             calls = self._calls[x.device] = Calls(x.device)
-        self._numbering.saw(index)
+        self.numbering.saw(index)
         owner = self._owners[index]
         row = calls.add(index, 0 if owner is None else self._phases[owner], x, h, saturation)
         if self._undecided:
@@ -248,24 +256,25 @@ class Recorder:
         if self._taking_histograms:
             self._pictures.append((index, "activation", histogram(x)))
         if x.requires_grad:
-            register_hook(x, partial(self._on_delta, calls, row, self.step))
+            register_hook(x, partial(self.on_delta, calls, row, self.step))
 
     # ------------------------------------------------------------------------------------------------- going backward
 
-    def _on_delta(self, calls: Calls, row: int, step: int, delta: Tensor) -> None:
+    def on_delta(self, calls: Calls, row: int, step: int, delta: Tensor) -> None:
+        """The gradient of an output has come."""
         if self._paused or step != self.step or row >= len(calls.calls):
             return  # a graph of an earlier step, differentiated late
         start = perf_counter()
-        if current_pass() != self._pass:
+        if current_pass() != self.backward_pass:
             self._on_backward_begin()
         calls.delta(row, delta)
         if self._taking_histograms:
             self._pictures.append((calls.calls[row].place, "delta", histogram(delta)))
-        self._seconds += perf_counter() - start
+        self.seconds += perf_counter() - start
 
     def _on_backward_begin(self) -> None:
         """The first gradient of a backward pass has come."""
-        self._pass = current_pass()
+        self.backward_pass = current_pass()
         self._backward_seen = True
         Variable._execution_engine.queue_callback(self._on_backward_end)
         found = roots()
@@ -277,26 +286,26 @@ class Recorder:
     def _on_backward_end(self) -> None:
         """All gradients of a backward pass are there: read those that were not read as they came."""
         start = perf_counter()
-        self._pass = -1
-        if self._recording and not self._paused:
+        self.backward_pass = -1
+        if self.recording and not self._paused:
             witness = self._parameters.read_gradients(small=True)
             self._witness = None if witness is None else (witness, tuple(self._phases))
-        self._seconds += perf_counter() - start
+        self.seconds += perf_counter() - start
 
     def _on_gradient(self, parameter: nn.Parameter, _: Tensor) -> None:
         """A large parameter's gradient is there."""
-        if not self._recording or self._paused or parameter.grad is None:
+        if not self.recording or self._paused or parameter.grad is None:
             return
         start = perf_counter()
         self._parameters.read_gradient(parameter)
-        self._seconds += perf_counter() - start
+        self.seconds += perf_counter() - start
 
     # ------------------------------------------------------------------------------------------------- updating
 
     def _on_update(self, index: int, optimizer: Optimizer, *_: Any) -> None:
         """An optimizer begins: its gradients are ready, or its closure will make them."""
         self._inside = optimizer
-        if not self._recording:
+        if not self.recording:
             return
         start = perf_counter()
         if self._backward_seen:
@@ -308,7 +317,7 @@ class Recorder:
             weights.remember(numbers)
         if self._taking_histograms:
             self._draw_weights(index)
-        self._seconds += perf_counter() - start
+        self.seconds += perf_counter() - start
 
     def _draw_weights(self, optimizer: int) -> None:
         for index, place in enumerate(self.places):
@@ -323,7 +332,7 @@ class Recorder:
         """An optimizer has ended; if it is the last one, so has the step."""
         self._inside = None
         last = index == len(self._optimizers) - 1
-        if self._recording:
+        if self.recording:
             start = perf_counter()
             for weights, numbers in self._parameters.updated_by(index):
                 weights.changes(numbers)
@@ -333,7 +342,7 @@ class Recorder:
                 self._end(start)
             else:
                 self._paused = False
-                self._seconds += perf_counter() - start
+                self.seconds += perf_counter() - start
         if last:
             self.step += 1
             self._begin()
@@ -342,7 +351,7 @@ class Recorder:
         """A recorded step has ended: read it and hand it out."""
         self._parameters.keep_the_rest()
         if not any(calls.calls for calls in self._calls.values()):
-            if not self._numbering.order:
+            if not self.numbering.order:
                 raise RecordingError(
                     "nothing could be seen of this step: no module of the watched model ran forward in training mode, "
                     "with gradients, and not compiled",
@@ -373,5 +382,5 @@ class Recorder:
             units=self._full_pass,
             phases=self._phases,
             learning_rate=float(self._optimizers[-1].param_groups[0]["lr"]),
-            seconds=self._seconds + perf_counter() - start,
+            seconds=self.seconds + perf_counter() - start,
         )

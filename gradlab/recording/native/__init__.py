@@ -8,7 +8,7 @@ accumulated in float64; plain operators take 60 µs and 12 µs. `kernels.c` is c
 import ctypes
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def _float64_limits(intervals: Intervals) -> NDArray[np.floating]:
     return np.array(intervals, dtype=np.float64).reshape(-1)
 
 
-def _load() -> Mapping[torch.dtype, Kernels]:
+def _load() -> dict[torch.dtype, Kernels]:
     library = _library()
     if library is None:
         return {}
@@ -108,5 +108,5 @@ def _library() -> ctypes.CDLL | None:
     return None
 
 
-KERNELS: Mapping[torch.dtype, Kernels] = _load()
+KERNELS: dict[torch.dtype, Kernels] = _load()
 """The kernels by format; empty where there are none."""
