@@ -64,7 +64,7 @@ class QuickOutput(Hook):
             h = inputs[0]
             if type(h) is not Tensor or h.dtype is not output.dtype or not h.is_contiguous():
                 self._function(self._index, module, inputs, output)
-            return
+                return
             entered = h.numel()
             edges, count = calls.limits(output.dtype, saturation)
             kernels.activation(output.data_ptr(), size, h.data_ptr(), entered, edges, count, address)

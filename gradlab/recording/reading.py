@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlab.recording.calls import Call
+from gradlab.recording.statistics import accumulator
 
 Floats = NDArray[np.float64]
 
@@ -27,19 +28,21 @@ class Reading(NamedTuple):
     delta_sizes_C: Floats
 
 
-def fetch(tensors: Sequence[Tensor]) -> list[Floats]:
-    """Vectors as float64 arrays in main memory, with one transfer from each device."""
+def fetch(tensors: Sequence[Tensor | Floats]) -> list[Floats]:
+    """Vectors as float64 arrays in main memory, with one transfer from each device; those that are stay as they are."""
     arrays: list[Floats] = [np.zeros(0)] * len(tensors)
     devices: dict[torch.device, list[int]] = {}
     for index, tensor in enumerate(tensors):
-        if tensor.device.type == "cpu":
+        if not isinstance(tensor, Tensor):
+            arrays[index] = tensor
+        elif tensor.device.type == "cpu":
             arrays[index] = tensor.to(torch.float64).numpy().reshape(-1)
         else:
             devices.setdefault(tensor.device, []).append(index)
-    for indices in devices.values():
-        wide = torch.cat([tensors[index].reshape(-1).to(tensors[indices[0]].dtype) for index in indices]).cpu()
-        parts = wide.to(torch.float64).numpy()
-        ends = np.cumsum([tensors[index].numel() for index in indices])[:-1]
+    for device, indices in devices.items():
+        there = [torch.as_tensor(tensors[index]).reshape(-1).to(accumulator(device)) for index in indices]
+        parts = torch.cat(there).cpu().to(torch.float64).numpy()
+        ends = np.cumsum([len(tensor) for tensor in there])[:-1]
         for index, part in zip(indices, np.split(parts, ends), strict=True):
             arrays[index] = part
     return arrays

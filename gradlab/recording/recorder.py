@@ -26,18 +26,18 @@ from torch.utils.hooks import RemovableHandle
 
 from gradlab.errors import RecordingError
 from gradlab.recording.backward import current_pass, is_repeated, roots, scale_of_caller
-from gradlab.recording.calls import Calls
+from gradlab.recording.calls import Call, Calls
 from gradlab.recording.full_pass import full_pass
 from gradlab.recording.functions import Functions
 from gradlab.recording.hooks import Hook, register_hook
 from gradlab.recording.layout import Place, layout, refuse_compiled
-from gradlab.recording.native import Intervals
+from gradlab.recording.native import Intervals, histogram
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.outputs import main_tensor
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.quick import QuickOutput
 from gradlab.recording.records import Left, Reader, StepRecord
-from gradlab.recording.statistics import histogram
+from gradlab.recording.shelf import Shelf
 from gradlab.recording.weights import LARGE
 
 
@@ -85,6 +85,10 @@ class Recorder:
         self._reader = Reader(self.places, self._owners, self.numbering, self._parameters)
         self.cpu = Calls(torch.device("cpu"))
         self._calls: dict[torch.device, Calls] = {self.cpu.device: self.cpu}
+        self._shelf = Shelf()
+        self._calls_before: list[Call] = []
+        self._sizes_before: list[int] = []
+        self._flags_before: list[tuple[bytes, bytes]] = []
         self._function_places: dict[tuple[nn.Module, str], int] = {}
         # Modules that may do no more than hand on what a module in them returns; decided when they first do something.
         self._undecided = {i for i, place in enumerate(self.places) if place.kind in ("block", "other")}
@@ -159,8 +163,8 @@ class Recorder:
         self._returned.clear()
         self._entered.clear()
         self._pictures: list[tuple[int, str, Tensor]] = []
-        self._losses: list[Tensor] = []
-        self._root: Tensor | None = None
+        self._losses: list[Tensor | float] = []
+        self._root: weakref.ref[Tensor] | None = None
         self.backward_pass = -1
         self._backward_seen = False
         self._witness: tuple[nn.Parameter, Sequence[int]] | None = None
@@ -279,9 +283,9 @@ class Recorder:
         Variable._execution_engine.queue_callback(self._on_backward_end)
         found = roots()
         root = found[0] if len(found) == 1 else None
-        if isinstance(root, Tensor) and root.numel() == 1 and root is not self._root:
-            self._root = root  # a pass inside a pass has the same root
-            self._losses.append(root.detach().reshape(1))
+        if isinstance(root, Tensor) and root.numel() == 1 and (self._root is None or self._root() is not root):
+            self._root = weakref.ref(root)  # a pass inside a pass has the same root
+            self._losses.append(float(root.detach()) if root.is_cpu else root.detach().reshape(1))
 
     def _on_backward_end(self) -> None:
         """All gradients of a backward pass are there: read those that were not read as they came."""
@@ -364,17 +368,25 @@ class Recorder:
 
     def _left(self, start: float) -> Left:
         """What the step has left on the devices; reading it can wait."""
-        calls, weights = list(self._calls.values()), list(self._parameters.devices.values())
-        tensors = [device.buffer[: len(device.calls)].clone() for device in calls]
-        tensors += [device.buffer.clone() for device in weights]
+        devices, weights = list(self._calls.values()), list(self._parameters.devices.values())
+        buffers = [device.buffer[: len(device.calls)] for device in devices] + [device.buffer for device in weights]
+        tensors = [
+            self._shelf.keep(buffer.numpy()) if buffer.dtype is torch.float64 and buffer.is_cpu else buffer.clone()
+            for buffer in buffers
+        ]
         if isinstance(self._scale, Tensor):
             tensors.append(self._scale.reshape(1))
+        # What is as it was in the step before is not kept twice.
+        self._calls_before = _same(self._calls_before, [call for device in devices for call in device.calls])
+        self._sizes_before = _same(self._sizes_before, [size for device in devices for size in device.delta_sizes])
+        self._flags_before = _same(
+            self._flags_before, [(device.has_gradient.tobytes(), device.has_weight.tobytes()) for device in weights]
+        )
         return Left(
             step=self.step,
-            calls=[call for device in calls for call in device.calls],
-            delta_sizes=[size for device in calls for size in device.delta_sizes],
-            has_gradient=[device.has_gradient.copy() for device in weights],
-            has_weight=[device.has_weight.copy() for device in weights],
+            calls=self._calls_before,
+            delta_sizes=self._sizes_before,
+            flags=self._flags_before,
             tensors=tensors,
             losses=self._losses,
             scale=None if isinstance(self._scale, Tensor) else self._scale,
@@ -384,3 +396,8 @@ class Recorder:
             learning_rate=float(self._optimizers[-1].param_groups[0]["lr"]),
             seconds=self.seconds + perf_counter() - start,
         )
+
+
+def _same(before: list[Any], now: list[Any]) -> list[Any]:
+    """The list of before, if it is equal to that of now."""
+    return before if before == now else now

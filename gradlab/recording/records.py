@@ -31,9 +31,9 @@ class Left:
         step: its number.
         calls: every call, device by device.
         delta_sizes: entries of the gradient that each of them received.
-        has_gradient: which parameters had a gradient, for each device.
-        has_weight: which of them were looked at.
-        tensors: for each device the sums of its calls, then for each device those of its parameters, then the scale.
+        flags: for each device which parameters had a gradient, and which were looked at, as bytes.
+        tensors: for each device the sums of its calls, then for each device those of its parameters, then the scale; in
+            main memory they are arrays.
         losses: what backward was called on.
         scale: what the loss was multiplied with; None where it is the last of `tensors`.
         pictures: module, quantity and histogram.
@@ -46,10 +46,9 @@ class Left:
     step: int
     calls: Sequence[Call]
     delta_sizes: Sequence[int]
-    has_gradient: Sequence[NDArray[np.bool_]]
-    has_weight: Sequence[NDArray[np.bool_]]
-    tensors: Sequence[Tensor]
-    losses: Sequence[Tensor]
+    flags: Sequence[tuple[bytes, bytes]]
+    tensors: Sequence[Tensor | NDArray[np.float64]]
+    losses: Sequence[Tensor | float]
     scale: float | None
     pictures: Sequence[tuple[int, str, Tensor]]
     units: Mapping[int, Mapping[str, float]]
@@ -145,18 +144,20 @@ class Reader:
 
     def read(self, left: Left) -> Content:
         """Read a step from the devices, each of them once, and make rows of it."""
-        arrays = fetch([*left.tensors, *left.losses, *(picture for _, _, picture in left.pictures)])
-        buffers, losses, pictures = _parts(arrays, len(left.tensors), len(left.losses))
+        elsewhere = [loss for loss in left.losses if isinstance(loss, Tensor)]
+        arrays = fetch([*left.tensors, *elsewhere, *(picture for _, _, picture in left.pictures)])
+        buffers, losses, pictures = _parts(arrays, len(left.tensors), len(elsewhere))
+        known = [loss for loss in left.losses if not isinstance(loss, Tensor)]
         scale = float(buffers[-1][0]) if left.scale is None else left.scale
-        weights = len(left.has_gradient)
+        weights = len(left.flags)
         first = len(buffers) - weights - (left.scale is None)
         slots_CS = np.concatenate([*(array.reshape(-1, SLOTS) for array in buffers[:first]), np.zeros((0, SLOTS))])
         reading = Reading(left.calls, slots_CS, np.array(left.delta_sizes, dtype=float))
         combined = self._combiner.combine(reading, self._owners, left.phases, scale)
         sums, weighted, trained, squares = self._parameters.sums(
             [array.reshape(-1, 3) for array in buffers[first : first + weights]],
-            np.concatenate([*left.has_gradient, np.zeros(0, dtype=bool)]),
-            np.concatenate([*left.has_weight, np.zeros(0, dtype=bool)]),
+            np.frombuffer(b"".join(had_gradient for had_gradient, _ in left.flags), dtype=bool),
+            np.frombuffer(b"".join(had_weight for _, had_weight in left.flags), dtype=bool),
             self._places,
         )
         sums[:, 0] /= scale**2
@@ -180,7 +181,7 @@ class Reader:
             values[order],
             applies[order],
         )
-        loss = sum(float(value[0]) for value in losses) / scale if losses else None
+        loss = (sum(known) + sum(float(value[0]) for value in losses)) / scale if left.losses else None
         histograms = [
             self._histogram(left.step, index, layers[index][0], quantity, numbers)
             for (index, quantity, _), numbers in zip(left.pictures, pictures, strict=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradlab.recording.native import KERNELS
+from gradlab.recording.shelf import apart
 from gradlab.recording.statistics import Statistics, accumulator
 
 SAMPLE = 2**18
@@ -170,7 +171,7 @@ class Weights:
                     batches.setdefault(weight.dtype if readable else torch.bool, []).append(index)
                     if index not in self._copies:
                         size = -(-weight.numel() // self._strides[index])
-                        self._copies[index] = torch.empty(size, dtype=weight.dtype, device=self._device)
+                        self._copies[index] = apart(size, weight.dtype, self._device)
             self._batches[indices] = list(batches.items())
         return self._batches[indices]
 

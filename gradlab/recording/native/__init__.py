@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-VERSION = 1
+from gradlab.recording import statistics
+
+VERSION = 2
 """What `gradlab_kernels_version` of the matching source returns."""
 
 Intervals = tuple[tuple[float, float], ...]
@@ -36,6 +38,7 @@ class Kernels:
         sums_of_squares: count, addresses, sizes, addresses of slots.
         remember: count, addresses, sizes, strides, addresses of copies, addresses of slots.
         changes: the same.
+        histogram: x, size, number of bins, result.
         limits: intervals as the kernels take them.
     """
 
@@ -45,12 +48,23 @@ class Kernels:
     sums_of_squares: Call
     remember: Call
     changes: Call
+    histogram: Call
     limits: Callable[[Intervals], NDArray[np.floating]]
 
 
 def dense(x: Tensor) -> bool:
     """Whether a tensor's entries lie side by side in memory, in whatever order, without a gap."""
     return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
+
+
+def histogram(x: Tensor) -> Tensor:
+    """`statistics.histogram`, without its working memory where a kernel can do it."""
+    kernels = KERNELS.get(x.dtype) if x.device.type == "cpu" and dense(x) else None
+    if kernels is None:
+        return statistics.histogram(x)
+    out = torch.empty(3 + statistics.BINS, dtype=torch.float64)
+    kernels.histogram(x.data_ptr(), x.numel(), statistics.BINS, out.data_ptr())
+    return out
 
 
 def _float32_limits(intervals: Intervals) -> NDArray[np.floating]:
@@ -79,6 +93,7 @@ def _load() -> dict[torch.dtype, Kernels]:
         "sums_of_squares": [size, pointer, pointer, pointer],
         "remember": [size, pointer, pointer, pointer, pointer, pointer],
         "changes": [size, pointer, pointer, pointer, pointer, pointer],
+        "histogram": [pointer, size, size, pointer],
     }
     kernels = {}
     for dtype, limits in ((torch.float32, _float32_limits), (torch.float64, _float64_limits)):

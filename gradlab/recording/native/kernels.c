@@ -35,4 +35,4 @@ enum { MEAN, CENTRED_SQUARES, MINIMUM, MAXIMUM, ZEROS, SATURATED };
 #include "kernels.inc"
 
 /* A number that changes with the interface, so that a library left over from an older source is not called. */
-EXPORT int64_t gradlab_kernels_version(void) { return 1; }
+EXPORT int64_t gradlab_kernels_version(void) { return 2; }
