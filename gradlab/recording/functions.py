@@ -89,16 +89,18 @@ class Functions:
         self._stack: list[_Running] = []
         self._mode = _Mode(self._stack, watcher, self)
         self._handles: list[RemovableHandle] = []
-        self._seen: set[nn.Module] = set()
         self._called: set[nn.Module] = set()
+        self._quiet: set[nn.Module] = set()
         self._left = DISCOVERY
         self.found: set[nn.Module] = set()
 
     def start(self) -> None:
         """Place the hooks, if any module may call a function."""
-        callers = {module for module in self._model.modules() if may_call_functions(module)}
-        if callers:
+        callers = {module for module in self._model.modules() if may_call_functions(module)} - self._quiet
+        if self._left > 0 and callers:
             self._place(callers, set(self._model.modules()))
+        elif callers:
+            self._place(callers, {*callers, *(part for caller in callers for part in _parts(caller))})
 
     def stop(self) -> None:
         """Remove the hooks."""
@@ -108,16 +110,12 @@ class Functions:
 
     def step_ended(self) -> None:
         """A recorded step is over: after some, what never called a function is left alone."""
-        if not self._handles or self._left < 0:
-            return
-        self._left -= 1
-        if self._left == 0:
-            self._left = -1
-            self.stop()
-            quiet = self._called - self.found
-            callers = {module for module in self._model.modules() if may_call_functions(module)} - quiet
-            if callers:
-                self._place(callers, {*callers, *(part for caller in callers for part in _parts(caller))})
+        if self._left > 0:
+            self._left -= 1
+            if self._left == 0:
+                self._quiet = self._called - self.found
+                self.stop()
+                self.start()
 
     def _place(self, callers: set[nn.Module], guarded: set[nn.Module]) -> None:
         for module in guarded:

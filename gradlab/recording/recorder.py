@@ -75,8 +75,10 @@ class Recorder:
         self._emit = emit
         self._records = records
         self._histograms = histograms
-        self._handles: list[RemovableHandle] = []
-        self._output_handles: list[RemovableHandle] = []  # of each place
+        self._handles: dict[int, RemovableHandle] = {}  # of places
+        self._others: list[RemovableHandle] = []
+        self._optimizer_handles: list[RemovableHandle] = []
+        self._silent: set[int] = set()  # places that only hand on what others return
         self.numbering = Numbering()
         self._modules = {place.module: index for index, place in enumerate(self.places)}
         self._functions = Functions(model, self) if layers is None else None
@@ -97,27 +99,15 @@ class Recorder:
         self._full_pass: Mapping[int, Mapping[str, float]] = {}
         self._phases = [0] * len(self._optimizers)
         self._inside: Optimizer | None = None
+        self._forget()
 
     # ------------------------------------------------------------------------------------------------- the context
 
     def __enter__(self) -> Self:
         """Place the hooks."""
-        for index, place in enumerate(self.places):
-            ordinary = place.kind in ("weight", "norm", "activation") and not place.in_place
-            hook = QuickOutput(self, index, place, self._on_output) if ordinary else Hook(self._on_output, index)
-            self._output_handles.append(place.module.register_forward_hook(hook))
-            if place.in_place and place.saturation is not None:
-                self._handles.append(place.module.register_forward_pre_hook(Hook(self._on_input, index)))
-        if self._functions is not None:
-            self._functions.start()
-        self._handles.append(self._model.register_forward_pre_hook(Hook(self._on_forward, None)))
-        for parameter in self._parameters:
-            if parameter.requires_grad and parameter.numel() >= LARGE:
-                whole = Hook(self._on_gradient, parameter)
-                self._handles.append(parameter.register_post_accumulate_grad_hook(whole))
         for index, optimizer in enumerate(self._optimizers):
-            self._handles.append(optimizer.register_step_pre_hook(Hook(self._on_update, index)))
-            self._handles.append(optimizer.register_step_post_hook(Hook(self._on_updated, index)))
+            self._optimizer_handles.append(optimizer.register_step_pre_hook(Hook(self._on_update, index)))
+            self._optimizer_handles.append(optimizer.register_step_post_hook(Hook(self._on_updated, index)))
         self._begin()
         return self
 
@@ -125,13 +115,37 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Remove every hook."""
-        for handle in (*self._handles, *self._output_handles):
+        self._remove_hooks()
+        for handle in self._optimizer_handles:
+            handle.remove()
+        self._optimizer_handles.clear()
+        self._forget()
+
+    def _place_hooks(self) -> None:
+        """Place the hooks that a recorded step needs; between recorded steps there are none on the model."""
+        for index, place in enumerate(self.places):
+            if index in self._silent or ":" in place.name:
+                continue
+            ordinary = place.kind in ("weight", "norm", "activation") and not place.in_place
+            hook = QuickOutput(self, index, place, self._on_output) if ordinary else Hook(self._on_output, index)
+            self._handles[index] = place.module.register_forward_hook(hook)
+            if place.in_place and place.saturation is not None:
+                self._others.append(place.module.register_forward_pre_hook(Hook(self._on_input, index)))
+        if self._functions is not None:
+            self._functions.start()
+        self._others.append(self._model.register_forward_pre_hook(Hook(self._on_forward, None)))
+        for parameter in self._parameters:
+            if parameter.requires_grad and parameter.numel() >= LARGE:
+                whole = Hook(self._on_gradient, parameter)
+                self._others.append(parameter.register_post_accumulate_grad_hook(whole))
+
+    def _remove_hooks(self) -> None:
+        for handle in (*self._handles.values(), *self._others):
             handle.remove()
         self._handles.clear()
-        self._output_handles.clear()
+        self._others.clear()
         if self._functions is not None:
             self._functions.stop()
-        self._forget()
 
     def look_at_units(self, x: Tensor) -> None:
         """Pass all samples through the network, before the coming step; its rows will say which units are dead.
@@ -146,17 +160,21 @@ class Recorder:
     def _begin(self) -> None:
         """A step begins."""
         self.recording = self._records(self.step)
-        self._taking_histograms = self.recording and self._histograms(self.step)
+        if self.recording != bool(self._handles):
+            self._place_hooks() if self.recording else self._remove_hooks()
+        if not self.recording:
+            return
+        self._taking_histograms = self._histograms(self.step)
         self._ordinary = not self._taking_histograms and len(self._optimizers) == 1
-        self.seconds = 0.0
         self._scale: Tensor | float = 1.0
         self._full_pass = {}
         self._phases = [0] * len(self._optimizers)
-        self._paused = False
         self._forget()
 
     def _forget(self) -> None:
         """Nothing of this step has happened yet."""
+        self.seconds = 0.0
+        self._paused = False
         for calls in self._calls.values():
             calls.clear()
         self._parameters.forget()
@@ -222,7 +240,8 @@ class Recorder:
         known = self._returned.get(id(x))
         if known is None or known() is not x:
             return True
-        self._output_handles[index].remove()
+        self._handles.pop(index).remove()
+        self._silent.add(index)
         return False
 
     def function_called(self, module: nn.Module, name: str, h: Tensor, saturation: Intervals | None, x: Any) -> None:
