@@ -4,8 +4,8 @@
     python benchmarks/overhead.py --memory
 
 Blocks of bare and recorded steps alternate in one process; a row gives the median of the ratios of neighbouring blocks,
-and their middle half. Bare against bare says how noisy the machine is. Entering a tool and its first ten steps, in
-which it looks around, are not counted. Other tools are measured where they are: pip install -e '.[bench]'
+and their middle half. Bare against bare says how noisy the machine is. Entering a tool and its first twenty steps,
+in which it looks around, are not counted. Other tools are measured where they are: pip install -e '.[bench]'
 """
 
 import argparse
@@ -161,7 +161,7 @@ class Block:
 
     def seconds(self, steps: int, tool: Callable) -> float:
         with tool(self.model, self.optimizer) as after_backward:
-            for _ in range(10):
+            for _ in range(20):
                 self.step(after_backward)
             start = time.perf_counter()
             for _ in range(steps):

@@ -38,6 +38,8 @@ if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplo
 
 TOGETHER = 64
 """Records that are read and written together."""
+HISTOGRAMS = (0, *(10**power for power in range(1, 10)))
+"""Records in which histograms are taken, by number: they cost more than all the rest."""
 MEMORY_ROWS = 200_000
 """Rows that are kept in memory at most, about 40 MB; then every other recorded step is dropped."""
 
@@ -115,7 +117,7 @@ class Watch:
             optimizers,
             emit=self._receive,
             records=lambda step: step % every == 0,
-            histograms=lambda step: step % every == 0 and _is_power_of_two(step // every),
+            histograms=lambda step: step % every == 0 and step // every in HISTOGRAMS,
             layers=layers,
         )
         self._records: list[StepRecord] = []
@@ -304,7 +306,3 @@ class Watch:
                 run.save_plots()
         except RunFolderError as error:
             warnings.warn(f"gradlab could not finish {writer.path}: {error.message}", RuntimeWarning, stacklevel=3)
-
-
-def _is_power_of_two(number: int) -> bool:
-    return number & (number - 1) == 0
