@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from gradlab import datasets, store, theory, training
-from gradlab.columns import LAYER_STATISTICS
 from gradlab.config import Config
 from gradlab.config_files import load_config
 from gradlab.environment import environment
@@ -26,6 +25,7 @@ from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.records import StepRecord
 from gradlab.results import Run, conclude, load_run
+from gradlab.step_rows import LAYER_STATISTICS
 from gradlab.views.live import Live, live
 
 EVALUATIONS = 11

@@ -27,10 +27,11 @@ import filelock
 import polars as pl
 import yaml
 
-from gradlab.columns import SCHEMAS, StepRows, layers_frame, rows_frame
+from gradlab.columns import SCHEMAS, layers_frame, rows_frame
 from gradlab.config import Config
 from gradlab.config_files import dump_config, load_config
 from gradlab.errors import RunBusyError, RunFolderError
+from gradlab.step_rows import StepRows
 
 GROWING = ("layers", "steps", "evaluations", "histograms")
 """Tables that are directories of parts."""

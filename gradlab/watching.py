@@ -24,7 +24,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from gradlab import store
 from gradlab.environment import environment
 from gradlab.errors import RunFolderError, UserError
 from gradlab.recording.recorder import Recorder
@@ -35,11 +34,14 @@ if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplo
     from matplotlib.figure import Figure
 
     from gradlab.diagnosis.finding import Finding, Tables
+    from gradlab.store import RunWriter
 
 TOGETHER = 64
 """Records that are read and written together."""
 HISTOGRAMS = (0, *(10**power for power in range(1, 10)))
 """Records in which histograms are taken, by number: they cost more than all the rest."""
+FLUSH_SECONDS = 5.0
+"""Between two writings at most."""
 MEMORY_ROWS = 200_000
 """Rows that are kept in memory at most, about 40 MB; then every other recorded step is dropped."""
 
@@ -125,7 +127,7 @@ class Watch:
         self._stride = 1
         self._received = 0
         self._times: dict[int, float] = {}
-        self._writer: store.RunWriter | None = None
+        self._writer: RunWriter | None = None
         self._stack = ExitStack()
         self._last = self._written = 0.0
         self._kept = 0
@@ -134,6 +136,8 @@ class Watch:
     def __enter__(self) -> Self:
         """Begin to watch."""
         if self._into is not None:
+            from gradlab import store
+
             label = store.Label(uuid.uuid4().hex[:12], self.name, {"watch": self._about})
             self._writer = self._stack.enter_context(store.claim_folder(self._into, label))
             if (self._writer.previous or {}).get("status") in store.FINISHED:
@@ -181,11 +185,12 @@ class Watch:
         from gradlab.columns import layers_frame, rows_frame
         from gradlab.diagnosis.finding import Tables
 
-        if self._writer is not None or (self._into is not None and store.is_run(self._into)):
+        if self._into is not None:
+            from gradlab import store
+
             if self._writer is not None and self.status == "running":
                 self._write(self._writer)
                 self._writer.flush()
-            assert self._into is not None
             layers, steps, histograms = (
                 store.read_table(self._into, name) for name in ("layers", "steps", "histograms")
             )
@@ -248,7 +253,7 @@ class Watch:
         number, self._received = self._received, self._received + 1
         if self._writer is not None:
             self._records.append(record)
-            if len(self._records) >= TOGETHER or now - self._written > store.FLUSH_SECONDS:
+            if len(self._records) >= TOGETHER or now - self._written > FLUSH_SECONDS:
                 self._write(self._writer)
             return
         if number % self._stride:
@@ -262,7 +267,7 @@ class Watch:
             kept_steps = {kept.step for kept in self._records}
             self._times = {step: seconds for step, seconds in self._times.items() if step in kept_steps}
 
-    def _write(self, writer: store.RunWriter) -> None:
+    def _write(self, writer: "RunWriter") -> None:
         """Write the records that wait; the last one is kept."""
         self._written = perf_counter()
         try:
@@ -288,7 +293,7 @@ class Watch:
             "record_seconds": record.record_seconds,
         }
 
-    def _conclude(self, writer: store.RunWriter, trace: str | None) -> None:
+    def _conclude(self, writer: "RunWriter", trace: str | None) -> None:
         from gradlab.results import conclude
 
         try:

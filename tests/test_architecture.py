@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 # Each room may import those before it on its own wing, and the ground.
-GROUND = ["errors", "starter", "choices", "config", "config_files", "columns", "seeding"]
+GROUND = ["errors", "starter", "choices", "config", "config_files", "step_rows", "columns", "seeding"]
 TRAINING_WING = ["networks", "datasets", "theory", "recording", "training"]
 READING_WING = ["store", "diagnosis", "headline", "views", "results"]
 TOP = ["environment", "experiment", "watching", "integrations", "sweeps", "cli", "__main__", "__init__"]

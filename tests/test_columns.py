@@ -3,7 +3,8 @@ import math
 import numpy as np
 import polars as pl
 
-from gradlab.columns import LAYER_STATISTICS, SCHEMAS, StepRows, layers_frame, rows_frame
+from gradlab.columns import SCHEMAS, layers_frame, rows_frame
+from gradlab.step_rows import LAYER_STATISTICS, StepRows
 
 
 def step_rows(step, values, applies):

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from gradlab import store
-from gradlab.columns import LAYER_STATISTICS, SCHEMAS, StepRows
+from gradlab.columns import SCHEMAS
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunFolderError
+from gradlab.step_rows import LAYER_STATISTICS, StepRows
 
 CONFIG = Config(name="test")
 

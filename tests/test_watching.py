@@ -1,5 +1,8 @@
 """`gradlab.watch` as its user meets it: tables, findings, pictures, run folders."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -122,7 +125,7 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch):
     with pytest.warns(RuntimeWarning, match="No space left"):  # noqa: PT031
         with gradlab.watch(model, optimizer, into=tmp_path / "run"):
             monkeypatch.setattr(store, "_write_parquet", full)
-            monkeypatch.setattr(store, "FLUSH_SECONDS", 0.0)
+            monkeypatch.setattr(watching, "FLUSH_SECONDS", 0.0)
             for _ in range(3):
                 optimizer.zero_grad()
                 model(X).square().mean().backward()
@@ -140,6 +143,20 @@ def test_wrong_arguments():
         gradlab.watch(model, optimizer, every=0)
     with pytest.raises(UserError, match="there is no picture"):
         train(model).figure("gradient_flew")
+
+
+def test_a_training_that_is_only_watched_needs_no_tables():
+    code = (
+        "import sys, torch, gradlab\n"
+        "model = torch.nn.Linear(3, 2)\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "with gradlab.watch(model, optimizer) as recorder:\n"
+        "    model(torch.randn(5, 3)).sum().backward()\n"
+        "    optimizer.step()\n"
+        "assert not {'polars', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert recorder.rows().height == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_global_random_state_and_threads_are_left_alone(tmp_path):

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradlab.columns import StepRows
 from gradlab.recording.calls import SLOTS, Call
 from gradlab.recording.layout import Place
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.reading import Reading, fetch
 from gradlab.recording.rows import COLUMN, Combiner, put_weights
+from gradlab.step_rows import StepRows
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from gradlab.recording.native import KERNELS
 from gradlab.recording.shelf import apart
 from gradlab.recording.statistics import Statistics, accumulator
 
-SAMPLE = 2**18
-"""Entries of a parameter that are copied at most, 1 MiB of float32."""
+SAMPLE = 2**17
+"""Entries of a parameter that are copied at most, half a MiB of float32."""
 LARGE = 2**16
 """Entries from which on a parameter's gradient is read as soon as it is there, while it may still be in the cache."""
 GRADIENT, WEIGHT, CHANGE = range(3)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradlab.choices import ACTIVATIONS, INITIALIZERS
-from gradlab.columns import LAYER_STATISTICS, rows_frame
+from gradlab.columns import rows_frame
 from gradlab.config_files import load_config
 from gradlab.diagnosis import (
     HEALTHY,
@@ -22,6 +22,7 @@ from gradlab.diagnosis import (
     remedies,
     verdict,
 )
+from gradlab.step_rows import LAYER_STATISTICS
 from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
 
 ISSUE = {

@@ -118,7 +118,7 @@ def test_weights_gradients_and_updates(dtype):
     parameters = [torch.nn.Parameter(torch.randn(shape).to(dtype)) for shape in ((5,), (7, 9), (600, 700))]
     weights = Weights(CPU, parameters, [True, True, True])
     everything = (0, 1, 2)
-    assert [stride(parameter) for parameter in parameters] == [1, 1, 3]
+    assert [stride(parameter) for parameter in parameters] == [1, 1, 9]
     for parameter in parameters:
         parameter.grad = torch.randn_like(parameter)
     weights.gradients(everything)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from gradlab.columns import LAYER_STATISTICS, layers_frame
+from gradlab.columns import layers_frame
 from gradlab.config import ModelConfig
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
+from gradlab.step_rows import LAYER_STATISTICS
 
 CPU = torch.device("cpu")
 
