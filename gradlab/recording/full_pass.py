@@ -36,32 +36,47 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def full_pass(model: nn.Module, x: Tensor, places: Sequence[Place]) -> Mapping[int, Mapping[str, float]]:
-    """What each activation module does over all samples.
+class FullPass:
+    """What each activation module does over all samples, again and again: it remembers which units were dead.
 
     Args:
         model: the network.
-        x: the training split, (samples, features).
         places: the recorded modules.
-
-    Returns:
-        For the index of each activation in `places`: `dead_fraction`, the share of units that are exactly 0 on every
-        sample; `across_samples_std` and `across_units_std` as `columns.LAYER_STATISTICS` defines them.
     """
-    totals = {index: _Units() for index, place in enumerate(places) if place.kind == "activation"}
 
-    def add(index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        totals[index].add(output)
+    def __init__(self, model: nn.Module, places: Sequence[Place]) -> None:
+        self._model = model
+        self._places = places
+        self._dead: dict[int, Tensor] = {}
 
-    handles = [places[index].module.register_forward_hook(partial(add, index)) for index in totals]
-    try:
-        with batch_statistics(model):
-            for chunk in x.tensor_split(-(-len(x) // CHUNK)):
-                model(chunk)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {index: units.result() for index, units in totals.items() if units.samples}
+    def __call__(self, x: Tensor) -> Mapping[int, Mapping[str, float]]:
+        """Pass all samples through the network.
+
+        Args:
+            x: the training split, (samples, features).
+
+        Returns:
+            For the index of each activation in `places`: `dead_fraction`, the share of units that are exactly 0 on
+            every sample; `revived_fraction`, the share of units that were dead in the pass before and are not now,
+            absent in the first pass; `across_samples_std` and `across_units_std` as `step_rows.LAYER_STATISTICS`
+            defines them.
+        """
+        totals = {index: _Units() for index, place in enumerate(self._places) if place.kind == "activation"}
+
+        def add(index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            totals[index].add(output)
+
+        handles = [self._places[index].module.register_forward_hook(partial(add, index)) for index in totals]
+        try:
+            with batch_statistics(self._model):
+                for chunk in x.tensor_split(-(-len(x) // CHUNK)):
+                    self._model(chunk)
+        finally:
+            for handle in handles:
+                handle.remove()
+        found = {index: units.result(self._dead.get(index)) for index, units in totals.items() if units.samples}
+        self._dead = {index: ~units.alive for index, units in totals.items() if units.samples}
+        return found
 
 
 class _Units:
@@ -88,12 +103,14 @@ class _Units:
             self.alive = self.alive | alive
         self.samples += count
 
-    def result(self) -> dict[str, float]:
+    def result(self, dead_before: Tensor | None) -> dict[str, float]:
         across_samples = (self.squares / self.samples).mean().sqrt()
         across_units = (self.between / self.samples).sqrt()
         dead = (~self.alive).to(self.mean.dtype).mean()
+        revived = None if dead_before is None else (dead_before & self.alive).to(self.mean.dtype).mean()
         return {
             "dead_fraction": float(dead),
+            **({} if revived is None else {"revived_fraction": float(revived)}),
             "across_samples_std": float(across_samples),
             "across_units_std": float(across_units),
         }

@@ -27,7 +27,7 @@ from torch.utils.hooks import RemovableHandle
 from gradlab.errors import RecordingError
 from gradlab.recording.backward import current_pass, is_repeated, roots, scale_of_caller
 from gradlab.recording.calls import Call, Calls
-from gradlab.recording.full_pass import full_pass
+from gradlab.recording.full_pass import FullPass
 from gradlab.recording.functions import Functions
 from gradlab.recording.hooks import Hook, register_hook
 from gradlab.recording.layout import Place, layout, refuse_compiled
@@ -96,6 +96,7 @@ class Recorder:
         self._undecided = {i for i, place in enumerate(self.places) if place.kind in ("block", "other")}
         self._returned: dict[int, weakref.ref[Tensor]] = {}
         self._entered: dict[int, tuple[Tensor, Intervals | None, weakref.ref[Tensor] | None]] = {}
+        self._look_at_units = FullPass(model, self.places)
         self._full_pass: Mapping[int, Mapping[str, float]] = {}
         self._phases = [0] * len(self._optimizers)
         self._inside: Optimizer | None = None
@@ -154,7 +155,7 @@ class Recorder:
             x: the training split, (samples, features).
         """
         start = perf_counter()
-        self._full_pass = full_pass(self._model, x, self.places)
+        self._full_pass = self._look_at_units(x)
         self.seconds += perf_counter() - start
 
     def _begin(self) -> None:

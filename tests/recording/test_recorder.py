@@ -147,6 +147,25 @@ def test_full_pass_statistics_against_numpy():
     assert rows.filter(step=1)["dead_fraction"].null_count() == 5
 
 
+def test_units_that_revive_are_counted_from_one_full_pass_to_the_next():
+    model = network(dtype=torch.float64, initializer="he_normal")
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    x = torch.randn(300, 8, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    bias = model.get_parameter("hidden.0.linear.bias")
+    records = []
+    with Recorder(model, [optimizer], emit=records.append) as recorder:
+        for killed in ([0, 1, 2], [2, 3], []):  # 0 and 1 revive, then 2 and 3
+            with torch.no_grad():
+                bias.zero_()
+                bias[killed] = -1e6
+            recorder.look_at_units(x)
+            train(model, optimizer, 1)
+    first = layers_frame([record.rows for record in records]).filter(kind="activation", layer=0)
+    units = len(bias)
+    assert first["dead_fraction"].to_list() == [3 / units, 2 / units, 0]
+    assert first["revived_fraction"].to_list() == [None, 2 / units, 2 / units]
+
+
 def test_full_pass_leaves_batch_norm_and_modes_alone():
     model = network(batch_norm="before")
     model.get_submodule("hidden.1").eval()
