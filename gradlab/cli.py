@@ -128,21 +128,23 @@ def sweep(
     ] = 0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what has failed before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and what is already done.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless every verdict is healthy.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless the claim, or else every verdict, is as it should be.")
+    ] = False,
     plots: Annotated[bool, typer.Option("--plots", help="Draw pictures into every run folder.")] = False,
 ) -> None:
-    """Run every combination of settings that is not yet done, several at once."""
+    """Run every combination of settings that is not yet done, several at once; judge what the sweep claims."""
     from gradlab.sweeps import command
 
     if dry_run:
         command.show_plan(source, axes or (), runs)
         return
     chosen = command.make_engine(engine, workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run)
-    report = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
-    if report.interrupted:
+    done = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
+    if done.report.interrupted:
         _say("interrupted; the same command goes on where this one ended")
         raise typer.Exit(130)
-    if report.failed or (check and not report.healthy):
+    if done.report.failed or (check and not done.as_it_should_be):
         raise typer.Exit(1)
 
 

@@ -88,7 +88,7 @@ class Document:
         """The document with each override in the place it names."""
         data, places, problems = _plain(self.data), dict(self.places), list(self.problems)
         items = (
-            [(f"{key}={_flow(value)}", str(key), _plain(value)) for key, value in overrides.items()]
+            [(f"{key}={flow(value)}", str(key), _plain(value)) for key, value in overrides.items()]
             if isinstance(overrides, Mapping)
             else [_parse_override(text) for text in ([overrides] if isinstance(overrides, str) else overrides)]
         )
@@ -132,7 +132,7 @@ class Document:
         """Pydantic's errors in our words; those of the branches of one union become one."""
         found: dict[Path_, Problem] = {}
         for error in errors:
-            path = _written_path(error, data)
+            path = written_path(error, data)
             if any(path[:end] in found for end in range(1, len(path))):
                 continue  # the branches of a union: one problem is enough
             if any(unreadable[: len(path)] == path for unreadable in self.unreadable):
@@ -262,7 +262,7 @@ class _Builder:
             return self._scalars.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError):
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            return self._unreadable(node, path, f"{_flow(node.value)} cannot be read as {tag}")
+            return self._unreadable(node, path, f"{flow(node.value)} cannot be read as {tag}")
         finally:
             self._open.pop()
 
@@ -466,7 +466,7 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def _written_path(error: ErrorDetails, data: Any) -> Path_:
+def written_path(error: ErrorDetails, data: Any) -> Path_:
     """Pydantic's location as the user wrote it: without the names of unions' branches."""
     path: list[str | int] = []
     for step in error["loc"]:
@@ -481,7 +481,7 @@ def _written_path(error: ErrorDetails, data: Any) -> Path_:
 
 def _message(error: ErrorDetails, path: Path_, data: Any) -> str:
     """One problem in plain words: what arrived, what was allowed."""
-    kind, context, given = error["type"], error.get("ctx", {}), _flow(error["input"])
+    kind, context, given = error["type"], error.get("ctx", {}), flow(error["input"])
     dotted = _dotted(path)
     bounds = {"greater_than_equal": "at least", "greater_than": "greater than", "less_than_equal": "at most",
               "less_than": "less than"}  # fmt: skip
@@ -557,7 +557,7 @@ def _choice_message(error: ErrorDetails, dotted: str) -> str:
     if isinstance(given, Mapping) and "name" not in given:
         return f"has no name{choices}"
     if not isinstance(name, str):
-        return f"must be a name or a mapping with a name, not {_flow(name)}{choices}"
+        return f"must be a name or a mapping with a name, not {flow(name)}{choices}"
     return f"{name!r} is not {noun}{did_you_mean(name, names)}{choices}"
 
 
@@ -590,7 +590,7 @@ def _literals(path: Path_, data: Any) -> list[str]:
     return [str(word) for word in get_args(model.model_fields[str(path[-1])].annotation)]
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value in one short line, as one would type it."""
     value = _plain(value)
     if value is None or isinstance(value, bool | int | float | list | dict):

@@ -29,10 +29,10 @@ LAYER_STATISTICS = (
 """The numbers of a `layers` row, in order; null where they do not apply.
 
 `dead_fraction`, `revived_fraction`, `across_samples_std` and `across_units_std` come from a full pass over the training
-split and are null on the other steps. `revived_fraction` is the share of a layer's units that were dead in the full pass
-before and are alive in this one. `across_samples_std` is how much a unit's output varies from sample to sample (the RMS over units
-of its standard deviation over samples): 0 when every input gives the same activations. `across_units_std` is the same
-the other way round: 0 when all units of the layer are copies of one another.
+split and are null on the other steps. `revived_fraction` is the share of a layer's units that were dead in the full
+pass before and are alive in this one. `across_samples_std` is how much a unit's output varies from sample to sample
+(the RMS over units of its standard deviation over samples): 0 when every input gives the same activations.
+`across_units_std` is the same the other way round: 0 when all units of the layer are copies of one another.
 """
 
 

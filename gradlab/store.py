@@ -137,6 +137,11 @@ def plots_folder(path: Path) -> Path:
     return path / _PLOTS
 
 
+def claim_picture(runs: Path, sweep: str) -> Path:
+    """Where the picture of a sweep's claim is."""
+    return runs / f"{sweep}.png"
+
+
 def export_folder(path: Path) -> Path:
     """Where a run in other programs' formats belongs."""
     return path / _EXPORT

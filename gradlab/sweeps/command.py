@@ -1,14 +1,21 @@
 """What `gradlab sweep` does: points, an engine, and the views of both."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
+from gradlab import store
+from gradlab.claims.judging import Verdict, judge
+from gradlab.claims.measuring import Observation
+from gradlab.claims.report import print_verdict
+from gradlab.results import load_run
 from gradlab.sweeps.engine import Engine
-from gradlab.sweeps.grid import Point, load_points
+from gradlab.sweeps.grid import Plan, Point, load_plan, load_points
 from gradlab.sweeps.local import LocalEngine
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
 from gradlab.sweeps.states import Outcome
@@ -42,6 +49,24 @@ def make_engine(name: str, workers: int | None, **ray_options: Any) -> Engine:
     return LocalEngine(workers)
 
 
+@dataclass(frozen=True)
+class Done:
+    """What a sweep came to.
+
+    Attributes:
+        report: of its runs.
+        verdict: of its claim; None where it makes none, or where runs are missing that it speaks of.
+    """
+
+    report: Report
+    verdict: Verdict | None
+
+    @property
+    def as_it_should_be(self) -> bool:
+        """Whether the claim is confirmed; of a sweep that makes none, whether every run is healthy."""
+        return self.report.healthy if self.verdict is None else self.verdict.confirmed
+
+
 def sweep(
     source: Path,
     overrides: Sequence[str],
@@ -50,8 +75,8 @@ def sweep(
     runs: Path,
     plots: bool = False,
     retry_failed: bool = False,
-) -> Report:
-    """Run a sweep, show it going on, and print what it came to.
+) -> Done:
+    """Run a sweep, show it going on, and print what it came to; judge its claim, and draw that.
 
     Args:
         source: a sweep file or a config.
@@ -65,15 +90,36 @@ def sweep(
         ConfigError: the sweep is wrong, or one of its points.
     """
     begun = monotonic()
-    points = load_points(source, overrides)
+    plan = load_plan(source, overrides)
+    points = plan.points
     row = _rows(points)
     with SweepProgress() as progress:
         report = run_sweep(
             points, engine, runs=runs, watcher=_Watcher(progress, row), plots=plots, retry_failed=retry_failed
         )
     rows = [row(point, report.outcomes[point.config.id]) for point in points]
-    print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=Console())
-    return report
+    console = Console()
+    print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=console)
+    return Done(report, _judge(plan, report, store.claim_picture(runs, source.stem), console))
+
+
+def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdict | None:
+    """Judge the claim of a sweep on its runs, and say and draw what came out."""
+    outcomes = [report.outcomes[point.config.id] for point in plan.points]
+    missing = [outcome for outcome in outcomes if outcome.status not in store.FINISHED]
+    why_not = plan.not_judged or (plan.claim and missing and f"{len(missing)} of {len(outcomes)} runs are not finished")
+    if why_not:
+        console.print(Text(f"the claim is not judged: {why_not}"), soft_wrap=True)
+    if plan.claim is None or why_not:
+        return None
+    from gradlab.claims.picture import save_picture  # matplotlib takes half a second to import
+
+    observations = [Observation.of(load_run(outcome.path)) for outcome in outcomes]
+    verdict = judge(plan.claim, observations)
+    print_verdict(verdict, console)
+    save_picture(verdict, observations, picture)
+    console.print(Text(f"drew {picture}"), soft_wrap=True)
+    return verdict
 
 
 class _Watcher:

@@ -8,6 +8,7 @@
       - {model.activation: relu, model.initializer: he_normal}
     exclude:                                      points left out
       - {model.activation: tanh, seed: 2}
+    claim: …                                      what the runs are expected to show: `gradlab.claims`
 
 A pair extends the grid's points that agree with it in the keys that both name. A point with which no pair agrees stays
 as it is; one with which several agree becomes several. So pairs that share no key with the grid are an axis of their
@@ -21,10 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradlab.claims.claim import Claim
+from gradlab.claims.reading import check_runs
 from gradlab.config import Config
 from gradlab.config_files import Document, did_you_mean
 from gradlab.errors import ConfigError, Problem
 from gradlab.sweeps.sweep_file import MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
+from gradlab.views.comparison.runs import flat
 
 MOST_PROBLEMS = 20
 """Problems that are listed; the rest is counted."""
@@ -43,8 +47,23 @@ class Point:
     settings: Mapping[str, Any]
 
 
-def load_points(source: Path, overrides: Sequence[str] = ()) -> list[Point]:
-    """The points of a sweep, in the order of its axes, the last one fastest. Points with one id are one point.
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, ready to be run.
+
+    Attributes:
+        points: its runs.
+        claim: what they are expected to show.
+        not_judged: why they cannot show it, where axes were typed that leave out what the claim speaks of.
+    """
+
+    points: Sequence[Point]
+    claim: Claim | None = None
+    not_judged: str = ""
+
+
+def load_plan(source: Path, overrides: Sequence[str] = ()) -> Plan:
+    """The points of a sweep, in the order of its axes, the last one fastest, and its claim. Points with one id are one.
 
     Args:
         source: a sweep file or a config.
@@ -56,7 +75,18 @@ def load_points(source: Path, overrides: Sequence[str] = ()) -> list[Point]:
     sweep = read_sweep(source, overrides)
     if problems := list(_clashes(sweep)):
         raise ConfigError(problems)
-    return _configs(sweep)
+    points = _configs(sweep)
+    if sweep.claim is None:
+        return Plan(points)
+    problems = check_runs(sweep.claim, [flat(point.config.model_dump(mode="json")) for point in points], str(source))
+    if problems and not overrides:
+        raise ConfigError(problems)
+    return Plan(points, None, problems[0].message) if problems else Plan(points, sweep.claim)
+
+
+def load_points(source: Path, overrides: Sequence[str] = ()) -> Sequence[Point]:
+    """The points of `load_plan` alone."""
+    return load_plan(source, overrides).points
 
 
 def _clashes(sweep: Sweep) -> Iterator[Problem]:

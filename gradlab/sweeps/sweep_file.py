@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gradlab.claims.claim import Claim
+from gradlab.claims.reading import read_claim
 from gradlab.config_files import Document, did_you_mean, read_document
 from gradlab.errors import ConfigError, Problem
 from gradlab.sweeps.ranges import EXAMPLES, RANGES, parse_range
 
 MOST_POINTS = 100_000
 """Points that a sweep may have."""
-KEYS = ("base", "grid", "pairs", "exclude")
+KEYS = ("base", "grid", "pairs", "exclude", "claim")
 """What a sweep file says; a file with none of these is a config."""
 
 
@@ -52,6 +54,7 @@ class Sweep:
     counts: Mapping[str, int] = field(default_factory=dict)
     pairs: Sequence[Settings] = ()
     exclude: Sequence[Settings] = ()
+    claim: Claim | None = None
     problems: Sequence[Problem] = ()
 
 
@@ -103,8 +106,9 @@ def _read(document: Document, path: Path) -> Sweep:
         )
     pairs, wrong_pairs = _mappings(document, "pairs")
     exclude, wrong_exclude = _mappings(document, "exclude")
-    problems += [*document.problems, *wrong_pairs, *wrong_exclude]
-    return replace(sweep, pairs=pairs, exclude=exclude, problems=[*problems, *sweep.problems])
+    claim, wrong_claim = read_claim(document)
+    problems += [*document.problems, *wrong_pairs, *wrong_exclude, *wrong_claim]
+    return replace(sweep, pairs=pairs, exclude=exclude, claim=claim, problems=[*problems, *sweep.problems])
 
 
 def _base(document: Document, path: Path) -> tuple[Document, list[Problem]]:

@@ -52,7 +52,7 @@ class Row:
     @cached_property
     def means(self) -> dict[str, Mean]:
         """Mean and interval of every measure."""
-        return {name: _mean([run.numbers.get(name) for run in self.runs]) for name in MEASURES}
+        return {name: mean_of([run.numbers.get(name) for run in self.runs]) for name in MEASURES}
 
     @cached_property
     def verdicts(self) -> list[tuple[str, int]]:
@@ -288,7 +288,7 @@ def _shared(rows: Sequence[Row], differing: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _mean(numbers: Sequence[float | None]) -> Mean:
+def mean_of(numbers: Sequence[float | None]) -> Mean:
     """Mean and half-width of its 95 % interval."""
     values = [number for number in numbers if number is not None]
     n = len(values)

@@ -137,12 +137,13 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinish
         verdict=str(summary["verdict"]),
         severity=min(severities, default=len(SEVERITIES)),
         settings={"name": summary["name"], **settings},
-        numbers=_numbers(summary),
+        numbers=numbers_of(summary),
         profiles={moment: summary.get(f"log10_delta_{moment}") or [] for moment in ("start", "end")},
     )
 
 
-def _numbers(summary: Mapping[str, Any]) -> dict[str, float]:
+def numbers_of(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Those of `MEASURES` that a run has, from its summary."""
     numbers = {name: float(summary[name]) for name in MEASURES if isinstance(summary.get(name), int | float)}
     if summary.get("steps"):
         bare = summary["step_seconds"] - summary["record_seconds"]

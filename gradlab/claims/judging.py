@@ -1,0 +1,140 @@
+"""Expectations and runs ─► judgements ─► a verdict.
+
+Every configuration that an expectation means is judged by itself, its seeds folded into a mean and a 95 % interval
+(Student's t). An expectation holds where all of these intervals lie within its bounds, and fails where one of them lies
+outside; else the runs do not decide.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Literal
+
+from gradlab.claims.claim import Claim, Compared, Expectation
+from gradlab.claims.measuring import Observation, measured
+from gradlab.claims.selecting import configuration, differing, matches, partner
+from gradlab.views.comparison.fold import Mean, mean_of
+
+Outcome = Literal["holds", "fails", "undecided"]
+WORST_FIRST: Sequence[Outcome] = ("fails", "undecided", "holds")
+CONFIRMED = "confirmed"
+CONDITIONAL = "confirmed with a condition"
+REFUTED = "not what we measured"
+UNDECIDED = "not decided by these runs"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What has become of an expectation.
+
+    Attributes:
+        expectation: what was expected.
+        outcome: `holds`, `fails` or `undecided`.
+        mean: the measure in the configuration that is nearest to failing, or fails most.
+        settings: what tells that configuration from the others that were meant.
+        configurations: how many were meant.
+        seeds: runs of that configuration, with or without the number.
+    """
+
+    expectation: Expectation
+    outcome: Outcome
+    mean: Mean
+    settings: Mapping[str, Any]
+    configurations: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What has become of a claim.
+
+    Attributes:
+        claim: the claim.
+        judgements: of its expectations, in their order.
+    """
+
+    claim: Claim
+    judgements: Sequence[Judgement]
+
+    @property
+    def word(self) -> str:
+        """The verdict in words."""
+        outcomes = {judged.outcome for judged in self.judgements if judged.expectation.role == "claim"}
+        if "fails" in outcomes:
+            return REFUTED
+        if "undecided" in outcomes or not outcomes:
+            return UNDECIDED
+        return CONDITIONAL if self.conditions else CONFIRMED
+
+    @property
+    def conditions(self) -> list[str]:
+        """The limits that were found to hold."""
+        return [
+            judged.expectation.says
+            for judged in self.judgements
+            if judged.expectation.role == "condition" and judged.outcome == "holds"
+        ]
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the claim holds, perhaps within limits."""
+        return self.word in (CONFIRMED, CONDITIONAL)
+
+
+def judge(claim: Claim, observations: Sequence[Observation]) -> Verdict:
+    """Judge a claim on the runs of its sweep."""
+    return Verdict(claim, [_judged(expectation, observations) for expectation in claim.expect])
+
+
+def values(compared: Compared, chosen: Sequence[Observation], all_: Sequence[Observation]) -> list[float | None]:
+    """A measure of some runs, each less or over that of its partner among all runs."""
+    settings = [other.settings for other in all_]
+    found: list[float | None] = []
+    for one in chosen:
+        value = measured(compared.measure, one.run)
+        if compared.partner and value is not None:
+            index = partner(one.settings, settings, compared.partner)
+            beside = None if index is None else measured(compared.measure, all_[index].run)
+            value = None if beside is None else _combined(value, beside, ratio=bool(compared.over))
+        found.append(value)
+    return found
+
+
+def by_configuration(observations: Sequence[Observation]) -> list[list[Observation]]:
+    """Runs that differ in their seeds only, together."""
+    groups: dict[Any, list[Observation]] = {}
+    for observation in observations:
+        groups.setdefault(configuration(observation.settings), []).append(observation)
+    return list(groups.values())
+
+
+def _combined(value: float, beside: float, *, ratio: bool) -> float | None:
+    if not ratio:
+        return value - beside
+    return value / beside if beside else None
+
+
+def _judged(expectation: Expectation, observations: Sequence[Observation]) -> Judgement:
+    groups = by_configuration([one for one in observations if matches(one.settings, expectation.of)])
+    keys = differing([group[0].settings for group in groups])
+    low = -inf if expectation.above is None else expectation.above
+    high = inf if expectation.below is None else expectation.below
+    found: list[tuple[float, Outcome, Mean, list[Observation]]] = []
+    for group in groups:
+        mean = mean_of(values(expectation, group, observations))
+        found.append((*_inside(mean, low, high), mean, group))
+    if not found:
+        return Judgement(expectation, "undecided", Mean(None, None, 0), {}, 0, 0)
+    _, outcome, mean, group = min(found, key=lambda item: (WORST_FIRST.index(item[1]), item[0]))
+    settings = {key: group[0].settings[key] for key in keys if key in group[0].settings}
+    return Judgement(expectation, outcome, mean, settings, len(groups), len(group))
+
+
+def _inside(mean: Mean, low: float, high: float) -> tuple[float, Outcome]:
+    """How far a 95 % interval is from the nearest bound, and what that means."""
+    if mean.value is None or mean.half_width is None:
+        return -inf, "undecided"
+    least, most = mean.value - mean.half_width, mean.value + mean.half_width
+    if most <= low or least >= high:
+        return min(most - low, high - least), "fails"
+    return min(least - low, high - most), "holds" if low < least and most < high else "undecided"

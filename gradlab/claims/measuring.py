@@ -1,0 +1,133 @@
+"""A measure and a run ─► a number, or None where the run has none.
+
+Suffixes: T recorded steps, L layers.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradlab.claims.claim import (
+    THEORY_COLUMNS,
+    EvaluationMeasure,
+    FindingMeasure,
+    Headline,
+    LayerMeasure,
+    Moment,
+    Over,
+    Quantity,
+)
+from gradlab.diagnosis.measures import Floats, Grid, Numbers, fit_depth, grid
+from gradlab.results import Run
+from gradlab.views.comparison.runs import flat, numbers_of
+
+_REDUCTIONS: Mapping[str, Callable[[Floats, int], Any]] = {
+    "mean": lambda values, axis: np.mean(values, axis=axis),
+    "min": lambda values, axis: np.min(values, axis=axis),
+    "max": lambda values, axis: np.max(values, axis=axis),
+}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A run of a sweep.
+
+    Attributes:
+        run: the run folder.
+        settings: its config by dotted key.
+    """
+
+    run: Run
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, run: Run) -> "Observation":
+        """What was observed in a run."""
+        return cls(run, flat(run.summary["config"]))
+
+
+def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasure, run: Run) -> float | None:
+    """The number; None where the run has none, or not a finite one."""
+    match measure:
+        case Headline(name="diverged"):
+            value: float | None = float(run.status == "diverged")
+        case Headline():
+            value = numbers_of(run.summary).get(measure.name)
+        case LayerMeasure():
+            value = _of_layers(measure, run)
+        case EvaluationMeasure():
+            value = at_moment(*evaluations(run, measure.column, measure.split, measure.versus), measure.at)
+        case FindingMeasure():
+            steps = [finding.steps for finding in run.findings if finding.rule == measure.finding]
+            onsets = [first_last[0] for first_last in steps if first_last]
+            value = (min(onsets) if onsets else None) if measure.onset else float(bool(steps))
+    return value if value is not None and math.isfinite(value) else None
+
+
+def column_of(quantity: Quantity, run: Run) -> Grid:
+    """A column of `layers`, step × layer."""
+    return grid(run.layers, quantity.column, (quantity.rows,))
+
+
+def predicted(quantity: Quantity, run: Run) -> tuple[Numbers, Floats]:
+    """What theory says of a column: layers, and a value each; empty where it says nothing."""
+    column = THEORY_COLUMNS[quantity.column, quantity.rows]
+    rows = run.theory.drop_nulls(column).sort("layer")
+    values = rows[column].to_numpy()
+    return rows["layer"].to_numpy().astype(np.int64), np.sqrt(values) if column == "preactivation_variance" else values
+
+
+def evaluations(run: Run, column: str, split: str, versus: str | None = None) -> tuple[Numbers, Floats]:
+    """Steps, and a column of the evaluations of a split, perhaps less that of another one."""
+    rows = run.tables.split(split)
+    values = rows[column].to_numpy()
+    if versus is not None:
+        values = values - run.tables.split(versus)[column].to_numpy() if values.size else values
+    return rows["step"].to_numpy(), values
+
+
+def over_layers(layers_L: Numbers, values_TL: Floats, over: Over) -> Floats:
+    """One number a step; NaN where a layer that counts has none.
+
+    Args:
+        layers_L: layer numbers.
+        values_TL: the values.
+        over: how.
+    """
+    if over == "slope":
+        return fit_depth(layers_L, values_TL).value_T
+    position = {"first": 0, "last": -1}.get(str(over), over)
+    if isinstance(position, int):
+        inside = -len(layers_L) <= position < len(layers_L)
+        return values_TL[:, position] if inside else np.full(len(values_TL), np.nan)
+    reduced: Floats = _REDUCTIONS[position](values_TL, 1)
+    return reduced
+
+
+def at_moment(steps_T: NDArray[Any], values_T: Floats, at: Moment) -> float | None:
+    """One number of a course: at a moment, or over all that is finite."""
+    if not len(values_T):
+        return None
+    if isinstance(at, int):
+        return float(values_T[np.abs(steps_T - at).argmin()])
+    if at in ("start", "end"):
+        return float(values_T[0 if at == "start" else -1])
+    finite_T = values_T[np.isfinite(values_T)]
+    return float(_REDUCTIONS[at](finite_T, 0)) if len(finite_T) else None
+
+
+def _of_layers(measure: LayerMeasure, run: Run) -> float | None:
+    values = column_of(measure, run)
+    if not values:
+        return None
+    value = at_moment(values.steps, over_layers(values.layers, values.values_TL, measure.layers), measure.at)
+    if measure.theory is None or value is None:
+        return value
+    layers_L, theory_L = predicted(measure, run)
+    if not len(layers_L):
+        return None
+    return value - float(over_layers(layers_L, theory_L[None], measure.layers)[0])
