@@ -133,7 +133,10 @@ def sweep(
     ] = False,
     plots: Annotated[bool, typer.Option("--plots", help="Draw pictures into every run folder.")] = False,
 ) -> None:
-    """Run every combination of settings that is not yet done, several at once; judge what the sweep claims."""
+    """Run every combination of settings that is not yet done, several at once.
+
+    Where the sweep file makes a claim, it is judged on the runs, and drawn.
+    """
     from gradlab.sweeps import command
 
     if dry_run:

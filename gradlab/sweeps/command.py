@@ -56,15 +56,17 @@ class Done:
     Attributes:
         report: of its runs.
         verdict: of its claim; None where it makes none, or where runs are missing that it speaks of.
+        claims: whether it makes a claim.
     """
 
     report: Report
     verdict: Verdict | None
+    claims: bool
 
     @property
     def as_it_should_be(self) -> bool:
         """Whether the claim is confirmed; of a sweep that makes none, whether every run is healthy."""
-        return self.report.healthy if self.verdict is None else self.verdict.confirmed
+        return (self.verdict is not None and self.verdict.confirmed) if self.claims else self.report.healthy
 
 
 def sweep(
@@ -100,7 +102,8 @@ def sweep(
     rows = [row(point, report.outcomes[point.config.id]) for point in points]
     console = Console()
     print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=console)
-    return Done(report, _judge(plan, report, store.claim_picture(runs, source.stem), console))
+    verdict = _judge(plan, report, store.claim_picture(runs, source.stem), console)
+    return Done(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))
 
 
 def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdict | None:
