@@ -80,13 +80,14 @@ class LayerMeasure(Quantity):
             raise ValueError(f"theory does not predict {self.column} of {self.rows}  (it does: {known})")
         if self.theory and self.at != "start":
             raise ValueError("theory is about the start: at: start")
+        if self.theory and self.column == "delta_rms" and self.layers != "slope":
+            raise ValueError("theory predicts how δ changes from layer to layer, not its size: layers: slope")
         return self
 
     def __str__(self) -> str:
-        over = {"slope": "decades per layer toward the input", "mean": "mean over layers"}.get(
-            str(self.layers), f"layer {self.layers}" if isinstance(self.layers, int) else f"{self.layers} layer"
-        )
-        over = {"min": "smallest layer", "max": "largest layer"}.get(str(self.layers), over)
+        words = {"slope": "decades per layer toward the input", "mean": "mean over layers"}
+        words |= {"first": "first layer", "last": "last layer", "min": "smallest layer", "max": "largest layer"}
+        over = f"layer {self.layers}".replace("-", "−") if isinstance(self.layers, int) else words[self.layers]
         minus = " − theory" if self.theory else ""
         usual = Quantity(column=self.column).rows
         rows = "" if self.rows == usual else f" of {self.rows} rows"
@@ -259,6 +260,8 @@ class Course(Frame):
     def _whole(self) -> "Course":
         if self.split is not None:
             _known(self.column, ("loss", "accuracy"), "a column of evaluations")
+            if self.kind is not None or self.layers is not None or self.lines == "layer":
+                raise ValueError("evaluations (split: …) have no layers; leave out kind, layers and lines: layer")
         else:
             _known(self.column, LAYER_STATISTICS, "a column of layers")
             if (self.layers is None) == (self.lines != "layer"):

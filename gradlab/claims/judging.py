@@ -7,7 +7,7 @@ outside; else the runs do not decide.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from typing import Any, Literal
 
 from gradlab.claims.claim import Claim, Compared, Expectation
@@ -109,9 +109,8 @@ def by_configuration(observations: Sequence[Observation]) -> list[list[Observati
 
 
 def _combined(value: float, beside: float, *, ratio: bool) -> float | None:
-    if not ratio:
-        return value - beside
-    return value / beside if beside else None
+    combined = value - beside if not ratio else value / beside if beside else inf
+    return combined if isfinite(combined) else None
 
 
 def _judged(expectation: Expectation, observations: Sequence[Observation]) -> Judgement:

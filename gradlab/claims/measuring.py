@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from gradlab.claims.claim import (
@@ -82,12 +83,12 @@ def predicted(quantity: Quantity, run: Run) -> tuple[Numbers, Floats]:
 
 
 def evaluations(run: Run, column: str, split: str, versus: str | None = None) -> tuple[Numbers, Floats]:
-    """Steps, and a column of the evaluations of a split, perhaps less that of another one."""
-    rows = run.tables.split(split)
-    values = rows[column].to_numpy()
+    """Steps, and a column of the evaluations of a split, perhaps less that of another one where both were evaluated."""
+    rows = run.tables.split(split).select("step", column)
     if versus is not None:
-        values = values - run.tables.split(versus)[column].to_numpy() if values.size else values
-    return rows["step"].to_numpy(), values
+        beside = run.tables.split(versus).select("step", beside=column)
+        rows = rows.join(beside, on="step").sort("step").select("step", pl.col(column) - pl.col("beside"))
+    return rows["step"].to_numpy(), rows[column].to_numpy()
 
 
 def over_layers(layers_L: Numbers, values_TL: Floats, over: Over) -> Floats:
@@ -104,7 +105,8 @@ def over_layers(layers_L: Numbers, values_TL: Floats, over: Over) -> Floats:
     if isinstance(position, int):
         inside = -len(layers_L) <= position < len(layers_L)
         return values_TL[:, position] if inside else np.full(len(values_TL), np.nan)
-    reduced: Floats = _REDUCTIONS[position](values_TL, 1)
+    with np.errstate(invalid="ignore", over="ignore"):  # diverged networks have ∞ − ∞
+        reduced: Floats = _REDUCTIONS[position](values_TL, 1)
     return reduced
 
 
@@ -117,7 +119,8 @@ def at_moment(steps_T: NDArray[Any], values_T: Floats, at: Moment) -> float | No
     if at in ("start", "end"):
         return float(values_T[0 if at == "start" else -1])
     finite_T = values_T[np.isfinite(values_T)]
-    return float(_REDUCTIONS[at](finite_T, 0)) if len(finite_T) else None
+    with np.errstate(over="ignore"):
+        return float(_REDUCTIONS[at](finite_T, 0)) if len(finite_T) else None
 
 
 def _of_layers(measure: LayerMeasure, run: Run) -> float | None:

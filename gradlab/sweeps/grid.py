@@ -78,7 +78,8 @@ def load_plan(source: Path, overrides: Sequence[str] = ()) -> Plan:
     points = _configs(sweep)
     if sweep.claim is None:
         return Plan(points)
-    problems = check_runs(sweep.claim, [flat(point.config.model_dump(mode="json")) for point in points], str(source))
+    settings = [flat(point.config.model_dump(mode="json")) for point in points]
+    problems = check_runs(sweep.claim, settings, sweep.source)
     if problems and not overrides:
         raise ConfigError(problems)
     return Plan(points, None, problems[0].message) if problems else Plan(points, sweep.claim)

@@ -47,7 +47,9 @@ Settings = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep file says, read but not yet multiplied out. `counts` are known where an axis is too long to be."""
+    """What a sweep file says, read but not yet multiplied out. `counts` are known where an axis is too long to be;
+    `source` is the file, which knows where each part of the claim stands.
+    """
 
     base: Document
     grid: Mapping[str, Sequence[Setting]] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Sweep:
     exclude: Sequence[Settings] = ()
     claim: Claim | None = None
     problems: Sequence[Problem] = ()
+    source: Document | None = None
 
 
 def read_sweep(source: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -94,7 +97,7 @@ def _read(document: Document, path: Path) -> Sweep:
     ]
     base, wrong_base = _base(document, path)
     problems += wrong_base
-    sweep = Sweep(base)
+    sweep = Sweep(base, source=document)
     axes = document.data.get("grid", {})
     if isinstance(axes, Mapping):
         for key, values in axes.items():
