@@ -294,6 +294,9 @@ def mean_of(numbers: Sequence[float | None]) -> Mean:
     n = len(values)
     if not n:
         return Mean(None, None, 0)
+    if (size := max(map(abs, values))) > 1e150:  # squares would overflow
+        scaled = mean_of([value / size for value in values])
+        return Mean(*(None if part is None else part * size for part in (scaled.value, scaled.half_width)), n)
     mean = math.fsum(values) / n
     if n == 1:
         return Mean(mean, None, 1)
