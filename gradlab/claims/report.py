@@ -1,6 +1,9 @@
 """A verdict in words: for the terminal, for JSON, and as a part of a page."""
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from rich.console import Console
@@ -12,20 +15,32 @@ from gradlab.views.comparison.fold import Mean, written
 
 COLOURS = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
 INDENT = " " * 13
+GLUE = "\xa0"
+"""A blank at which no line is broken."""
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print every expectation with what was measured, then the verdict."""
-    console.print(Text(f"claim: {verdict.claim.title}", style="bold"))
+    """Print every expectation with what was measured, then the verdict; lines are broken to the console's width."""
+    _print(f"claim: {verdict.claim.title}", console, "", style="bold")
     for judged in verdict.judgements:
         limit = "limit: " if judged.expectation.role == "condition" else ""
-        says = Text(f"  {judged.outcome:9}  ", COLOURS[judged.outcome]).append(
-            limit + judged.expectation.says, "default"
-        )
         found = f"{measured_words(judged)}, expected {bound_words(judged.expectation)}"
-        for line in (says, Text(f"{INDENT}{measure_words(judged.expectation)}", "dim"), Text(f"{INDENT}{found}")):
-            console.print(line, soft_wrap=True)
-    console.print(Text(f"verdict: {verdict_words(verdict)}", style="bold"), soft_wrap=True)
+        outcome = f"  {judged.outcome:{len(INDENT) - 4}}  "
+        _print(f"{outcome}{limit}{judged.expectation.says}", console, INDENT, first=(COLOURS[judged.outcome], outcome))
+        _print(f"{INDENT}{measure_words(judged.expectation)}", console, INDENT, style="dim")
+        _print(f"{INDENT}{found}", console, INDENT)
+    _print(f"verdict: {verdict_words(verdict)}", console, "", style="bold")
+
+
+def _print(text: str, console: Console, indent: str, style: str = "", first: tuple[str, str] = ("", "")) -> None:
+    """Print a paragraph whose lines after the first are indented; `first` is a style and the beginning that has it."""
+    glued = re.sub(" (?=[±…])|(?<=[±…<>]) ", GLUE, text)  # a number stays with its interval, a bound with its sign
+    broken = textwrap.fill(
+        glued, console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    words = Text(broken.replace(GLUE, " "), style)
+    words.stylize(first[0], 0, len(first[1]))
+    console.print(words, soft_wrap=True, highlight=False)
 
 
 def verdict_words(verdict: Verdict) -> str:
@@ -66,18 +81,18 @@ def mean_words(mean: Mean) -> str:
     places = _places(mean.half_width, mean.value)
     if places is None:
         return f"{mean.value:.2e} ± {mean.half_width:.1e}".replace("-", "−")
-    return f"{mean.value:.{places}f} ± {mean.half_width:.{places}f}".replace("-", "−")
+    return f"{mean.value:z.{places}f} ± {mean.half_width:.{places}f}".replace("-", "−")
 
 
 def _places(half_width: float, value: float) -> int | None:
-    """Decimals to write; None where powers of ten read better."""
+    """Decimals to write, more of them where the interval would else look like none; None where powers of ten do."""
     size = max(abs(value), half_width)
-    if size and (size < 1e-3 or size >= 1e6):
+    if size and not 1e-3 <= size < 1e6:
         return None
-    places = 3
+    places = 0 if size >= 1000 else 1 if size >= 100 else 3
     while places < 6 and 0 < half_width < 2 * 10.0**-places:
         places += 1
-    return 0 if size >= 1000 else 1 if size >= 100 else min(places, 4)
+    return places
 
 
 def bound_words(expectation: Expectation) -> str:
@@ -121,7 +136,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "expected": bound_words(judged.expectation),
                 "outcome": judged.outcome,
                 "mean": judged.mean.value,
-                "half_width": judged.mean.half_width,
+                "half_width": _finite(judged.mean.half_width),
                 "runs": judged.mean.count,
                 "seeds": judged.seeds,
                 "configurations": judged.configurations,
@@ -131,6 +146,10 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             for judged in verdict.judgements
         ],
     }
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and isfinite(number) else None
 
 
 def _plain(value: Any) -> Any:

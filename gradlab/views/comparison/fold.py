@@ -296,7 +296,8 @@ def mean_of(numbers: Sequence[float | None]) -> Mean:
         return Mean(None, None, 0)
     if (size := max(map(abs, values))) > 1e150:  # squares would overflow
         scaled = mean_of([value / size for value in values])
-        return Mean(*(None if part is None else part * size for part in (scaled.value, scaled.half_width)), n)
+        mean, half = scaled.value or 0.0, scaled.half_width
+        return Mean(mean * size, None if half is None else half * size, n)
     mean = math.fsum(values) / n
     if n == 1:
         return Mean(mean, None, 1)
