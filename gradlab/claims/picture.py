@@ -1,5 +1,6 @@
 """A claim as one picture that answers it at a glance: one to four panels, drawn from the runs."""
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,29 @@ from gradlab.claims.claim import Course, Frame, Histograms, Points, Profile, Qua
 from gradlab.claims.judging import Verdict, values
 from gradlab.claims.measuring import Observation, column_of, evaluations, over_layers, predicted
 from gradlab.claims.selecting import label_of, matches, value_of
-from gradlab.diagnosis.measures import Floats, Numbers
+from gradlab.diagnosis.measures import Floats, Grid, Numbers
 from gradlab.views.comparison.fold import Mean, mean_of
 from gradlab.views.comparison.picture import SPEAKING
-from gradlab.views.plots.sheet import DPI, THEORY, WIDTH, depth_axis, drawing, headline, log_axis, log_line, ramp, say
+from gradlab.views.plots.sheet import (
+    DPI,
+    SMALLEST,
+    THEORY,
+    WIDTH,
+    depth_axis,
+    drawing,
+    headline,
+    log_axis,
+    log_line,
+    ramp,
+    say,
+)
 
 COLOURS = ("#1f4e8c", "#d1495b", "#2a9d6f", "#e59f21", "#7a4fa3", "#4f9fc4", "#8c5a2b", "#555555")
 """Of lines without an order: apart also for those who see no red or green, and in grey."""
 MOST_LAYERS = 6
 """Lines of layers in one panel."""
+MOST_INSIDE = 4
+"""Entries of a legend within a panel."""
 WORDS = {
     "delta_rms": "RMS δ",
     "weight_gradient_norm": "norm of ∂L/∂W",
@@ -43,10 +58,12 @@ LOGARITHMIC = ("delta_rms", "weight_gradient_norm", "weight_norm", "update_ratio
 """Columns that shrink and grow by factors."""
 SHARES = ("saturated_fraction", "zero_fraction", "dead_fraction", "revived_fraction", "accuracy")
 """Columns between 0 and 1."""
-TURNED = 30
-"""Letters along an axis from which on they are turned."""
+INCHES_A_LETTER = 0.08
+"""About, in titles and along axes."""
 
 Line = tuple[str, Any, list[Observation]]
+Curve = tuple[Numbers, Floats]
+"""Positions, and a value at each of them."""
 
 
 def save_picture(verdict: Verdict, observations: Sequence[Observation], file: Path) -> None:
@@ -73,7 +90,7 @@ def draw(verdict: Verdict, observations: Sequence[Observation]) -> Figure:
         figure = Figure(figsize=(WIDTH, 0.5 + 2.9 * down), dpi=DPI, layout="constrained")
         grid = figure.subplots(down, across, squeeze=False)
         for axes, panel in zip(grid.flat, panels, strict=False):
-            axes.set_title(panel.title)
+            axes.set_title(textwrap.fill(panel.title, round((WIDTH / across - 0.8) / INCHES_A_LETTER)))
             chosen = [one for one in observations if matches(one.settings, panel.of)]
             PAINTERS[type(panel)](axes, panel, chosen, observations)
         headline(figure, f"{verdict.claim.title}: {verdict.word}")
@@ -85,67 +102,60 @@ def draw(verdict: Verdict, observations: Sequence[Observation]) -> Figure:
 
 def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
     """Against depth, at one moment."""
-    drawn: list[Floats] = []
-    deepest = np.zeros(1, dtype=np.int64)
+    lines = [
+        (label, colour, [_at(panel, one) for one in runs], runs[0])
+        for label, colour, runs in _lines(panel.lines, chosen)
+    ]
     log = _is_log(panel, panel.column)
-    for label, colour, runs in _lines(panel.lines, chosen):
-        courses = [_at(panel, one) for one in runs]
-        layers_L, values_RL = courses[0][0], np.array([values for _, values in courses])
-        deepest = layers_L if len(layers_L) > len(deepest) else deepest
-        _mean_line(axes, layers_L, values_RL, colour, label, log=log)
-        drawn += [*values_RL]
-        if panel.theory:
-            drawn += _theory_line(axes, panel, runs[0], layers_L, values_RL, log=log)
+    drawn = [
+        values for label, colour, curves, _ in lines for values in _mean_line(axes, curves, colour, label, log=log)
+    ]
+    if panel.theory:
+        for _label, _colour, curves, one in lines:
+            drawn += _theory_line(axes, panel, one, curves, log=log)
     _finish(axes, panel, panel.column, drawn, log=log)
-    depth_axis(axes, deepest)
-    axes.set_xlabel("layer (0 = nearest the input)")
-    extra = [Line2D([], [], label="theory", **THEORY)] if panel.theory else []
-    _legend(axes, panel.lines, extra)
+    layers = [layers_L for *_, curves, _ in lines for layers_L, _ in curves]
+    depth_axis(axes, np.unique(np.concatenate(layers)) if layers else np.zeros(0, dtype=np.int64))
+    _legend(axes, panel.lines, drawn, [Line2D([], [], label="theory", **THEORY)] if panel.theory else [], log=log)
 
 
-def _at(panel: Profile, one: Observation) -> tuple[Numbers, Floats]:
+def _at(panel: Profile, one: Observation) -> Curve:
     found = column_of(panel, one.run)
     if not found:
-        return np.zeros(1, dtype=np.int64), np.full(1, np.nan)
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
     index = {"start": 0, "end": -1}.get(str(panel.at))
     index = int(np.abs(found.steps - int(panel.at)).argmin()) if index is None else index
     return found.layers, found.values_TL[index]
 
 
-def _theory_line(
-    axes: Axes, panel: Profile, one: Observation, layers_L: Numbers, values_RL: Floats, *, log: bool
-) -> list[Floats]:
+def _theory_line(axes: Axes, panel: Profile, one: Observation, curves: Sequence[Curve], *, log: bool) -> list[Floats]:
     """The prediction for the start; δ is predicted relative to the last hidden layer, where it is pinned."""
     at_L, theory_L = predicted(panel, one.run)
-    if not len(at_L):
+    if panel.column == "delta_rms" and len(at_L):
+        last = _mean([(layers_L, values_L) for layers_L, values_L in curves if at_L[-1] in layers_L], log=log)
+        theory_L = theory_L / theory_L[-1] * (float(last[1][last[0] == at_L[-1]][0]) if len(last[0]) else np.nan)
+    if not np.isfinite(theory_L).any() or (log and not (theory_L > 0).any()):
         return []
-    if panel.column == "delta_rms":
-        last = values_RL[:, list(layers_L).index(at_L[-1])]
-        theory_L = theory_L / theory_L[-1] * float(np.exp(np.mean(np.log(last))))
     (log_line if log else Axes.plot)(axes, at_L, theory_L, **THEORY)
     return [theory_L]
 
 
 def _course(axes: Axes, panel: Course, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
     """Against the step."""
-    drawn: list[Floats] = []
-    log = _is_log(panel, panel.column)
+    slope = panel.layers == "slope"
+    log = _is_log(panel, "" if slope else panel.column)
     if panel.lines == "layer":
         series = _by_layer(panel, chosen)
     else:
         lines = _lines(panel.lines, chosen)
         series = [(label, colour, [_over_time(panel, one) for one in runs]) for label, colour, runs in lines]
-    for label, colour, courses in series:
-        shortest = min(len(steps) for steps, _ in courses)  # a run that diverged is shorter
-        values_RT = np.array([values[:shortest] for _, values in courses])
-        _mean_line(axes, courses[0][0][:shortest], values_RT, colour, label, log=log)
-        drawn += [*values_RT]
-    _finish(axes, panel, panel.column, drawn, log=log)
+    drawn = [values for label, colour, curves in series for values in _mean_line(axes, curves, colour, label, log=log)]
+    _finish(axes, panel, "decades per layer toward the input" if slope else panel.column, drawn, log=log)
     axes.set_xlabel("step")
-    _legend(axes, panel.lines)
+    _legend(axes, panel.lines, drawn, log=log)
 
 
-def _over_time(panel: Course, one: Observation) -> tuple[Numbers, Floats]:
+def _over_time(panel: Course, one: Observation) -> Curve:
     if panel.split is not None:
         return evaluations(one.run, panel.column, panel.split)
     found = column_of(panel.quantity, one.run)
@@ -153,13 +163,26 @@ def _over_time(panel: Course, one: Observation) -> tuple[Numbers, Floats]:
     return found.steps, over_layers(found.layers, found.values_TL, panel.layers)
 
 
-def _by_layer(panel: Course, chosen: Sequence[Observation]) -> list[tuple[str, Any, list[tuple[Numbers, Floats]]]]:
+def _by_layer(panel: Course, chosen: Sequence[Observation]) -> list[tuple[str, Any, list[Curve]]]:
     grids = [column_of(panel.quantity, one.run) for one in chosen]
-    layers = grids[0].layers
-    shown = sorted({round(place) for place in np.linspace(0, len(layers) - 1, min(MOST_LAYERS, len(layers))).tolist()})
+    shown = _some(np.unique(np.concatenate([found.layers for found in grids])))
+    colours = dict(zip(shown, ramp(len(shown)), strict=False))
     return [
-        (f"layer {layers[index]}", colour, [(found.steps, found.values_TL[:, index]) for found in grids])
-        for index, colour in zip(shown, ramp(len(shown)), strict=True)
+        (f"layer {layer}", colours[layer], [_of_layer(found, layer) for found in grids if layer in found.layers])
+        for layer in shown
+    ]
+
+
+def _of_layer(found: Grid, layer: int) -> Curve:
+    return found.steps, found.values_TL[:, int(np.searchsorted(found.layers, layer))]
+
+
+def _some(layers_L: Numbers) -> list[int]:
+    """The first layer, the last, and some between."""
+    count = min(MOST_LAYERS, len(layers_L))
+    return [
+        int(layers_L[index])
+        for index in sorted({round(at) for at in np.linspace(0, len(layers_L) - 1, count).tolist()})
     ]
 
 
@@ -181,7 +204,9 @@ def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequ
             axes.plot(at, middle, color=colour, lw=0.8, alpha=0.6)
         drawn += [middle - half, middle + half]
     names = [label_of(place, places) for place in places]
-    turned = sum(map(len, names)) > TURNED
+    place = axes.get_subplotspec()
+    panels = place.get_gridspec().ncols if place else 1
+    turned = sum(len(name) + 2 for name in names) > (WIDTH / panels - 0.8) / INCHES_A_LETTER
     axes.set_xticks(range(len(places)), names, rotation=30 if turned else 0, ha="right" if turned else "center")
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_xlabel(panel.across.rpartition(".")[2].replace("_", " "))
@@ -189,7 +214,7 @@ def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequ
         axes.axhline(0 if panel.minus else 1, color="0.5", lw=0.8)
     _finish(axes, panel, column.removeprefix("test_").removeprefix("train_"), drawn, log=log)
     axes.set_ylabel("")
-    _legend(axes, panel.lines)
+    _legend(axes, panel.lines, drawn, log=False)
 
 
 def _mean_at(panel: Points, place: Any, runs: Sequence[Observation], all_: Sequence[Observation]) -> Mean:
@@ -199,23 +224,29 @@ def _mean_at(panel: Points, place: Any, runs: Sequence[Observation], all_: Seque
 def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
     """The density in each layer."""
     one = chosen[0]
-    table = one.run.histograms.filter(quantity=panel.quantity).drop_nulls("low").sort("step", "layer")
+    kind = "activation" if panel.quantity == "activation" else "weight"
+    modules = one.run.layers.filter(kind=kind).select("layer", "module").unique()
+    table = one.run.histograms.filter(quantity=panel.quantity).join(modules, on=("layer", "module")).drop_nulls("low")
     if not len(table):
         return say(axes, "no histogram was recorded (record.histograms)")
-    step = table["step"][0 if panel.at == "start" else -1]
-    table = table.filter(step=step)
-    outputs = one.run.layers.filter(kind="output")["layer"].unique()
-    table = table.filter(~table["layer"].is_in(outputs.implode()))
-    for (layer, low, high, counts), colour in zip(
-        table.select("layer", "low", "high", "counts").rows(), ramp(len(table)), strict=True
-    ):
+    steps = table["step"]
+    table = table.filter(step=steps.min() if panel.at == "start" else steps.max())
+    shown = _some(table["layer"].unique().sort().to_numpy().astype(np.int64))
+    for layer, colour in zip(shown, ramp(len(shown)), strict=True):
+        low, high, counts = table.filter(layer=layer).select("low", "high", "counts").row(0)
         width = (high - low) / len(counts) or 1.0
-        middles = low + width * (np.arange(len(counts)) + 0.5)
-        axes.plot(middles, np.array(counts) / (sum(counts) * width), color=colour, label=f"layer {layer}", lw=1.2)
+        edges = low + width * np.arange(len(counts) + 1)
+        axes.stairs(
+            np.array(counts) / (max(sum(counts), 1) * width), edges, color=colour, label=f"layer {layer}", lw=1.2
+        )
     axes.set_xlabel({"delta": "δ", "weight_gradient": "∂L/∂W"}.get(panel.quantity, panel.quantity))
     axes.set_ylabel("density")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="upper right", handlelength=1.2)
+    if panel.scale == "log":
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.locator_params(axis="x", nbins=5)
+    _explain(axes, list(zip(*axes.get_legend_handles_labels(), strict=True)))
     return None
 
 
@@ -265,15 +296,35 @@ def _ordered(found: Sequence[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
 
 
-def _mean_line(axes: Axes, x: Numbers, values_RX: Floats, colour: Any, label: str, *, log: bool) -> None:
-    """Each run thin, their mean thick; on a log axis the geometric one."""
+def _mean_line(axes: Axes, curves: Sequence[Curve], colour: Any, label: str, *, log: bool) -> list[Floats]:
+    """Each run thin, their mean thick; returns what was drawn."""
     plot: Callable[..., Any] = log_line if log else Axes.plot
-    if len(values_RX) > 1:
-        for values_X in values_RX:
+    if len(curves) > 1:
+        for x, values_X in curves:
             plot(axes, x, values_X, color=colour, lw=0.5, alpha=0.35)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean_X = np.exp(np.log(values_RX).mean(0)) if log else values_RX.mean(0)
+    x, mean_X = _mean(curves, log=log)
     plot(axes, x, mean_X, color=colour, lw=1.8, label=label)
+    return [mean_X, *(values_X for _, values_X in curves)]
+
+
+def _mean(curves: Sequence[Curve], *, log: bool) -> Curve:
+    """The mean, of what is finite, wherever at least half of the runs are; on a log axis the geometric one.
+
+    Runs that diverge end early, with a record that the others do not have.
+    """
+    x = np.unique(np.concatenate([at for at, _ in curves])) if curves else np.zeros(0, dtype=np.int64)
+    values_RX = np.full((len(curves), len(x)), np.nan)
+    known_X = np.zeros(len(x), dtype=np.int64)
+    for values_X, (at, found) in zip(values_RX, curves, strict=True):
+        places = np.searchsorted(x, at)
+        values_X[places] = found
+        known_X[places] += 1
+    shared = 2 * known_X >= len(curves)
+    finite_RX = np.isfinite(values_RX) & ((values_RX >= 0) | (not log))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        summed_X = np.where(finite_RX, np.log(values_RX) if log else values_RX, 0).sum(0) / finite_RX.sum(0)
+        mean_X = np.exp(summed_X) if log else summed_X
+    return x[shared], mean_X[shared]
 
 
 def _is_log(panel: Frame, column: str) -> bool:
@@ -288,22 +339,38 @@ def _finish(axes: Axes, panel: Frame, column: str, drawn: Sequence[Floats], *, l
         word = word.replace("activations", "pre-activations")
     axes.set_ylabel(word)
     found = np.concatenate([np.ravel(values) for values in drawn]) if drawn else np.zeros(0)
+    found = found[np.isfinite(found)]
+    low, high = (float(found.min()), float(found.max())) if found.size else (0.0, 0.0)
     if log:
         log_axis(axes, found, decades=1)
-        if np.log10(np.divide(*axes.get_ylim()[::-1])) > 3:
+        if np.subtract(*np.log10(axes.get_ylim())) < -3:
             axes.yaxis.set_minor_locator(NullLocator())
-    elif column in SHARES and found.size and not getattr(panel, "partner", {}):
-        axes.set_ylim(-0.03, max(1.03, 1.03 * float(np.nanmax(found))) if np.nanmax(found) > 0.3 else None)
+    elif column in SHARES and not getattr(panel, "partner", {}):
+        if low >= 0:
+            axes.set_ylim(-0.03, max(1.03, 1.03 * high) if high > 0.3 else None)
         axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=None))
-    elif found.size and np.isfinite(found).any() and np.nanmin(found) >= 0:
-        axes.set_ylim(bottom=0)
+    elif low >= 0:
+        axes.set_ylim(bottom=-0.03 * high if isinstance(panel, Points) else 0)  # a point at 0 is seen whole
 
 
-def _legend(axes: Axes, key: str, extra: Sequence[Line2D] = ()) -> None:
+def _legend(
+    axes: Axes, key: str, drawn: Sequence[Floats] = (), extra: Sequence[Line2D] = (), *, log: bool = False
+) -> None:
+    """Name the lines where there are several, and the marks of `log_line` where there are any."""
     handles, labels = axes.get_legend_handles_labels()
-    known = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label]
-    if not key:
-        known = []
+    known = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label and key]
     known += [(line, str(line.get_label())) for line in extra]
+    found = np.concatenate([np.ravel(values) for values in drawn]) if log and drawn else np.zeros(0)
+    marks = (("v", "exactly 0", (found >= 0) & (found < SMALLEST)), ("x", "NaN or infinite", ~np.isfinite(found)))
+    known += [
+        (Line2D([], [], ls="", marker=marker, color="0.3", ms=4.5), words) for marker, words, at in marks if at.any()
+    ]
+    _explain(axes, known)
+
+
+def _explain(axes: Axes, known: Sequence[tuple[Any, str]]) -> None:
+    """A legend where it covers least; beside the panel, where it is too long to find a place in it."""
+    beside: Mapping[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "borderaxespad": 0.2}
     if known:
-        axes.legend(*zip(*known, strict=True), loc="best", handlelength=1.4, fontsize=8)
+        place = beside if len(known) > MOST_INSIDE else {"loc": "best"}
+        axes.legend(*zip(*known, strict=True), handlelength=1.4, fontsize=8, **place)

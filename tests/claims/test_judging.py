@@ -115,7 +115,9 @@ def test_what_has_no_partner_or_no_ratio_has_no_number():
 
 
 def depths(*groups):
-    return [one for depth, group in enumerate(groups) for one in made(group, **{"model.depth": depth, "model.width": 9})]
+    return [
+        one for depth, group in enumerate(groups) for one in made(group, **{"model.depth": depth, "model.width": 9})
+    ]
 
 
 HIGH, LOW, WIDE = [0.9, 0.91, 0.92], [0.1, 0.11, 0.12], [0.2, 0.9, 0.5]
@@ -237,5 +239,7 @@ def test_the_largest_numbers_have_a_mean_too(numbers):
     mean = mean_of(numbers)
     assert math.isfinite(mean.value)
     assert mean.half_width >= 0
-    assert min(numbers) <= mean.value <= max(numbers) or mean.value == pytest.approx(np.clip(mean.value, min(numbers), max(numbers)))
+    assert min(numbers) <= mean.value <= max(numbers) or mean.value == pytest.approx(
+        np.clip(mean.value, min(numbers), max(numbers))
+    )
     judged(made(numbers), above=0.5)

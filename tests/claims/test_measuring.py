@@ -46,7 +46,9 @@ def run(tmp_path_factory):
                for layer in range(DEPTH + 1)}  # fmt: skip
     return write_run(
         tmp_path_factory.mktemp("runs"),
-        columns={column: lambda step, layer, column=column: numbers[column, step, layer] for column in LAYER_STATISTICS},
+        columns={
+            column: lambda step, layer, column=column: numbers[column, step, layer] for column in LAYER_STATISTICS
+        },
         evaluations=[(step, split, loss, 0.25) for (step, split), loss in LOSS.items()],
         theory=THEORY,
         findings=[finding("dead-units", [40, 90]), finding("dead-units", [20, 30]), finding("stalled-loss", None)],
@@ -197,7 +199,9 @@ def test_opposite_infinities_are_no_number_and_no_warning(tmp_path):
 
 def test_a_column_that_is_recorded_now_and_then_ends_with_its_own_last_record(tmp_path):
     one = write_run(tmp_path, columns={"dead_fraction": lambda step, layer: 0.25 if step == 10 else None})
-    assert [value(one, {"column": "dead_fraction", "layers": "mean", "at": at}) for at in ("start", "end")] == [0.25] * 2
+    assert [value(one, {"column": "dead_fraction", "layers": "mean", "at": at}) for at in ("start", "end")] == [
+        0.25
+    ] * 2
 
 
 def test_slopes_pass_over_layers_that_are_exactly_0(tmp_path):
