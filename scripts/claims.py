@@ -127,7 +127,7 @@ def measure_and_keep(page: str, source: Path, runs: Path, workers: int | None) -
     entries[source.stem] = {**entry, "measured_on": date.today().isoformat()}
     known = [path.stem for path in sources(page)]
     kept = {name: entries[name] for name in known if name in entries}
-    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def measure_reduced(source: Path, runs: Path) -> tuple[Verdict, list[Observation]]:

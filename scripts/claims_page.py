@@ -1,6 +1,7 @@
 """Pages of claims, made of their sweep files and of the numbers that `scripts.claims` has written down."""
 
 import json
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ number is the mean over seeds, with the 95 % interval (Student's t); differences
 outside. The bounds are those of the notes, of the paper or of theory. A *limit* is not part of the claim: where it
 holds, the claim is confirmed with that condition. `python -m scripts.claims` makes all runs again, and
 `python -m scripts.docs --fix` makes this page of them; every sweep file says in its header what decides."""
+
+WORD = ("Ll", "Lu", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Pc")
+"""Categories of the characters that are left of a heading; ² is not among them."""
 
 
 class Stale(Exception):
@@ -79,18 +83,18 @@ def claims_table(page: str, link: str) -> Iterator[str]:
     yield "| | claim | verdict |"
     yield "|---|---|---|"
     for name, (claim, entry) in entries(page).items():
-        yield f"| {_number(name)} | [{claim.title}]({link}{_anchor(name, claim)}) | {_verdict(entry)} |"
+        yield _escaped([_number(name), f"[{claim.title}]({link}{_anchor(name, claim)})", _verdict(entry)])
 
 
 def _section(page: str, name: str, claim: Claim, entry: Mapping[str, Any]) -> Iterator[str]:
     yield f"\n## {_heading(name, claim)}\n"
-    yield f"> {claim.sentence.strip()}\n"
+    yield f"> {' '.join(claim.sentence.split())}\n"
     verdict = _verdict(entry)
     limits = entry.get("conditions", ()) if entry.get("verdict", "").startswith("confirmed") else ()
     yield f"**{verdict[0].upper()}{verdict[1:]}**{': ' + '; '.join(limits) if limits else ''}.\n"
     yield f"    gradlab sweep configs/{page}/{name}.yaml\n"
     if "not_run" in entry:
-        yield f"It was not run for this page: {entry['not_run']}.\n"
+        yield f"It was not run for this page: {entry['not_run'].rstrip('.')}.\n"
     else:
         yield f"![{claim.title}](images/{page}/{name}.png)\n"
         yield "| expected | bound | measured | |"
@@ -120,7 +124,7 @@ def _total(found: Mapping[str, tuple[Claim, Mapping[str, Any]]]) -> str:
     ran = [entry for _, entry in found.values() if "run_seconds" in entry]
     runs, seconds = sum(entry["runs"] for entry in ran), sum(entry["run_seconds"] for entry in ran)
     words = f"{runs} runs, {seconds / 60:.0f} minutes of one core's time."
-    if all("wall_seconds" in entry for entry in ran):
+    if ran and all("wall_seconds" in entry for entry in ran):
         wall = sum(entry["wall_seconds"] for entry in ran)
         words += f" All sweeps, one after the other, took {wall / 60:.0f} minutes on two cores."
     return words
@@ -145,8 +149,10 @@ def _heading(name: str, claim: Claim) -> str:
 
 
 def _anchor(name: str, claim: Claim) -> str:
-    """As GitHub makes them of headings."""
-    kept = [letter for letter in _heading(name, claim).lower() if letter.isalnum() or letter in " -_"]
+    """As GitHub makes them of headings: of σ² = 1 nothing is left but letters, digits and a hyphen for each blank."""
+    kept = (
+        letter for letter in _heading(name, claim).lower() if letter in " -" or unicodedata.category(letter) in WORD
+    )
     return "".join(kept).replace(" ", "-")
 
 

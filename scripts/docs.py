@@ -74,6 +74,8 @@ def readme() -> Iterator[str]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     before, begin, rest = text.partition("<!-- claims -->\n")
     _, end, after = rest.partition("<!-- /claims -->\n")
+    if not (begin and end):
+        raise Stale("README.md has no place for the table of claims: <!-- claims --> … <!-- /claims -->")
     table = "".join(f"{line}\n" for line in claims_table("chapter11", "docs/chapter11.md#"))
     yield before + begin + table + end + after
 

@@ -1,5 +1,6 @@
 """`gradlab sweep` as a user meets it: exit codes, what is printed, what is written."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import gradlab
 from gradlab import store
 from gradlab.cli import app, main
+from gradlab.config_files import load_config
 from gradlab.views.sweep import Row, SweepProgress, print_report
 from tests.sweeps.vocabulary import TINY, sweep_yaml
 
@@ -126,6 +128,86 @@ def test_pictures_only_where_asked_for(sweep, tmp_path):
     assert sweep("s.yaml", "--workers", 1, "--plots")[0] == 0
     (path,) = store.find_runs(tmp_path / "runs")
     assert (path / "plots" / "overview.png").is_file()
+
+
+CLAIM = {
+    "title": "Wine is learned",
+    "sentence": "Networks of two layers learn wine.",
+    "expect": [{"says": "relu learns", "of": {"model.activation": "relu"}, "measure": "test_accuracy", "above": -1}],
+    "picture": [{"draw": "points", "measure": "test_accuracy", "across": "model.activation", "title": "accuracy"}],
+}
+GRID = {"model.activation": ["relu", "tanh"], "seed": [0, 1]}
+
+
+def claim_yaml(path, grid=GRID, **expect):
+    """Write a sweep file that ends in a claim."""
+    claim = {**CLAIM, "expect": [{**CLAIM["expect"][0], **expect}]}
+    path.write_text(json.dumps({"base": TINY, "grid": grid, "claim": claim}))
+    return path
+
+
+def test_a_claim_is_judged_and_drawn(sweep, tmp_path):
+    for activation in GRID["model.activation"]:
+        for seed in GRID["seed"]:
+            gradlab.run(TINY, {"model.activation": activation, "seed": seed}, runs="runs", plots=False)
+    claim_yaml(tmp_path / "s.yaml")
+    code, out, err = sweep("s.yaml", "--check")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    begin = lines.index("claim: Wine is learned")
+    assert lines[begin + 1 : begin + 3] == ["  holds      relu learns", f"{'':13}test accuracy; model.activation=relu"]
+    assert re.fullmatch(r" {13}measured [\d.]+ ± [\d.]+ \(2 seeds\), expected > −1", lines[begin + 3])
+    assert lines[begin + 4 :] == ["verdict: confirmed", "drew runs/s.png"]
+    assert (tmp_path / "runs" / "s.png").read_bytes().startswith(b"\x89PNG")
+
+    claim_yaml(tmp_path / "wrong.yaml", above=2)
+    assert sweep("wrong.yaml")[0] == 0, "only --check asks"
+    code, out, _ = sweep("wrong.yaml", "--check")
+    assert code == 1
+    assert "verdict: not what we measured" in out
+    assert (tmp_path / "runs" / "wrong.png").is_file()
+
+    code, out, _ = sweep("wrong.yaml", "seed=0", "--check")
+    assert (code, "verdict: not decided by these runs" in out) == (1, True), "one seed decides nothing"
+
+    before = files(tmp_path)
+    for arguments, expected in ((("--check",), 1), ((), 0)):
+        code, out, _ = sweep("s.yaml", "model.activation=tanh", *arguments)
+        assert code == expected
+        assert out.splitlines()[-1] == (
+            "the claim is not judged: claim.expect.0.of: no run of the sweep is like this; "
+            "model.activation is never 'relu'  (values: 'tanh')"
+        )
+    assert files(tmp_path) == before
+
+
+def test_a_claim_is_not_judged_while_runs_are_missing(sweep, tmp_path):
+    claim_yaml(tmp_path / "s.yaml", {"model.activation": ["relu"], "seed": [0, 1]})
+    for seed in (0, 1):
+        with store.claim(tmp_path / "runs", load_config(TINY, {"seed": seed})) as writer:
+            writer.start({})
+            writer.write_summary({"status": "failed", "traceback": "RuntimeError: out of memory"})
+    code, out, _ = sweep("s.yaml")
+    assert code == 1
+    assert out.splitlines()[-1] == "the claim is not judged: 2 of 2 runs are not finished"
+    assert not (tmp_path / "runs" / "s.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("expect", "message"),
+    [
+        ({"measure": "test_acuracy"}, "claim.expect.0.measure: 'test_acuracy' is not a number of a run; did you mean"),
+        ({"of": {"model.activaton": "relu"}}, "claim.expect.0.of: 'model.activaton' is not a setting; did you mean"),
+    ],
+)
+@pytest.mark.parametrize("plan", [[], ["--dry-run"]])
+def test_a_wrong_claim_is_one_message_and_nothing_is_run(sweep, tmp_path, expect, message, plan):
+    claim_yaml(tmp_path / "s.yaml", **expect)
+    code, out, err = sweep("s.yaml", *plan)
+    assert (code, out) == (2, "")
+    assert message in re.sub(r"\s+", " ", err)
+    assert "s.yaml:1" in err
+    assert files(tmp_path) == ["s.yaml"]
 
 
 def test_planning_does_not_import_torch(tmp_path):
