@@ -6,7 +6,7 @@ import pytest
 
 from gradlab.seeding import Purpose, stream
 
-PURPOSES = ("weights", "data", "split", "order")
+PURPOSES = ("weights", "data", "split", "order", "batch")
 
 
 def test_purposes_keep_their_places():
