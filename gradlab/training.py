@@ -118,7 +118,7 @@ def build_optimizers(model: nn.Module, choice: Choice, learning_rate: float) -> 
 
 
 def batches(split: Split, batch_size: int, seed: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Endless `(epoch, x, y)` batches from the seed alone: new samples, or a new permutation of the split every epoch."""
+    """Endless `(epoch, x, y)` batches from the seed alone: new samples, or a permutation of the split an epoch."""
     size = min(batch_size, len(split))
     if split.draw is not None:
         for number in count():
