@@ -1,7 +1,8 @@
 """Shapeset-3×2 (Glorot & Bengio 2010, section 2.1): images of one or two grey shapes, as many as anybody wants.
 
 What the paper leaves open is as in its authors' generator (github.com/glorotxa/Shapeset): sizes, grey levels, and how
-often each class comes. The overlap, which that estimates, is counted in pixels here. Array suffixes: N images, or objects of one each; H × W pixels; 2 the coordinates x and y.
+often each class comes; only the overlap, which they estimate, is counted in pixels. Array suffixes: N images, or
+objects of one each; H × W pixels; 2 the coordinates x and y.
 """
 
 from collections.abc import Callable
