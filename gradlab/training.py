@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.optim import LBFGS, Optimizer
 from gradlab.choices import Choice
 from gradlab.config import Config
 from gradlab.datasets import Dataset
+from gradlab.datasets.dataset import Samples
 from gradlab.recording.full_pass import CHUNK, batch_statistics
 from gradlab.seeding import stream
 
@@ -39,10 +41,14 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 @dataclass(frozen=True)
 class Split:
-    """One split on the device: x (samples, features), y (samples,) class numbers."""
+    """One split on the device: x (samples, features), y (samples,) class numbers.
+
+    Training that need not see a sample twice has `draw`: a batch's number and size ─► its x and y.
+    """
 
     x: Tensor
     y: Tensor
+    draw: Callable[[int, int], tuple[Tensor, Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -58,9 +64,17 @@ class Data:
     @classmethod
     def on(cls, device: torch.device, dtype: torch.dtype, dataset: Dataset) -> "Data":
         """Move a dataset to where the network is."""
+
+        def tensors(samples: Samples) -> tuple[Tensor, Tensor]:
+            return torch.tensor(samples.x, dtype=dtype, device=device), torch.tensor(samples.y).to(device)
+
+        draw = dataset.draw
         return cls(
-            Split(torch.tensor(dataset.x_train, dtype=dtype, device=device), torch.tensor(dataset.y_train).to(device)),
-            Split(torch.tensor(dataset.x_test, dtype=dtype, device=device), torch.tensor(dataset.y_test).to(device)),
+            Split(
+                *tensors(Samples(dataset.x_train, dataset.y_train)),
+                draw=None if draw is None else lambda number, size: tensors(draw(number, size)),
+            ),
+            Split(*tensors(Samples(dataset.x_test, dataset.y_test))),
         )
 
 
@@ -104,9 +118,12 @@ def build_optimizers(model: nn.Module, choice: Choice, learning_rate: float) -> 
 
 
 def batches(split: Split, batch_size: int, seed: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Endless `(epoch, x, y)` batches: a new permutation of the split every epoch, from the seed alone."""
-    generator = torch.Generator().manual_seed(stream(seed, "order"))
+    """Endless `(epoch, x, y)` batches from the seed alone: new samples, or a permutation of the split an epoch."""
     size = min(batch_size, len(split))
+    if split.draw is not None:
+        for number in count():
+            yield number // steps_per_epoch(len(split), size), *split.draw(number, size)
+    generator = torch.Generator().manual_seed(stream(seed, "order"))
     epoch = 0
     while True:
         order = torch.randperm(len(split), generator=generator).to(split.x.device)

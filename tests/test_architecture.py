@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 # Each room may import those before it on its own wing, and the ground.
-GROUND = ["errors", "starter", "choices", "config", "config_files", "step_rows", "columns", "seeding"]
+GROUND = [
+    "errors", "words", "yaml_text", "starter", "choices", "config", "config_messages", "config_files", "step_rows",
+    "columns", "seeding",
+]  # fmt: skip
 TRAINING_WING = ["networks", "datasets", "theory", "recording", "training"]
 READING_WING = ["store", "diagnosis", "headline", "views", "results", "claims"]
 TOP = ["environment", "experiment", "watching", "integrations", "sweeps", "cli", "__main__", "__init__"]

@@ -25,7 +25,7 @@ def test_the_names_are_those_that_are_promised():
         "truncated_normal", "normal", "uniform", "zeros", "constant", "variance_scaling", "xavier_uniform",
         "xavier_normal", "kaiming_uniform", "kaiming_normal", "pytorch_default", "lsuv",
     }  # fmt: skip
-    assert set(DATASETS) == {"digits", "breast_cancer", "wine", "gaussian", "spirals", "file", "openml"}
+    assert set(DATASETS) == {"digits", "breast_cancer", "wine", "gaussian", "spirals", "shapeset", "file", "openml"}
 
 
 def test_every_choice_is_in_one_registry():

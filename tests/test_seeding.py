@@ -6,7 +6,7 @@ import pytest
 
 from gradlab.seeding import Purpose, stream
 
-PURPOSES = ("weights", "data", "split", "order")
+PURPOSES = ("weights", "data", "split", "order", "batch")
 
 
 def test_purposes_keep_their_places():
@@ -19,6 +19,12 @@ def test_purposes_keep_their_places():
 def test_a_stream_is_the_upper_63_bits_of_numpys_seed_sequence(seed, place, purpose):
     low, high = np.random.SeedSequence(seed, spawn_key=(place,)).generate_state(2, np.uint32)
     assert stream(seed, purpose) == (int(high) << 32 | int(low)) >> 1
+
+
+def test_a_numbered_stream_is_a_child_of_its_purpose_in_numpys_seed_sequence():
+    low, high = np.random.SeedSequence(7, spawn_key=(PURPOSES.index("batch"), 3)).generate_state(2, np.uint32)
+    assert stream(7, "batch", 3) == (int(high) << 32 | int(low)) >> 1
+    assert len({stream(7, "batch"), *(stream(7, "batch", number) for number in range(10_000))}) == 10_001
 
 
 def test_streams_differ_between_purposes_and_seeds():

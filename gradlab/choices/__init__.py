@@ -27,7 +27,18 @@ from gradlab.choices.activations import (
     Tanh,
 )
 from gradlab.choices.base import Choice, Options
-from gradlab.choices.datasets import DATASETS, BreastCancer, Data, Digits, File, Gaussian, OpenML, Spirals, Wine
+from gradlab.choices.datasets import (
+    DATASETS,
+    BreastCancer,
+    Data,
+    Digits,
+    File,
+    Gaussian,
+    OpenML,
+    Shapeset,
+    Spirals,
+    Wine,
+)
 from gradlab.choices.initializers import (
     INITIALIZERS,
     LSUV,
@@ -121,6 +132,7 @@ __all__ = [
     "ReLU",
     "ReLU6",
     "Rprop",
+    "Shapeset",
     "SiLU",
     "Sigmoid",
     "Softplus",

@@ -63,6 +63,15 @@ class Spirals(Data):
     """Turns an arm makes."""
 
 
+class Shapeset(Data):
+    """Images of 32 × 32 pixels, one or two grey shapes, 9 classes, drawn without end (Glorot & Bengio 2010)."""
+
+    name: Literal["shapeset"] = "shapeset"
+    samples: Annotated[int, Field(ge=2)] = 4096
+    """Samples that stay, training and test together: for standardization, evaluations and the search for dead units.
+    Every step trains on new ones, which it sees once; an epoch is as many as the training split has."""
+
+
 class File(Data):
     """Your own table: .npz (arrays x and the target), .csv or .parquet with a column of class labels."""
 
@@ -91,6 +100,7 @@ DATASETS = by_name(
     Wine,
     Gaussian,
     Spirals,
+    Shapeset,
     File,
     OpenML,
 )

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from gradlab.choices import Options
-from gradlab.config_files import did_you_mean
 from gradlab.diagnosis import RULES
 from gradlab.step_rows import LAYER_STATISTICS
 from gradlab.views.comparison.runs import MEASURES
+from gradlab.words import did_you_mean
 
 HEADLINES = (*(name for name in MEASURES if name not in ("steps", "seconds")), "diverged")
 """Numbers of a whole run that have a name."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -93,8 +94,17 @@ def draw(verdict: Verdict, observations: Sequence[Observation]) -> Figure:
             axes.set_title(textwrap.fill(panel.title, round((WIDTH / across - 0.8) / INCHES_A_LETTER)))
             chosen = [one for one in observations if matches(one.settings, panel.of)]
             PAINTERS[type(panel)](axes, panel, chosen, observations)
+        _share(list(zip(grid.flat, panels, strict=False)))
         headline(figure, f"{verdict.claim.title}: {verdict.word}")
     return figure
+
+
+def _share(drawn: Sequence[tuple[Axes, Any]]) -> None:
+    """Panels of one distribution are read side by side: the same horizontal scale."""
+    distributions = [axes for axes, panel in drawn if isinstance(panel, Histograms)]
+    widest = max((max(map(abs, axes.get_xlim())) for axes in distributions), default=0.0)
+    for axes in distributions:
+        axes.set_xlim(-widest, widest)
 
 
 # --------------------------------------------------------------------------------------------------------------- panels
@@ -223,31 +233,38 @@ def _mean_at(panel: Points, place: Any, runs: Sequence[Observation], all_: Seque
 
 def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
     """The density in each layer."""
-    one = chosen[0]
-    kind = "activation" if panel.quantity == "activation" else "weight"
-    modules = one.run.layers.filter(kind=kind).select("layer", "module").unique()
-    table = one.run.histograms.filter(quantity=panel.quantity).join(modules, on=("layer", "module")).drop_nulls("low")
+    table = _distributions(panel, chosen[0])
     if not len(table):
         return say(axes, "no histogram was recorded (record.histograms)")
-    steps = table["step"]
-    table = table.filter(step=steps.min() if panel.at == "start" else steps.max())
-    shown = _some(table["layer"].unique().sort().to_numpy().astype(np.int64))
-    for layer, colour in zip(shown, ramp(len(shown)), strict=True):
-        low, high, counts = table.filter(layer=layer).select("low", "high", "counts").row(0)
+    shown = _some(table["layer"].to_numpy().astype(np.int64))
+    rows = table.filter(table["layer"].is_in(shown)).rows()
+    for (layer, low, high, counts), colour in zip(rows, ramp(len(shown)), strict=True):
         width = (high - low) / len(counts) or 1.0
-        edges = low + width * np.arange(len(counts) + 1)
-        axes.stairs(
-            np.array(counts) / (max(sum(counts), 1) * width), edges, color=colour, label=f"layer {layer}", lw=1.2
-        )
+        middles = low + width * (np.arange(len(counts)) + 0.5)
+        density = np.array(counts) / (max(sum(counts), 1) * width)
+        axes.plot(middles, density, color=colour, label=f"layer {layer}", lw=1.2)
     axes.set_xlabel({"delta": "δ", "weight_gradient": "∂L/∂W"}.get(panel.quantity, panel.quantity))
     axes.set_ylabel("density")
+    axes.locator_params(axis="x", nbins=5)
+    axes.ticklabel_format(axis="both", scilimits=(-3, 4), useMathText=True)
     if panel.scale == "log":
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    axes.locator_params(axis="x", nbins=5)
     _explain(axes, list(zip(*axes.get_legend_handles_labels(), strict=True)))
     return None
+
+
+def _distributions(panel: Histograms, one: Observation) -> pl.DataFrame:
+    """`layer`, `low`, `high`, `counts`: of the hidden layers' activations, or else of their weight modules."""
+    rows = "activation" if panel.quantity == "activation" and "activation" in one.run.layers["kind"] else "weight"
+    modules = one.run.layers.filter(kind=rows)["module"].unique()
+    table = one.run.histograms.filter(quantity=panel.quantity).drop_nulls("low").sort("step", "layer")
+    table = table.filter(table["module"].is_in(modules.implode()))
+    steps = table["step"].unique().sort()
+    if len(steps):
+        table = table.filter(step=steps[0 if panel.at == "start" else -1])
+    return table.select("layer", "low", "high", "counts")
 
 
 PAINTERS: Mapping[type, Callable[[Axes, Any, Sequence[Observation], Sequence[Observation]], None]] = {

@@ -9,8 +9,11 @@ from pydantic_core import ErrorDetails
 from gradlab.claims import claim as forms
 from gradlab.claims.claim import Claim, Course
 from gradlab.claims.selecting import Settings, configuration, differing, matches, partner, value_of
-from gradlab.config_files import Document, did_you_mean, flow, written_path
+from gradlab.config_files import Document
+from gradlab.config_messages import written_path
 from gradlab.errors import Problem
+from gradlab.words import did_you_mean
+from gradlab.yaml_text import flow
 
 SECTION = "claim"
 """The key of a sweep file."""

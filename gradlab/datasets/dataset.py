@@ -1,6 +1,6 @@
 """A classification task: samples, class numbers, and their split."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,10 @@ class Samples:
     y: Labels
 
 
+Draw = Callable[[int, int], Samples]
+"""The number of a batch and its size ─► the batch; the same number always gives the same batch."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Both splits, as the network will see them.
@@ -34,6 +38,7 @@ class Dataset:
         x_test: (samples, features).
         y_test: (samples,).
         classes: number of classes.
+        draw: training batches of samples that are in neither split, where the source never runs out; else None.
     """
 
     x_train: Features
@@ -41,6 +46,7 @@ class Dataset:
     x_test: Features
     y_test: Labels
     classes: int
+    draw: Draw | None = None
 
     @property
     def features(self) -> int:
@@ -131,12 +137,12 @@ def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np
     return train, held_out
 
 
-def standardized(x_train: Features, x_test: Features) -> tuple[Features, Features]:
-    """Zero mean and unit variance for each feature of the training split; the same map for the test split.
+def standardization(x_train: Features) -> Callable[[Features], Features]:
+    """The map that gives each feature of the training split zero mean and unit variance.
 
     A feature that does not vary in training becomes 0 everywhere: it says nothing, and must not explode in the test.
     """
     mean, std = x_train.mean(0), x_train.std(0)
     varies = std > 1e-12 * np.abs(x_train).max(0, initial=0)
     scale = np.where(varies, 1 / np.where(varies, std, 1.0), 0.0)
-    return (x_train - mean) * scale, (x_test - mean) * scale
+    return lambda x: (x - mean) * scale

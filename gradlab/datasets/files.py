@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gradlab.choices import File
-from gradlab.config_files import did_you_mean
 from gradlab.datasets.dataset import Features, Samples, class_numbers, listed
 from gradlab.errors import DatasetError
+from gradlab.words import did_you_mean
 
 UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,

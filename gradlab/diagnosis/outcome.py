@@ -11,15 +11,17 @@ from gradlab.diagnosis import remedies
 from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers
 from gradlab.diagnosis.measures import Floats
 
-BUNDLED_CLASSES = {"digits": 10, "breast_cancer": 2, "wine": 3}
-"""Classes of the bundled datasets; the synthetic ones have theirs in the config."""
+KNOWN_CLASSES = {"digits": 10, "breast_cancer": 2, "wine": 3, "shapeset": 9}
+"""Classes of the sources that have no choice of them; the others have theirs in the config, or in the file."""
+COMMONEST = {"shapeset": 1 / 6}
+"""Share of the most frequent class where classes come in known and unequal shares."""
 STALLED = 0.95
 """Share of ln(classes) that a training loss must stay above to count as learned nothing. The best constant predictor
 has the entropy of the labels: all of ln(classes) where classes are equally frequent, 0.953 of it in breast_cancer,
-the least balanced of the bundled datasets."""
+the least balanced of the bundled datasets, and 0.960 in shapeset."""
 CHANCE = 1.5
-"""Training accuracy, in multiples of 1/classes, above which something was learned, however high the loss. Guessing the
-most frequent class always reaches 1.25 in breast_cancer."""
+"""Training accuracy, in multiples of 1/classes, or of COMMONEST, above which something was learned, however high the
+loss. Guessing the most frequent class always reaches 1.25 in breast_cancer."""
 TOO_SHORT = 50
 """Steps below which a run that learned nothing may just have been too short."""
 
@@ -98,7 +100,7 @@ def stalled_loss(tables: Tables) -> Answer:
     constant = log(classes) if classes is not None else float(train["loss"][0])
     best = float(train["loss"][1:].min())  # type: ignore[arg-type]
     accuracy = float(train["accuracy"][1:].max() or 0.0)  # type: ignore[arg-type]
-    if best < STALLED * constant or (classes is not None and accuracy > CHANCE / classes):
+    if best < STALLED * constant or (classes is not None and accuracy > CHANCE * _commonest(tables.config, classes)):
         return []
     what = f"ln {classes} = {constant:.3g} of a constant prediction" if classes else f"{constant:.3g} before training"
     return [
@@ -120,7 +122,11 @@ def classes_of(config: Config | None) -> int | None:
     if config is None:
         return None
     known: int | None = getattr(config.data, "classes", None)
-    return known if known is not None else BUNDLED_CLASSES.get(config.data.name)
+    return known if known is not None else KNOWN_CLASSES.get(config.data.name)
+
+
+def _commonest(config: Config | None, classes: int) -> float:
+    return COMMONEST.get(config.data.name, 1 / classes) if config is not None else 1 / classes
 
 
 def batch_norm_drift(tables: Tables) -> Answer:

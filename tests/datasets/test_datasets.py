@@ -16,12 +16,19 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from gradlab import choices, datasets
-from gradlab.datasets.dataset import Samples, class_numbers, listed, split, standardized
+from gradlab.datasets.dataset import Samples, class_numbers, listed, split, standardization
 from gradlab.datasets.openml import _subset
 from gradlab.datasets.synthetic import gaussian
 from gradlab.errors import DatasetError
 
-OFFLINE = [choices.Digits(), choices.BreastCancer(), choices.Wine(), choices.Gaussian(), choices.Spirals()]
+OFFLINE = [
+    choices.Digits(),
+    choices.BreastCancer(),
+    choices.Wine(),
+    choices.Gaussian(),
+    choices.Spirals(),
+    choices.Shapeset(samples=1000),
+]
 
 
 def test_the_registry_is_that_of_the_configs():
@@ -122,7 +129,8 @@ def test_standardization_is_fitted_on_the_training_split_only():
     rng = np.random.default_rng(0)
     train, test = rng.normal(3, 2, (50, 4)), rng.normal(size=(20, 4))
     train[:, 2] = 0.1  # constant in training, not in the test
-    a, b = standardized(train, test)
+    seen = standardization(train)
+    a, b = seen(train), seen(test)
     kept = [0, 1, 3]
     np.testing.assert_allclose(b[:, kept], ((test - train.mean(0)) / train.std(0))[:, kept])
     np.testing.assert_allclose(a.std(0)[kept], 1)

@@ -53,9 +53,9 @@ def test_stalled():
 
 @pytest.mark.parametrize(
     ("data", "entropy", "share"),
-    [("digits", 2.302, 0.102), ("wine", 1.086, 0.399), ("breast_cancer", 0.6603, 0.627)],
+    [("digits", 2.302, 0.102), ("wine", 1.086, 0.399), ("breast_cancer", 0.6603, 0.627), ("shapeset", 2.11, 0.18)],
 )
-def test_the_best_constant_predictor_of_each_bundled_dataset_has_stalled(data, entropy, share):
+def test_the_best_constant_predictor_of_each_dataset_has_stalled(data, entropy, share):
     run = tables(steps=LONG, evaluations=evaluated(5.0, entropy, accuracy=share), model=config(depth=10, data=data))
     assert found("stalled-loss", run)
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 from rich.console import Console
 
-from gradlab.config_files import did_you_mean
 from gradlab.errors import UserError
 from gradlab.views.comparison import formats
 from gradlab.views.comparison.fold import compare
 from gradlab.views.comparison.runs import collect
 from gradlab.views.comparison.table import column_names, print_comparison
+from gradlab.words import did_you_mean
 
 Format = Literal["table", "markdown", "csv", "json"]
 

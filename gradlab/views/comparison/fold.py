@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.config_files import did_you_mean
 from gradlab.errors import UserError
 from gradlab.views.comparison.expression import Expression, parse
 from gradlab.views.comparison.runs import MEASURES, Finished, Runs
+from gradlab.words import did_you_mean
 
 UNFOLDED = ("name", "seed")
 """Settings that do not make a configuration another one: they are folded."""

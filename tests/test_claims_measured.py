@@ -1,0 +1,73 @@
+"""Every claim of the pages, measured again on its small sweep: what comes out is what the page says."""
+
+import json
+
+import pytest
+
+from gradlab.claims.picture import save_picture
+from gradlab.claims.report import as_json
+from gradlab.sweeps.grid import load_plan
+from scripts.claims import PAGES, load, measure_reduced, results_file, sources
+from scripts.claims_page import claims_page
+
+SWEEPS = [(page, source) for page in PAGES for source in sources(page)]
+OFFLINE = ("17_fashion_mnist",)
+"""Sweeps that need a network."""
+
+
+def name(value):
+    return getattr(value, "stem", value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "source"), [sweep for sweep in SWEEPS if sweep[1].stem not in OFFLINE], ids=name)
+def test_the_small_sweep_says_what_the_page_says(page, source, tmp_path):
+    verdict, observations = measure_reduced(source, tmp_path / "runs")
+    entry = json.loads(results_file(page).read_text())[source.stem]
+    again = as_json(verdict)
+    assert len(again["expectations"]) == len(entry["expectations"])
+    for small, whole in zip(again["expectations"], entry["expectations"], strict=True):
+        opposite = {small["outcome"], whole["outcome"]} == {"holds", "fails"}
+        assert not opposite, f"{small['says']}: {small['measured']}, but the page has {whole['measured']}"
+    decided = [small["outcome"] for small in again["expectations"] if small["outcome"] != "undecided"]
+    assert len(decided) > len(again["expectations"]) / 2, "the small sweep decides too little"
+    save_picture(verdict, observations, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("page", "source"), SWEEPS, ids=name)
+def test_header_gives_purpose_command_and_what_decides(page, source):
+    text = source.read_text()
+    header = text[: text.index("\n\n")].splitlines()
+    assert all(line.startswith("#") for line in header)
+    assert len(header) <= 12
+    assert f"#   gradlab sweep configs/{page}/{source.name}" in header
+    assert any(line.startswith("# Decided by: ") for line in header)
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(("page", "source"), SWEEPS, ids=name)
+def test_every_claim_is_judged_on_several_seeds_and_has_a_small_sweep(page, source):
+    plan = load_plan(source)
+    assert plan.claim is not None
+    assert len({point.config.seed for point in plan.points}) >= 3
+    assert any(one.role == "claim" for one in plan.claim.expect)
+    small = load(source, reduced=True)
+    assert small.claim is not None, small.not_judged
+    assert len({point.config.seed for point in small.points}) >= 2
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_has_every_claim_with_picture_and_verdict(page):
+    text = "\n".join(claims_page(page))
+    for source in sources(page):
+        assert f"    gradlab sweep configs/{page}/{source.name}" in text
+        if source.stem not in OFFLINE:
+            assert f"(images/{page}/{source.stem}.png)" in text
+            assert (results_file(page).parent / "images" / page / f"{source.stem}.png").is_file()
+
+
+def test_the_seventeen_claims_are_there():
+    numbers = {int(source.stem.partition("_")[0]) for source in sources("chapter11")}
+    assert numbers == set(range(1, 18))
+    assert {source.stem for source in sources("glorot2010")} == {"figure6", "figure7"}
