@@ -8,7 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gradlab.claims.judging import judge
-from gradlab.claims.picture import MOST_LAYERS, draw, save_picture
+from gradlab.claims.panels import MOST_LAYERS
+from gradlab.claims.picture import draw, save_picture
 from gradlab.errors import RunFolderError
 from tests.claims.vocabulary import EXPECT, INF, NAN, PANEL, claim, observed
 
