@@ -17,7 +17,8 @@ def headline(tables: Tables) -> dict[str, Any]:
         `decades_per_layer_end` (slope of log10 RMS δ toward the input in the first and the last record) ·
         `log10_delta_start`, `log10_delta_end` (that profile, first hidden layer to last) · `dead_fraction`,
         `saturated_fraction`, `zero_fraction` (mean over the activations in their last record) · `log10_update_ratio`
-        (median over layers and steps).
+        (median over layers and steps) · `step_ms` (median step without its recording: on a busy machine a mean is
+        that of its interruptions).
     """
     numbers: dict[str, Any] = {}
     for split in ("train", "test"):
@@ -36,4 +37,13 @@ def headline(tables: Tables) -> dict[str, Any]:
     ratios = tables.layers["update_ratio"].drop_nulls().drop_nans()
     ratios = ratios.filter((ratios > 0) & ratios.is_finite())
     numbers["log10_update_ratio"] = pl.Series(ratios).log(10).median() if len(ratios) else None
+    numbers["step_ms"] = _step_ms(tables.steps)
     return numbers
+
+
+def _step_ms(steps: pl.DataFrame) -> float | None:
+    """Of the steps that were not recorded, if there are any."""
+    bare = steps.filter(pl.col("record_seconds") == 0)
+    chosen = bare if len(bare) else steps
+    median = (chosen["step_seconds"] - chosen["record_seconds"]).median()
+    return None if median is None else 1000 * float(median)  # type: ignore[arg-type]

@@ -29,6 +29,8 @@ def test_every_number_is_that_of_the_tables(tmp_path):
     activations = run.layers.filter(kind="activation", step=29)
     for column in ("dead_fraction", "saturated_fraction", "zero_fraction"):
         assert summary[column] == pytest.approx(activations[column].mean())
+    bare = 1000 * (run.steps["step_seconds"] - run.steps["record_seconds"]).to_numpy()
+    assert summary["step_ms"] == pytest.approx(np.median(bare))
     ratios = run.layers["update_ratio"].drop_nulls().to_numpy()
     assert summary["log10_update_ratio"] == pytest.approx(np.median(np.log10(ratios)))
 

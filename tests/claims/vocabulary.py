@@ -65,7 +65,7 @@ def write_run(
         writer.flush()
         if theory:
             writer.write_theory(theory)
-        timing = {"steps": 100, "step_seconds": 1.5, "record_seconds": 0.5, "seconds": 2.0}
+        timing = {"steps": 100, "step_seconds": 1.5, "record_seconds": 0.5, "seconds": 2.0, "step_ms": 10.0}
         about = {"status": status, "verdict": "healthy", "findings": list(findings), **timing}
         writer.write_summary({**about, **numbers})
     return load_run(writer.path)

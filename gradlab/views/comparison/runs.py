@@ -144,11 +144,7 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinish
 
 def numbers_of(summary: Mapping[str, Any]) -> dict[str, float]:
     """Those of `MEASURES` that a run has, from its summary."""
-    numbers = {name: float(summary[name]) for name in MEASURES if isinstance(summary.get(name), int | float)}
-    if summary.get("steps"):
-        bare = summary["step_seconds"] - summary["record_seconds"]
-        numbers["step_ms"] = 1000 * bare / summary["steps"]
-    return numbers
+    return {name: float(summary[name]) for name in MEASURES if isinstance(summary.get(name), int | float)}
 
 
 MEASURES = (
@@ -166,7 +162,7 @@ MEASURES = (
     "steps",
     "seconds",
 )
-"""Numbers of a run that rows have a mean and an interval of. `step_ms` is a step without its recording."""
+"""Numbers of a run that rows have a mean and an interval of."""
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

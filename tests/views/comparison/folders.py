@@ -21,6 +21,7 @@ def write_run(runs, *, name="made-up", status="completed", verdict="healthy", se
         "step_seconds": 1.5,
         "record_seconds": 0.5,
         "seconds": 2.0,
+        "step_ms": 10.0,
         "config": resolved.model_dump(mode="json"),
         "verdict": verdict,
         "findings": findings,
@@ -61,7 +62,7 @@ def write_sweep(runs):
                     log10_delta_start=[slope * (depth - layer) - 3 for layer in range(depth)],
                     log10_delta_end=[None if bad else slope * (depth - layer) - 3 for layer in range(depth)],
                     dead_fraction=abs(noise),
-                    step_seconds=1 + depth / 10 + noise,
+                    step_ms=10 * (0.5 + depth / 10 + noise),
                 )
     model = {"depth": 20, "activation": "relu"}
     write_run(runs, config={"seed": 7, "model": model}, status="interrupted")

@@ -50,8 +50,6 @@ def means_in_numpy(folder):
             groups.setdefault((str(model["depth"]), model["activation"]), []).append(summary)
     means = {}
     for key, summaries in groups.items():
-        for summary in summaries:
-            summary["step_ms"] = 1000 * (summary["step_seconds"] - summary["record_seconds"]) / summary["steps"]
         for name in SHOWN:
             values = np.array([summary[name] for summary in summaries if summary[name] is not None], dtype=float)
             half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
