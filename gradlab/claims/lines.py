@@ -1,13 +1,14 @@
 """What panels are drawn with: a line for each value of a setting, axes and legends."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullLocator
 
 from gradlab.claims.claim import Frame, Points, Quantity
 from gradlab.claims.measuring import Observation
@@ -30,9 +31,9 @@ WORDS = {
     "weight_gradient_norm": "norm of ∂L/∂W",
     "weight_norm": "norm of the weights",
     "update_ratio": "update ratio ‖ΔW‖/‖W‖",
-    "activation_mean": "mean of the activations",
-    "activation_std": "standard deviation of the activations",
-    "activation_rms": "RMS of the activations",
+    "activation_mean": "mean of activations",
+    "activation_std": "std of activations",
+    "activation_rms": "RMS of activations",
     "saturated_fraction": "saturated share",
     "zero_fraction": "share of zeros",
     "dead_fraction": "dead units",
@@ -51,19 +52,19 @@ Curve = tuple[Numbers, Floats]
 """Positions, and a value at each of them."""
 
 
-def lines_of(key: str, chosen: Sequence[Observation]) -> list[Line]:
-    """Label, colour and runs of each line; ordered settings have ordered colours."""
+def lines_of(key: str, chosen: Sequence[Observation], all_: Sequence[Observation]) -> list[Line]:
+    """Label, colour and runs of each line; a value has one colour in all panels, ordered settings ordered ones."""
     if not key:
         return [("", COLOURS[0], list(chosen))]
-    found = values_of(key, chosen)
-    colours: Sequence[Any] = ramp(len(found)) if ordered(found) and len(found) > 2 else COLOURS
+    found, known = values_of(key, chosen), values_of(key, all_)
+    colours: Sequence[Any] = ramp(len(known)) if ordered(known) and len(known) > 2 else COLOURS
     return [
         (
             _label(key, value, found),
-            colours[index % len(colours)],
+            colours[known.index(value) % len(colours)],
             [one for one in chosen if value_of(one.settings, key) == value],
         )
-        for index, value in enumerate(found)
+        for value in found
     ]
 
 
@@ -134,14 +135,28 @@ def finish(axes: Axes, panel: Frame, column: str, drawn: Sequence[Floats], *, lo
     low, high = (float(found.min()), float(found.max())) if found.size else (0.0, 0.0)
     if log:
         log_axis(axes, found, decades=1)
-        if np.subtract(*np.log10(axes.get_ylim())) < -3:
-            axes.yaxis.set_minor_locator(NullLocator())
+        _few_ticks(axes)
     elif column in SHARES and not getattr(panel, "partner", {}):
         if low >= 0:
-            axes.set_ylim(-0.03, max(1.03, 1.03 * high) if high > 0.3 else None)
+            axes.set_ylim(*((-0.03, max(1.03, 1.03 * high)) if high > 0.3 else (-0.03 * high, None)))
         axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=None))
     elif low >= 0:
         axes.set_ylim(bottom=-0.03 * high if isinstance(panel, Points) else 0)  # a point at 0 is seen whole
+
+
+def _few_ticks(axes: Axes) -> None:
+    """Label 1, 2 and 5 where a log axis is short, and mark no parts of decades where it is long."""
+    low, high = axes.get_ylim()
+    if high > 1e3 * low:
+        axes.yaxis.set_minor_locator(NullLocator())
+    elif high < 50 * low:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+        axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+        axes.yaxis.set_major_formatter(
+            LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(math.inf, math.inf))
+        )
+        axes.yaxis.set_minor_locator(NullLocator())
 
 
 def legend(
@@ -157,6 +172,22 @@ def legend(
         (Line2D([], [], ls="", marker=marker, color="0.3", ms=4.5), words) for marker, words, at in marks if at.any()
     ]
     explain(axes, known)
+
+
+def said_once(panels: Iterable[Axes]) -> None:
+    """Of panels with the same legend, keep that of the first one, or of the last one where it stands beside them."""
+    before: dict[tuple[str, ...], Axes] = {}
+    for axes in panels:
+        own = axes.get_legend()
+        if own is None:
+            continue
+        entries = tuple(text.get_text() for text in own.get_texts())
+        kept = before.setdefault(entries, axes)
+        if kept is not axes:
+            spare, before[entries] = (kept, axes) if len(entries) > MOST_INSIDE else (axes, kept)
+            explained = spare.get_legend()
+            if explained is not None:
+                explained.remove()
 
 
 def explain(axes: Axes, known: Sequence[tuple[Any, str]]) -> None:

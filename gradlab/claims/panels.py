@@ -40,11 +40,11 @@ MOST_LAYERS = 6
 """Lines of layers in one panel."""
 
 
-def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
+def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
     """Against depth, at one moment."""
     lines = [
         (label, colour, [_at(panel, one) for one in runs], runs[0])
-        for label, colour, runs in lines_of(panel.lines, chosen)
+        for label, colour, runs in lines_of(panel.lines, chosen, all_)
     ]
     log = is_log(panel, panel.column)
     drawn = [values for label, colour, curves, _ in lines for values in mean_line(axes, curves, colour, label, log=log)]
@@ -78,14 +78,14 @@ def _theory_line(axes: Axes, panel: Profile, one: Observation, curves: Sequence[
     return [theory_L]
 
 
-def _course(axes: Axes, panel: Course, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
+def _course(axes: Axes, panel: Course, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
     """Against the step."""
     slope = panel.layers == "slope"
     log = is_log(panel, "" if slope else panel.column)
     if panel.lines == "layer":
         series = _by_layer(panel, chosen)
     else:
-        lines = lines_of(panel.lines, chosen)
+        lines = lines_of(panel.lines, chosen, all_)
         series = [(label, colour, [_over_time(panel, one) for one in runs]) for label, colour, runs in lines]
     drawn = [values for label, colour, curves in series for values in mean_line(axes, curves, colour, label, log=log)]
     finish(axes, panel, "decades per layer toward the input" if slope else panel.column, drawn, log=log)
@@ -127,7 +127,7 @@ def _some(layers_L: Numbers) -> list[int]:
 def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
     """Means and 95 % intervals against a setting."""
     places = values_of(panel.across, chosen)
-    lines = lines_of(panel.lines, chosen)
+    lines = lines_of(panel.lines, chosen, all_)
     column = getattr(panel.measure, "column", getattr(panel.measure, "name", ""))
     log = panel.scale == "log"
     drawn: list[Floats] = []

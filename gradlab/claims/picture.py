@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from gradlab import store
 from gradlab.claims.claim import Histograms
 from gradlab.claims.judging import Verdict
-from gradlab.claims.lines import INCHES_A_LETTER
+from gradlab.claims.lines import INCHES_A_LETTER, said_once
 from gradlab.claims.measuring import Observation
 from gradlab.claims.panels import PAINTERS
 from gradlab.claims.selecting import matches
@@ -51,6 +51,7 @@ def draw(verdict: Verdict, observations: Sequence[Observation]) -> Figure:
             chosen = [one for one in observations if matches(one.settings, panel.of)]
             PAINTERS[type(panel)](axes, panel, chosen, observations)
         _share(list(zip(grid.flat, panels, strict=False)))
+        said_once(grid.flat)
         headline(figure, f"{verdict.claim.title}: {verdict.word}")
     return figure
 

@@ -26,15 +26,16 @@ def value_of(settings: Settings, key: str) -> Any:
 
 
 def label_of(value: Any, values: Sequence[Any]) -> str:
-    """A value of `value_of` in words: `relu`, or `normal std 0.01` where values of the same name differ in that."""
+    """A value of `value_of` in words: `relu`, or `normal 0.01` where values of the same name differ in one option."""
     if not _is_choice(value):
         return written(value)
     name, *options = value
     others = [dict(other[1:]) for other in values if _is_choice(other) and other[0] == name]
     told = [(key, own) for key, own in options if any(other.get(key) != own for other in others)]
-    return " ".join(
-        [written(name), *(f"{key.rpartition('.')[2].replace('_', ' ')} {written(own)}" for key, own in told)]
-    )
+    if len(told) == 1:
+        return f"{written(name)} {written(told[0][1])}"
+    words = [f"{key.rpartition('.')[2].replace('_', ' ')} {written(own)}" for key, own in told]
+    return " ".join([written(name), *words])
 
 
 def without(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_labels_say_what_tells_values_apart():
         value_of(settings(initializer=one), "model.initializer")
         for one in ("he_normal", {"name": "normal", "std": 0.01}, {"name": "normal", "std": 0.1})
     ]
-    assert [label_of(one, found) for one in found] == ["he_normal", "normal std 0.01", "normal std 0.1"]
+    assert [label_of(one, found) for one in found] == ["he_normal", "normal 0.01", "normal 0.1"]
     assert [label_of(one, found[:2]) for one in found[:2]] == ["he_normal", "normal"]
     assert [label_of(one, ()) for one in (None, True, (5, 3), 0.1, 30)] == ["null", "true", "[5, 3]", "0.1", "30"]
 
