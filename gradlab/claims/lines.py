@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullLocator
 
-from gradlab.claims.claim import Frame, Points, Quantity
+from gradlab.claims.claim import Course, Frame, Points, Quantity
 from gradlab.claims.measuring import Observation
 from gradlab.claims.selecting import label_of, value_of
 from gradlab.diagnosis.measures import Floats, Numbers
@@ -40,6 +40,8 @@ WORDS = {
     "revived_fraction": "revived units",
 }
 """What columns are called on an axis."""
+OUTPUTS = {"weight": "pre-activations", "norm": "BatchNorm's outputs", "output": "logits", "block": "blocks' outputs"}
+"""What the outputs of modules that are no activations are called."""
 LOGARITHMIC = ("delta_rms", "weight_gradient_norm", "weight_norm", "update_ratio", "activation_rms")
 """Columns that shrink and grow by factors."""
 SHARES = ("saturated_fraction", "zero_fraction", "dead_fraction", "revived_fraction", "accuracy")
@@ -125,10 +127,10 @@ def is_log(panel: Frame, column: str) -> bool:
 
 def finish(axes: Axes, panel: Frame, column: str, drawn: Sequence[Floats], *, log: bool) -> None:
     """Name and scale of the vertical axis."""
-    rows = panel.rows if isinstance(panel, Quantity) else ""
+    quantity = panel.quantity if isinstance(panel, Course) and not panel.split else panel
     word = WORDS.get(column, column.replace("_", " "))
-    if rows == "weight" and column.startswith("activation"):
-        word = word.replace("activations", "pre-activations")
+    if isinstance(quantity, Quantity) and column.startswith("activation"):
+        word = word.replace("activations", OUTPUTS.get(quantity.rows, "activations"))
     axes.set_ylabel(word)
     found = np.concatenate([np.ravel(values) for values in drawn]) if drawn else np.zeros(0)
     found = found[np.isfinite(found)]
