@@ -29,9 +29,9 @@ An expectation is about one configuration, or about several, of which the table 
 number is the mean over seeds, with the 95 % interval (Student's t); differences and ratios are paired by seed. It
 **holds** where the whole interval lies within the bounds, for every configuration; it **fails** where one lies wholly
 outside. Bounds are those of the notes, the paper or theory where these give any; the others are round numbers, and some
-of them, as well as depths, rates and lengths, were settled after exploratory runs, so that the seeds can decide. None
-was moved to make a claim hold. A *limit* is not part of the claim: where it holds, the claim is confirmed with that
-condition. A run that has no such number, because it diverged, is left out and counted.
+of them, as well as depths, rates and lengths, were settled after exploratory runs, so that the seeds can decide. No
+bound was moved to make a claim hold. A *limit* is not part of the claim: where it holds, the claim is confirmed with
+that condition. A run that has no such number, because it diverged, is left out and counted.
 `python -m scripts.claims` makes all runs again, and `python -m scripts.docs --fix` makes this page of them; every sweep
 file says in its header what decides."""
 
@@ -104,9 +104,9 @@ def _section(page: str, name: str, claim: Claim, entry: Mapping[str, Any]) -> It
         yield "|---|---|---|---|"
         for one in entry["expectations"]:
             limit = "*limit:* " if one["role"] == "condition" else ""
-            yield _escaped(
-                [f"{limit}{one['says']} ({one['measure']})", one["expected"], _measured(one), one["outcome"]]
-            )
+            what = f"{limit}{one['says']}<br><sub>{one['measure']}</sub>"
+            outcome = one["outcome"] if one["outcome"] == "holds" else f"**{one['outcome']}**"
+            yield _escaped([what, one["expected"], _measured(one), outcome])
     if claim.note:
         yield f"\n{claim.note.strip()}"
     if "run_seconds" in entry:

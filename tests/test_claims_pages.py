@@ -192,11 +192,11 @@ def test_a_section_says_what_was_claimed_expected_and_measured(root):
     assert "\n    gradlab sweep configs/chapter11/04_he.yaml\n" in text
     assert "](images/chapter11/04_he.png)" in text
     assert "\nIt is so.\n" in text
-    rows = [cells(line) for line in text.splitlines() if line.startswith("|") and "diverge (" in line]
-    what = "it does not diverge (diverged; model.activation=relu|tanh)"
+    rows = [cells(line) for line in text.splitlines() if line.startswith("|") and "diverge<br>" in line]
+    what = "it does not diverge<br><sub>diverged; model.activation=relu|tanh</sub>"
     assert rows == [
         [what, "−1 … 1", "0.000 ± 0.000, 2 seeds (model.activation=relu)", "holds"],
-        [f"*limit:* {what}", "−1 … 1", "0.000 ± 0.000, 1 of 2 seeds", "undecided"],
+        [f"*limit:* {what}", "−1 … 1", "0.000 ± 0.000, 1 of 2 seeds", "**undecided**"],
     ]
 
 
