@@ -29,14 +29,15 @@ class Hook:
         return nothing
 
     def __reduce__(self) -> Any:
-        return (_no_hook, ())
+        return (no_hook, ())
 
 
 def nothing(*arguments: Any) -> None:
     """What a hook becomes in a copy."""
 
 
-def _no_hook() -> Callable[..., None]:
+def no_hook() -> Callable[..., None]:
+    """What a hook becomes in a file."""
     return nothing
 
 
