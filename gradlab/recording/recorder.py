@@ -18,7 +18,9 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.variable import Variable
 from torch.optim import LBFGS, Optimizer
@@ -198,7 +200,7 @@ class Recorder:
         self._parameters.forget()
         self._returned.clear()
         self._entered.clear()
-        self._pictures: list[tuple[int, str, Tensor]] = []
+        self._pictures: list[tuple[int, str, Tensor | NDArray[np.float64]]] = []
         self._losses: list[Tensor | float] = []
         self._root: weakref.ref[Tensor] | None = None
         self.state.backward_pass = -1
@@ -313,9 +315,17 @@ class Recorder:
         if self._undecided:
             self._on_any(x)
         if self._taking_histograms:
-            self._pictures.append((index, "activation", histogram(x)))
+            self._draw(index, "activation", x)
         if x.requires_grad:
             register_hook(x, partial(self._on_delta, calls, row, self.state.step))
+
+    def _draw(self, index: int, quantity: str, x: Tensor) -> None:
+        """Take a histogram."""
+        self._pictures.append((index, quantity, self._kept(histogram(x))))
+
+    def _kept(self, buffer: Tensor) -> Tensor | NDArray[np.float64]:
+        """A copy of numbers that outlives the step."""
+        return self._shelf.keep(buffer.numpy()) if buffer.dtype is torch.float64 and buffer.is_cpu else buffer.clone()
 
     # ------------------------------------------------------------------------------------------------- going backward
 
@@ -328,7 +338,7 @@ class Recorder:
             self._on_backward_begin()
         calls.delta(row, delta)
         if self._taking_histograms:
-            self._pictures.append((calls.calls[row].place, "delta", histogram(delta)))
+            self._draw(calls.calls[row].place, "delta", delta)
         self.state.seconds += perf_counter() - start
 
     def _on_backward_begin(self) -> None:
@@ -382,10 +392,9 @@ class Recorder:
         for index, place in enumerate(self.places):
             for weight in place.weights[:1]:
                 if self._parameters.owner(weight) == optimizer:
-                    self._pictures.append((index, "weight", histogram(weight.detach())))
+                    self._draw(index, "weight", weight.detach())
                     if weight.grad is not None:
-                        gradient = weight.grad.detach().to_dense()
-                        self._pictures.append((index, "weight_gradient", histogram(gradient)))
+                        self._draw(index, "weight_gradient", weight.grad.detach().to_dense())
 
     def _on_updated(self, index: int, *_: Any) -> None:
         """An optimizer has ended; if it is the last one, so has the step."""
@@ -425,10 +434,7 @@ class Recorder:
         """What the step has left on the devices; reading it can wait."""
         devices, weights = list(self._calls.values()), list(self._parameters.devices.values())
         buffers = [device.buffer[: len(device.calls)] for device in devices] + [device.buffer for device in weights]
-        tensors = [
-            self._shelf.keep(buffer.numpy()) if buffer.dtype is torch.float64 and buffer.is_cpu else buffer.clone()
-            for buffer in buffers
-        ]
+        tensors = [self._kept(buffer) for buffer in buffers]
         if isinstance(self._scale, Tensor):
             tensors.append(self._scale.reshape(1))
         # What is as it was in the step before is not kept twice.

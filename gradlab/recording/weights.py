@@ -80,9 +80,11 @@ class Weights:
 
     def keep(self, indices: Sequence[int]) -> None:
         """These parameters' optimizer has done its step: what is added to their gradients now, it has not seen."""
-        chosen = list(indices)
-        self.has_gradient[chosen] = self._gradients_now[chosen]
-        if self.buffer is not self._now and chosen:
+        if self.buffer is self._now:  # there is one optimizer
+            self.has_gradient[:] = self._gradients_now
+        elif indices:
+            chosen = list(indices)
+            self.has_gradient[chosen] = self._gradients_now[chosen]
             self.buffer[chosen] = self._now[chosen]
 
     # ---------------------------------------------------------------------------------------------------- gradients

@@ -33,8 +33,8 @@ enum { ROW = 8, DELTA = 6 }; /* slots of a call's row, and which of them is Σ �
 /* What `prepare` is given, and the names by which tensors are asked. */
 static PyObject *tensor_type, *parameter_type, *formats[FORMATS], *ordered_dict, *current_pass, *is_grad_enabled, *nothing;
 static PyObject *no_hook, *no_size, *key;
-static PyObject *s_dtype, *s_is_cpu, *s_is_contiguous, *s_numel, *s_data_ptr, *s_grad, *s_grad_fn, *s_training;
-static PyObject *s_backward_hooks, *s_register_hook_dict;
+static PyObject *s_dtype, *s_is_cpu, *s_grad, *s_grad_fn, *s_training, *s_backward_hooks, *s_register_hook_dict;
+static PyObject *is_contiguous, *numel, *data_ptr; /* methods, still to be bound */
 static PyObject *state_type, *delta_type;
 
 /* ------------------------------------------------------------------------------------------------ asking a tensor */
@@ -63,7 +63,7 @@ static int is_number(PyObject *answer, long long *number) {
     return *number > 0;
 }
 
-static PyObject *ask(PyObject *x, PyObject *name) { return PyObject_CallMethodObjArgs(x, name, NULL); }
+static PyObject *ask(PyObject *x, PyObject *method) { return PyObject_CallFunctionObjArgs(method, x, NULL); }
 
 /* Whether an object is a tensor in main memory, of a format with kernels, whose entries can be read as a vector. */
 static int is_dense(PyObject *x, Dense *found) {
@@ -74,8 +74,8 @@ static int is_dense(PyObject *x, Dense *found) {
     found->format = dtype == formats[FLOAT32] ? FLOAT32 : dtype == formats[FLOAT64] ? FLOAT64 : FORMATS;
     Py_XDECREF(dtype);
     if (found->format == FORMATS || !is_true(PyObject_GetAttr(x, s_is_cpu))) return 0;
-    if (!is_true(ask(x, s_is_contiguous)) || !is_number(ask(x, s_numel), &found->size)) return 0;
-    if (!is_number(ask(x, s_data_ptr), &address)) return 0;
+    if (!is_true(ask(x, is_contiguous)) || !is_number(ask(x, numel), &found->size)) return 0;
+    if (!is_number(ask(x, data_ptr), &address)) return 0;
     found->data = (const void *)(intptr_t)address;
     return 1;
 }
@@ -88,7 +88,7 @@ static void sum_of_squares(const Dense *x, double *slot) {
 }
 
 static long long pass_number(void) {
-    PyObject *number = PyObject_CallObject(current_pass, NULL);
+    PyObject *number = PyObject_CallNoArgs(current_pass);
     const long long pass = number == NULL ? -2 : PyLong_AsLongLong(number);
     if (PyErr_Occurred()) PyErr_Clear();
     Py_XDECREF(number);
@@ -138,6 +138,7 @@ typedef struct {
     PyObject *owner, *calls, *sizes;                    /* whose rows, and what is known of them besides */
     PyObject *describe, *on_output, *on_delta, *on_any; /* what does the rest; see `recording/state.py` */
     PyObject *known;                                    /* the description of the last call */
+    PyObject *hooks[2];                                 /* what the last two outputs were left */
     Dense known_output;
     long long known_entered;
     long long edges[FORMATS], intervals; /* of saturation; −1 intervals where that has no meaning */
@@ -160,6 +161,8 @@ static int output_traverse(Output *self, visitproc visit, void *arg) {
     Py_VISIT(self->on_delta);
     Py_VISIT(self->on_any);
     Py_VISIT(self->known);
+    Py_VISIT(self->hooks[0]);
+    Py_VISIT(self->hooks[1]);
     return 0;
 }
 
@@ -173,6 +176,8 @@ static int output_clear(Output *self) {
     Py_CLEAR(self->on_delta);
     Py_CLEAR(self->on_any);
     Py_CLEAR(self->known);
+    Py_CLEAR(self->hooks[0]);
+    Py_CLEAR(self->hooks[1]);
     return 0;
 }
 
@@ -254,17 +259,44 @@ static int note_call(Output *self, const Dense *x, long long entered) {
     return PyList_Append(self->calls, self->known) == 0 && PyList_Append(self->sizes, no_size) == 0;
 }
 
-/* `Tensor.register_hook`, without the handle that would remove the hook again. */
-static int leave_delta(Output *self, PyObject *x, PyObject *node, long long row) {
+/* The Delta in hooks that may be given away again: the tensor that had them is gone, and nobody has added to them. */
+static Delta *free_delta(PyObject *hooks) {
+    if (hooks == NULL || Py_REFCNT(hooks) != 1 || PyDict_Size(hooks) != 1) return NULL;
+    PyObject *delta = PyDict_GetItemWithError(hooks, key);
+    return delta != NULL && Py_REFCNT(delta) == 1 ? (Delta *)delta : NULL;
+}
+
+/* Hooks for a tensor, with a Delta in them. Those of two outputs are kept: while an output is being made, the last one is
+ * often still there, in the graph of a loss that the loop has not let go of. */
+static PyObject *hooks_for(Output *self, long long row) {
+    for (int k = 0; k < 2; k++) {
+        Delta *delta = free_delta(self->hooks[k]);
+        if (delta == NULL) continue;
+        delta->row = row;
+        delta->step = self->state->step;
+        return Py_NewRef(self->hooks[k]);
+    }
     Delta *delta = (Delta *)PyType_GenericAlloc((PyTypeObject *)delta_type, 0);
-    if (delta == NULL) return 0;
+    if (delta == NULL) return NULL;
     delta->output = (Output *)Py_NewRef((PyObject *)self);
     delta->row = row;
     delta->step = self->state->step;
-    PyObject *hooks = PyObject_CallObject(ordered_dict, NULL), *done = NULL;
-    if (hooks && PyObject_SetItem(hooks, key, (PyObject *)delta) == 0 && PyObject_SetAttr(x, s_backward_hooks, hooks) == 0)
-        done = PyObject_CallMethodObjArgs(node, s_register_hook_dict, x, NULL);
+    PyObject *hooks = PyObject_CallNoArgs(ordered_dict);
+    if (hooks != NULL && PyObject_SetItem(hooks, key, (PyObject *)delta) < 0) Py_CLEAR(hooks);
     Py_DECREF((PyObject *)delta);
+    if (hooks != NULL) {
+        Py_XDECREF(self->hooks[0]);
+        self->hooks[0] = self->hooks[1];
+        self->hooks[1] = Py_NewRef(hooks);
+    }
+    return hooks;
+}
+
+/* `Tensor.register_hook`, without the handle that would remove the hook again. */
+static int leave_delta(Output *self, PyObject *x, PyObject *node, long long row) {
+    PyObject *hooks = hooks_for(self, row), *done = NULL;
+    if (hooks != NULL && PyObject_SetAttr(x, s_backward_hooks, hooks) == 0)
+        done = PyObject_CallMethodObjArgs(node, s_register_hook_dict, x, NULL);
     Py_XDECREF(hooks);
     Py_XDECREF(done);
     return done != NULL;
@@ -276,7 +308,7 @@ static int take(Output *self, PyObject *module, PyObject *inputs, PyObject *x) {
     Dense dense;
     long long entered;
     if (!state->open || !self->ready || !is_true(PyObject_GetAttr(module, s_training))) return 0;
-    if (!is_true(PyObject_CallObject(is_grad_enabled, NULL)) || pass_number() != -1 || !is_dense(x, &dense)) return 0;
+    if (!is_true(PyObject_CallNoArgs(is_grad_enabled)) || pass_number() != -1 || !is_dense(x, &dense)) return 0;
     PyObject *node = PyObject_GetAttr(x, s_grad_fn), *hooks = PyObject_GetAttr(x, s_backward_hooks);
     const int unusual = node == NULL || node == Py_None || hooks != Py_None;
     PyErr_Clear();
@@ -514,8 +546,8 @@ static PyObject *starts(PyObject *module, PyObject *args) {
         PyObject *parameter = PyList_GetItem(parameters, PyLong_AsSsize_t(PyTuple_GetItem(indices, k)));
         Dense now;
         if (parameter == NULL) return NULL;
-        if (is_number(ask(parameter, s_data_ptr), &address) && address == *last &&
-            is_number(ask(parameter, s_numel), &entries) && entries == size)
+        if (is_number(ask(parameter, data_ptr), &address) && address == *last &&
+            is_number(ask(parameter, numel), &entries) && entries == size)
             continue;
         if (!is_dense(parameter, &now) || formats[now.format] != dtype || now.size != size) Py_RETURN_FALSE;
         *last = address;
@@ -530,6 +562,10 @@ static PyObject *prepare(PyObject *module, PyObject *args) {
                           &ordered_dict, &current_pass, &is_grad_enabled, &nothing, &no_hook))
         return NULL;
     for (Py_ssize_t k = 0; k < PyTuple_Size(args); k++) Py_INCREF(PyTuple_GetItem(args, k));
+    is_contiguous = PyObject_GetAttrString(tensor_type, "is_contiguous");
+    numel = PyObject_GetAttrString(tensor_type, "numel");
+    data_ptr = PyObject_GetAttrString(tensor_type, "data_ptr");
+    if (is_contiguous == NULL || numel == NULL || data_ptr == NULL) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -553,8 +589,7 @@ static int intern_names(void) {
         PyObject **name;
         const char *text;
     } names[] = {
-        {&s_dtype, "dtype"}, {&s_is_cpu, "is_cpu"}, {&s_is_contiguous, "is_contiguous"}, {&s_numel, "numel"},
-        {&s_data_ptr, "data_ptr"}, {&s_grad, "grad"}, {&s_grad_fn, "grad_fn"}, {&s_training, "training"},
+        {&s_dtype, "dtype"}, {&s_is_cpu, "is_cpu"}, {&s_grad, "grad"}, {&s_grad_fn, "grad_fn"}, {&s_training, "training"},
         {&s_backward_hooks, "_backward_hooks"}, {&s_register_hook_dict, "_register_hook_dict"},
     };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
