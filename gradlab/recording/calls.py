@@ -143,6 +143,8 @@ class Calls:
 
     def delta(self, row: int, gradient: Tensor) -> None:
         """Take Σ δ² of a row; gradients that arrive in parts add up to what `Tensor.register_hook` is given."""
+        if gradient.layout is not torch.strided:
+            gradient = gradient.coalesce().values()
         kernels = self._kernels.get(gradient.dtype)
         if kernels is not None and dense(gradient):
             kernels.sum_of_squares(gradient.data_ptr(), gradient.numel(), self.base + row * ROW_BYTES + 8 * DELTA)

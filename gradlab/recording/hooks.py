@@ -1,5 +1,6 @@
 """Hooks that leave no trace in what users do with their model meanwhile."""
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,12 @@ class Hook:
 
     def __reduce__(self) -> Any:
         return (no_hook, ())
+
+
+class DeltaHook(functools.partial[None]):
+    """A hook of a tensor. A file of the tensor is without it, which needs no warning."""
+
+    __torch_unserializable__ = True
 
 
 def nothing(*arguments: Any) -> None:

@@ -31,11 +31,11 @@ from gradlab.recording.backward import current_pass, is_repeated, roots, scale_o
 from gradlab.recording.calls import Call, Calls
 from gradlab.recording.full_pass import full_pass
 from gradlab.recording.functions import Functions
-from gradlab.recording.hooks import Hook, register_hook
+from gradlab.recording.hooks import DeltaHook, Hook, register_hook
 from gradlab.recording.layout import Place, layout, refuse_compiled
 from gradlab.recording.native import Intervals, histogram
 from gradlab.recording.numbering import Numbering
-from gradlab.recording.outputs import main_tensor
+from gradlab.recording.outputs import is_readable, main_tensor
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.records import Left, Reader, StepRecord
 from gradlab.recording.shelf import Shelf
@@ -245,7 +245,7 @@ class Recorder:
             return
         start = perf_counter()
         x = output if type(output) is Tensor and output.is_floating_point() else main_tensor(output)
-        if x is not None and x.numel() and not is_repeated():
+        if x is not None and is_readable(x) and not is_repeated():
             h, saturation = None, self.places[index].saturation
             if index in self._entered:
                 h, saturation = self._what_entered(index, x)
@@ -276,7 +276,7 @@ class Recorder:
 
     def function_called(self, module: nn.Module, name: str, h: Tensor, saturation: Intervals | None, x: Any) -> None:
         """A module has called an activation function on `h`, which it may have overwritten since, and got `x`."""
-        if not (isinstance(x, Tensor) and x.is_floating_point() and x.numel()):
+        if not (isinstance(x, Tensor) and x.is_floating_point() and is_readable(x)):
             return
         start = perf_counter()
         index = self._modules.get(module)
@@ -317,7 +317,7 @@ class Recorder:
         if self._taking_histograms:
             self._draw(index, "activation", x)
         if x.requires_grad:
-            register_hook(x, partial(self._on_delta, calls, row, self.state.step))
+            register_hook(x, DeltaHook(self._on_delta, calls, row, self.state.step))
 
     def _draw(self, index: int, quantity: str, x: Tensor) -> None:
         """Take a histogram."""

@@ -135,10 +135,14 @@ class Weights:
 
     def remember(self, indices: tuple[int, ...]) -> None:
         """Take Σ w² of some parameters before an update, and copy them."""
-        if not all(batch.find() for batch in self._batched(indices)):
+        batches = self._batched(indices)
+        if not all([batch.find() for batch in batches]):
             self._batches.clear()  # somebody has given a parameter data of another shape, format or device
             self._copies.clear()
-        for batch in self._batched(indices):
+            batches = self._batched(indices)
+            for batch in batches:
+                batch.find()
+        for batch in batches:
             if not batch.call("remember", WEIGHT):
                 for index in batch.indices:
                     self._statistics.sum_of_squares(self.parameters[index].detach(), self._slots[index][WEIGHT])
