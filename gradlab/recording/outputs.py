@@ -26,8 +26,9 @@ def main_tensor(output: Any) -> Tensor | None:
 
 
 def is_readable(tensor: Tensor) -> bool:
-    """Whether a tensor has entries that lie somewhere: neither sparse or nested, nor on the device `meta`, nor a stand-in
-    for many in `torch.func.vmap`.
+    """Whether a tensor has entries that lie somewhere.
+
+    Sparse and nested ones, those on the device `meta`, and stand-ins in `torch.func` do not.
     """
     stands_in = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
     return tensor.layout is torch.strided and not tensor.is_meta and not stands_in and tensor.numel() > 0

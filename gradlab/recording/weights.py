@@ -136,7 +136,7 @@ class Weights:
     def remember(self, indices: tuple[int, ...]) -> None:
         """Take Σ w² of some parameters before an update, and copy them."""
         batches = self._batched(indices)
-        if not all([batch.find() for batch in batches]):
+        if not all(batch.find() for batch in batches):
             self._batches.clear()  # somebody has given a parameter data of another shape, format or device
             self._copies.clear()
             batches = self._batched(indices)

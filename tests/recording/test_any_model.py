@@ -1,5 +1,6 @@
 """Every kind of model and loop that the recorder has to understand; δ is checked against `torch.autograd.grad`."""
 
+import contextlib
 import copy
 import dataclasses
 import pickle
@@ -516,16 +517,26 @@ def test_several_optimizers_each_see_their_own_moment():
         return functional.softplus(fake).mean() + functional.softplus(-real).mean()
 
     noise = torch.randn(16, 3, generator=torch.Generator().manual_seed(3))
-    model = seeded(build)
-    optimizers = [torch.optim.SGD(model[name].parameters(), lr=0.01) for name in ("discriminator", "generator")]
-    with gradlab.watch(model, optimizers) as recorder:
-        for _ in range(3):
-            optimizers[0].zero_grad()
-            discriminator_loss(model, noise).backward()
-            optimizers[0].step()
-            optimizers[1].zero_grad()
-            functional.softplus(-model["discriminator"](model["generator"](noise))).mean().backward()
-            optimizers[1].step()
+
+    def train(model, watch):
+        optimizers = [torch.optim.SGD(model[name].parameters(), lr=0.01) for name in ("discriminator", "generator")]
+        with watch(model, optimizers) as recorder:
+            for _ in range(3):
+                optimizers[0].zero_grad()
+                discriminator_loss(model, noise).backward()
+                optimizers[0].step()
+                optimizers[1].zero_grad()
+                functional.softplus(-model["discriminator"](model["generator"](noise))).mean().backward()
+                optimizers[1].step()
+        return recorder
+
+    model, bare = seeded(build), seeded(build)
+    recorder = train(model, gradlab.watch)
+    train(bare, lambda *_: contextlib.nullcontext())
+    for (name, one), other in zip(model.state_dict().items(), bare.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    for one, other in zip(model.parameters(), bare.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
     plain = seeded(build)
     discriminator_loss(plain, noise).backward()
     weight = plain["discriminator"][0].weight

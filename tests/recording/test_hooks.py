@@ -1,4 +1,4 @@
-"""The native hooks: they do what the recorder's own methods do, keep nothing alive, and survive whatever they are given."""
+"""The native hooks: they do what the recorder's own methods do, keep nothing alive, and survive what they are given."""
 
 import gc
 import sys
@@ -227,7 +227,7 @@ class Gives(nn.Module):
         lambda x: x.clone().detach(),
         lambda x: torch._efficientzerotensor((3, 4)),
         lambda x: (x, x.detach()),
-        lambda x: torch.vmap(nn.Linear(6, 6))(x),
+        torch.vmap(nn.Linear(6, 6)),
         lambda x: torch.nested.nested_tensor([x[0], x[1]], layout=torch.jagged).values(),
     ],
 )
