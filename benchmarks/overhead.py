@@ -203,7 +203,7 @@ TOOLS: dict[str, Callable] = {
 }
 LEAVE_TRACES = {"torchexplorer", "Cockpit 'economy'"}
 """Tools that stay on a model; they get one of their own."""
-PATIENCE = 20.0
+PATIENCE = 5.0
 """Seconds."""
 
 

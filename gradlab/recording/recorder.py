@@ -128,6 +128,7 @@ class Recorder:
         for handle in self._optimizer_handles:
             handle.remove()
         self._optimizer_handles.clear()
+        self._hooks.clear()
         self._recording = False
         self._forget()
 
@@ -136,17 +137,8 @@ class Recorder:
         for index, place in enumerate(self.places):
             if index in self._silent or ":" in place.name:
                 continue
-            self._hooks[index] = output_hook(
-                self.state,
-                self._cpu,
-                place,
-                index,
-                decided=index not in self._undecided,
-                describe=partial(self._describe, index),
-                on_output=self._on_output,
-                on_delta=self._on_delta,
-                on_any=self._on_any,
-            )
+            if index not in self._hooks:
+                self._hooks[index] = self._hook_of(index)
             self._handles[index] = place.module.register_forward_hook(self._hooks[index])
             if place.in_place and place.saturation is not None:
                 self._others.append(place.module.register_forward_pre_hook(Hook(self._on_input, index)))
@@ -158,11 +150,23 @@ class Recorder:
                 hook = self._parameters.gradient_hook(parameter, self.state, Hook(self._on_gradient, parameter))
                 self._others.append(parameter.register_post_accumulate_grad_hook(hook))
 
+    def _hook_of(self, index: int) -> Any:
+        return output_hook(
+            self.state,
+            self._cpu,
+            self.places[index],
+            index,
+            decided=index not in self._undecided,
+            describe=partial(self._describe, index),
+            on_output=self._on_output,
+            on_delta=self._on_delta,
+            on_any=self._on_any,
+        )
+
     def _remove_hooks(self) -> None:
         for handle in (*self._handles.values(), *self._others):
             handle.remove()
         self._handles.clear()
-        self._hooks.clear()
         self._others.clear()
         if self._functions is not None:
             self._functions.stop()
