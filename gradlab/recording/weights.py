@@ -4,7 +4,7 @@ The gradient is read when a backward pass has ended, before anybody clips it. Th
 the weights, so that it holds for any optimizer. Of a parameter with more than `SAMPLE` entries, every k-th entry is
 copied, k without a common factor with the length of a row (all that belongs to one entry of the first dimension), so
 that all rows and columns are sampled alike. The error of the update's norm is below 2 % where an update changes the
-weights all over, and grows as it is concentrated: 15 % for an embedding of which three rows change. Weights and
+weights all over; it grows as the update is concentrated, to 15 % in an embedding of which few rows change. Weights and
 gradients are summed up whole.
 """
 

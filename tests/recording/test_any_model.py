@@ -600,6 +600,15 @@ def test_updates_of_large_weights_are_measured_on_a_sample():
         assert row(recorder, name)["weight_norm"] == pytest.approx(norm(weight), rel=1e-9)
 
 
+def test_updates_of_a_few_rows_of_a_large_weight():
+    """The worst that sampling meets: two rows of three thousand change."""
+    model = seeded(lambda: nn.Sequential(nn.Embedding(3000, 128), nn.Linear(128, 30)))
+    before = model[0].weight.detach().clone()
+    recorder = watched(model, torch.tensor([5, 5, 900]), steps=1)
+    exact = norm(model[0].weight - before) / norm(before)
+    assert row(recorder, "0")["update_ratio"] == pytest.approx(exact, rel=0.15)
+
+
 # ------------------------------------------------------------------------------------------------- what it leaves alone
 
 
