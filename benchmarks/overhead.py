@@ -7,8 +7,8 @@ Blocks of bare and recorded steps alternate in one process; a row gives the medi
 and their middle half. Bare against bare says how noisy the machine is. Entering a tool and its first twenty steps,
 in which it looks around, are not counted; a slow tool does as many as it can within PATIENCE. Other tools are measured
 where they are: pip install -e '.[bench]', and for three more
-pip install fastai torchexplorer cockpit-for-pytorch 'setuptools<81'. Of these, fastai brings a torchvision that has to be
-of the same build as torch, or Lightning cannot be imported beside it; torchexplorer needs Graphviz's `dot`.
+pip install fastai torchexplorer cockpit-for-pytorch 'setuptools<81'. Of these, fastai brings a torchvision that has to
+be of the same build as torch, or Lightning cannot be imported beside it; torchexplorer needs Graphviz's `dot`.
 """
 
 import argparse
