@@ -1,18 +1,22 @@
-"""Compiles `gradlab/recording/native/kernels.c` when gradlab is built or installed.
+"""Compiles `gradlab/recording/native/` when gradlab is built or installed.
 
-The compiler is Zig's, which pip brings as a wheel for the time of the build: whoever installs gradlab needs none. Where
-there is none for a platform, gradlab is installed without native kernels and takes its plain PyTorch path.
+The compiler is Zig's, which pip brings as a wheel for the time of the build: whoever installs gradlab needs none.
+Where Python's headers are not there either, or are those of a Python without the stable interface, the kernels are
+compiled without the hooks; and where there is no compiler for a platform, gradlab takes its plain PyTorch path.
 """
 
 import platform
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("gradlab/recording/native/kernels.c")
+HOME = Path("gradlab/recording/native")
+SOURCES = {"hooks.c": "cp311-abi3", "kernels.c": "py3-none"}
+"""What to compile, the first that can be (`hooks.c` has the kernels in it), and the tag of a wheel that holds it."""
 VARIANTS = {"x86_64": ("x86_64", "x86_64_v3", "x86_64_v4"), "aarch64": ("generic",)}
 """CPUs for which the kernels are compiled; which one is loaded is decided when they are."""
 MACHINES = {"AMD64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
@@ -27,44 +31,68 @@ class CustomBuildHook(BuildHookInterface[Any]):
         """Compile, and make the wheel one for this platform."""
         if self.target_name != "wheel":
             return
-        libraries = compile_kernels(Path(self.root))
+        libraries, tag = compile_natives(Path(self.root))
         if libraries:
             build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{_platform_tag()}"
+            build_data["tag"] = f"{tag}-{_platform_tag()}"
             build_data["artifacts"] += [path.relative_to(self.root).as_posix() for path in libraries]
 
 
-def compile_kernels(root: Path) -> list[Path]:
-    """Compile the kernels beside their source.
+def compile_natives(root: Path) -> tuple[list[Path], str]:
+    """Compile a library for each kind of CPU beside its source.
 
     Returns:
-        The libraries, one a variant; none where there is no compiler or it fails.
+        The libraries, none where there is no compiler or it fails; and the wheel's tag.
     """
     machine, target = MACHINES.get(platform.machine()), TARGETS.get(platform.system())
-    if not (machine and target):
+    if machine and target:
+        for source, tag in SOURCES.items():
+            libraries = [root / HOME / f"kernels-{variant}.{_suffix(target)}" for variant in VARIANTS[machine]]
+            commands = [
+                [
+                    *_compiler(f"{machine}-{target}", variant),
+                    *_python(source, target),
+                    "-o",
+                    library,
+                    root / HOME / source,
+                ]
+                for variant, library in zip(VARIANTS[machine], libraries, strict=True)
+            ]
+            if all(_succeeds(command) for command in commands):
+                return libraries, tag
+    return [], ""
+
+
+def _compiler(target: str, variant: str) -> list[str]:
+    return [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={variant}", *FLAGS]
+
+
+def _python(source: str, target: str) -> list[str]:
+    """Where Python's headers are, and its names for the linker: the process has them, but Windows wants a library."""
+    if source != "hooks.c":
         return []
-    libraries = []
-    for variant in VARIANTS[machine]:
-        library = (root / SOURCE).with_name(f"kernels-{variant}.{'dll' if target.startswith('windows') else 'so'}")
-        command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-{target}", f"-mcpu={variant}"]
-        done = subprocess.run(
-            [*command, *FLAGS, "-o", str(library), str(root / SOURCE)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            print(f"gradlab is built without native kernels: {done.stderr.strip()}", file=sys.stderr)
-            return []
-        libraries.append(library)
-    return libraries
+    headers = [f"-I{sysconfig.get_path('include')}", f"-I{sysconfig.get_path('platinclude')}"]
+    if target.startswith("windows"):
+        return [*headers, f"-L{Path(sys.base_prefix) / 'libs'}", "-lpython3"]
+    return [*headers, "-Wl,-undefined,dynamic_lookup"] if target == "macos" else headers
+
+
+def _succeeds(command: list[Any]) -> bool:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"gradlab: {command[-1]} could not be compiled: {done.stderr.strip()}", file=sys.stderr)
+    return not done.returncode
+
+
+def _suffix(target: str) -> str:
+    return "dll" if target.startswith("windows") else "so"
 
 
 def _platform_tag() -> str:
     if platform.system() == "Linux":  # compiled against glibc 2.17
         return f"manylinux_2_17_{platform.machine()}"
-    import sysconfig
-
     return sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
 if __name__ == "__main__":
-    for path in compile_kernels(Path(__file__).parent):
-        print(path)
+    print(compile_natives(Path(__file__).parent))

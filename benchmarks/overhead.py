@@ -5,10 +5,14 @@
 
 Blocks of bare and recorded steps alternate in one process; a row gives the median of the ratios of neighbouring blocks,
 and their middle half. Bare against bare says how noisy the machine is. Entering a tool and its first twenty steps,
-in which it looks around, are not counted. Other tools are measured where they are: pip install -e '.[bench]'
+in which it looks around, are not counted; a slow tool does as many as it can within PATIENCE. Other tools are measured
+where they are: pip install -e '.[bench]', and for three more
+pip install fastai torchexplorer cockpit-for-pytorch 'setuptools<81'. Of these, fastai brings a torchvision that has to
+be of the same build as torch, or Lightning cannot be imported beside it; torchexplorer needs Graphviz's `dot`.
 """
 
 import argparse
+import itertools
 import os
 import resource
 import statistics
@@ -44,7 +48,17 @@ Model = nn.Module
 Optimizer = torch.optim.Optimizer
 
 
-# A tool is a context around the loop; it may yield what has to be called between backward and step.
+# A tool is a context around the loop; it may yield what is to be called instead of `loss.backward()`.
+
+
+def after(function: Callable[[], object]) -> Callable[..., None]:
+    """Backward, and then something."""
+
+    def backward(loss: torch.Tensor, *_: torch.Tensor) -> None:
+        loss.backward()
+        function()
+
+    return backward
 
 
 @contextmanager
@@ -74,7 +88,7 @@ def watch_plainly(model: Model, optimizer: Optimizer) -> Iterator[None]:
 
 
 @contextmanager
-def item(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+def item(model: Model, optimizer: Optimizer) -> Iterator[Callable[..., None]]:
     """What people write: `.item()` for mean, std, extremes, zeros and the norm of δ, in hooks; weights by norm()."""
     rows = []
 
@@ -87,13 +101,13 @@ def item(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
         rows.append([(p.norm().item(), p.grad.norm().item()) for p in model.parameters()])
 
     handles = [m.register_forward_hook(on_output) for m in model.modules() if next(m.children(), None) is None]
-    yield after_backward
+    yield after(after_backward)
     for handle in handles:
         handle.remove()
 
 
 @contextmanager
-def tensorboard_histograms(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+def tensorboard_histograms(model: Model, optimizer: Optimizer) -> Iterator[Callable[..., None]]:
     """Histograms of activations, gradients and weights, as in TensorBoard's tutorials."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -109,31 +123,71 @@ def tensorboard_histograms(model: Model, optimizer: Optimizer) -> Iterator[Calla
         step[0] += 1
 
     handles = [m.register_forward_hook(on_output(n)) for n, m in model.named_modules() if not [*m.children()]]
-    yield after_backward
+    yield after(after_backward)
     for handle in handles:
         handle.remove()
     writer.close()
 
 
 @contextmanager
-def wandb_watch(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+def wandb_watch(model: Model, optimizer: Optimizer) -> Iterator[Callable[..., None]]:
     """wandb.watch(log="all"): histograms of gradients and weights."""
     import wandb
 
     os.environ["WANDB_SILENT"] = "true"
     run = wandb.init(project="overhead", mode="offline", dir=tempfile.mkdtemp())
     run.watch(model, log="all", log_freq=1)
-    yield lambda: run.log({"loss": 0.0})
+    yield after(lambda: run.log({"loss": 0.0}))
     run.unwatch(model)
     run.finish()
 
 
 @contextmanager
-def lightning_grad_norm(model: Model, optimizer: Optimizer) -> Iterator[Callable[[], None]]:
+def lightning_grad_norm(model: Model, optimizer: Optimizer) -> Iterator[Callable[..., None]]:
     """Norms of the weight gradients, nothing else."""
     from lightning.pytorch.utilities import grad_norm
 
-    yield lambda: grad_norm(model, norm_type=2)
+    yield after(lambda: grad_norm(model, norm_type=2))
+
+
+@contextmanager
+def fastai_activation_stats(model: Model, optimizer: Optimizer) -> Iterator[Callable[..., None]]:
+    """fastai's callback without its training loop: mean, spread and share near zero of every output."""
+    from fastai.callback.hook import ActivationStats, Hooks
+
+    rows = []
+    leaves = [module for module in model.modules() if not [*module.children()]]
+    with Hooks(leaves, ActivationStats().hook) as hooks:
+        yield after(lambda: rows.append(hooks.stored))
+
+
+@contextmanager
+def torchexplorer(model: Model, optimizer: Optimizer) -> Iterator[None]:
+    """Histograms of activations, gradients and weights of a sample, shown nowhere."""
+    import torchexplorer
+
+    torchexplorer.watch(model, log_freq=1, backend="none", verbose=False)
+    yield
+
+
+@contextmanager
+def cockpit(model: Model, optimizer: Optimizer) -> Iterator[Callable[..., None]]:
+    """The cheapest of Cockpit's configurations."""
+    from backpack import extend
+    from cockpit import Cockpit
+    from cockpit.utils.configuration import configuration
+
+    extend(model)
+    mean, each = extend(nn.CrossEntropyLoss()), nn.CrossEntropyLoss(reduction="none")
+    instruments, steps = Cockpit(model.parameters(), quantities=configuration("economy")), itertools.count()
+
+    def backward(_: torch.Tensor, out: torch.Tensor, y: torch.Tensor) -> None:
+        step, loss = next(steps), mean(out, y)
+        info = {"batch_size": len(y), "individual_losses": each(out, y), "loss": loss, "optimizer": optimizer}
+        with instruments(step, info=info):
+            loss.backward(create_graph=instruments.create_graph(step))
+
+    yield backward
 
 
 TOOLS: dict[str, Callable] = {
@@ -142,10 +196,17 @@ TOOLS: dict[str, Callable] = {
     "gradlab every=10": watch(10),
     "gradlab plain operators": watch_plainly,
     ".item() for each statistic": item,
+    "fastai ActivationStats": fastai_activation_stats,
     "Lightning grad_norm": lightning_grad_norm,
     "wandb.watch(log='all')": wandb_watch,
     "TensorBoard histograms": tensorboard_histograms,
+    "torchexplorer": torchexplorer,
+    "Cockpit 'economy'": cockpit,
 }
+LEAVE_TRACES = {"torchexplorer", "Cockpit 'economy'"}
+"""Tools that stay on a model; they get one of their own."""
+PATIENCE = 5.0
+"""Seconds."""
 
 
 class Block:
@@ -159,20 +220,32 @@ class Block:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3)
         self.x, self.y = torch.randn(batch, width), torch.randint(10, (batch,))
 
-    def seconds(self, steps: int, tool: Callable) -> float:
-        with tool(self.model, self.optimizer) as after_backward:
-            for _ in range(20):
-                self.step(after_backward)
-            start = time.perf_counter()
-            for _ in range(steps):
-                self.step(after_backward)
-            return time.perf_counter() - start
+    def flat(self) -> "Block":
+        """The same layers in a row: BackPACK keeps what it needs in attributes, one of which the network has too."""
+        self.model = nn.Sequential(*(module for module in self.model.modules() if not [*module.children()]))
+        return self
 
-    def step(self, after_backward: Callable[[], None] | None) -> None:
+    def seconds(self, steps: int, tool: Callable) -> float:
+        """Of a step."""
+        with tool(self.model, self.optimizer) as backward:
+            self.run(20, backward)
+            return self.run(steps, backward)
+
+    def run(self, steps: int, backward: Callable[..., None] | None) -> float:
+        start, done = time.perf_counter(), 0
+        while done < steps and time.perf_counter() - start < PATIENCE:
+            self.step(backward)
+            done += 1
+        return (time.perf_counter() - start) / done
+
+    def step(self, backward: Callable[..., None] | None) -> None:
         self.optimizer.zero_grad()
-        nn.functional.cross_entropy(self.model(self.x), self.y).backward()
-        if after_backward is not None:
-            after_backward()
+        out = self.model(self.x)
+        loss = nn.functional.cross_entropy(out, self.y)
+        if backward is None:
+            loss.backward()
+        else:
+            backward(loss, out, self.y)
         self.optimizer.step()
 
 
@@ -191,23 +264,29 @@ def main() -> None:
         return
     print(f"{arguments.threads} thread(s), {arguments.blocks} blocks: median ratio to the bare step [middle half]")
     for letter in arguments.networks:
-        title, model, batch, steps = NETWORKS[letter]
-        block = Block(model, batch)
-        tools = {name: tool for name, tool in TOOLS.items() if name == "bare" or arguments.only in name}
-        ratios: dict[str, list[float]] = {}
-        bares = []
-        for _ in range(arguments.blocks):
-            for name, tool in list(tools.items()):
-                try:
-                    bares.append(block.seconds(steps, bare))
-                    ratios.setdefault(name, []).append(block.seconds(steps, tool) / bares[-1])
-                except ImportError as error:
-                    print(f"not installed: {name} ({error})")
-                    del tools[name]
-        print(f"({letter}) {title}: bare step {statistics.median(bares) / steps * 1e3:.2f} ms")
-        for name, values in ratios.items():
-            low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
-            print(f"    {name:28} {middle:6.2f}  [{low:.2f}, {high:.2f}]", flush=True)
+        print_ratios(letter, {name: TOOLS[name] for name in TOOLS if arguments.only in name}, arguments.blocks)
+
+
+def print_ratios(letter: str, tools: dict[str, Callable], count: int) -> None:
+    title, model, batch, steps = NETWORKS[letter]
+    block = Block(model, batch)
+    ratios: dict[str, list[float]] = {}
+    bares = []
+    for _ in range(count):
+        for name, tool in [("bare", bare), *((name, tool) for name, tool in tools.items() if name != "bare")]:
+            its_own = Block(model, batch).flat() if name in LEAVE_TRACES else block
+            try:
+                bares.append(block.seconds(steps, bare))
+                ratio = its_own.seconds(steps, tool) / bares[-1]
+                ratios.setdefault(name, []).append(ratio)
+            except Exception as error:
+                why = "is not installed" if isinstance(error, ImportError) else "fails"
+                print(f"({letter}) {name} {why}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
+                del tools[name]
+    print(f"({letter}) {title}: bare step {statistics.median(bares) * 1e3:.2f} ms")
+    for name, values in ratios.items():
+        low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+        print(f"    {name:28} {middle:6.2f}  [{low:.2f}, {high:.2f}]", flush=True)
 
 
 def print_memory() -> None:

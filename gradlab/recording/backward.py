@@ -17,15 +17,11 @@ from torch.autograd import graph
 
 _BACKWARD = getattr(getattr(graph, "_engine_run_backward", None), "__code__", None)
 _SCALED_STEP = GradScaler.step.__code__
-_current_pass: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", lambda: -1)
+current_pass: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", lambda: -1)
+"""The number of the backward pass that is going on; −1 outside of one."""
 _saved_tensor_hooks: Callable[[bool], Any] = getattr(
     torch._C._autograd, "_top_saved_tensors_default_hooks", lambda ignore_is_tracing: None
 )
-
-
-def current_pass() -> int:
-    """The number of the backward pass that is going on; −1 outside of one."""
-    return _current_pass()
 
 
 def roots() -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ that the kernels do not read, plain operators.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from gradlab.recording.native import KERNELS, Intervals, dense
 from gradlab.recording.statistics import Statistics, accumulator
+
+if TYPE_CHECKING:
+    from gradlab.recording.state import State
 
 MEAN, SQUARES, MINIMUM, MAXIMUM, ZEROS, SATURATED, DELTA = range(7)
 """Slots of a row; the first six in the order of the kernels."""
@@ -47,10 +50,12 @@ class Calls:
 
     Args:
         device: where the tensors are.
+        state: is told where the rows are, so that native hooks can write them; for rows in main memory.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, state: "State | None" = None) -> None:
         self.device = device
+        self._state = state
         self._statistics = Statistics(device)
         self._kernels = KERNELS if device.type == "cpu" else {}
         self._edges: dict[tuple[torch.dtype, Intervals], tuple[int, int]] = {}
@@ -66,6 +71,8 @@ class Calls:
         self._rows = rows
         self.base = self.buffer.data_ptr()
         self._views = {}
+        if self._state is not None:
+            self._state.base, self._state.rows = self.base, rows
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -136,8 +143,10 @@ class Calls:
 
     def delta(self, row: int, gradient: Tensor) -> None:
         """Take Σ δ² of a row; gradients that arrive in parts add up to what `Tensor.register_hook` is given."""
+        if gradient.layout is not torch.strided:
+            gradient = gradient.coalesce().values()
         kernels = self._kernels.get(gradient.dtype)
-        if kernels is not None and gradient.is_contiguous():
+        if kernels is not None and dense(gradient):
             kernels.sum_of_squares(gradient.data_ptr(), gradient.numel(), self.base + row * ROW_BYTES + 8 * DELTA)
         else:
             self._statistics.sum_of_squares(gradient.detach(), self._slots(row)[DELTA])

@@ -1,5 +1,6 @@
 """Hooks that leave no trace in what users do with their model meanwhile."""
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -29,14 +30,21 @@ class Hook:
         return nothing
 
     def __reduce__(self) -> Any:
-        return (_no_hook, ())
+        return (no_hook, ())
+
+
+class DeltaHook(functools.partial[None]):
+    """A hook of a tensor. A file of the tensor is without it, which needs no warning."""
+
+    __torch_unserializable__ = True
 
 
 def nothing(*arguments: Any) -> None:
     """What a hook becomes in a copy."""
 
 
-def _no_hook() -> Callable[..., None]:
+def no_hook() -> Callable[..., None]:
+    """What a hook becomes in a file."""
     return nothing
 
 

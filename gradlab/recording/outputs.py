@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -16,12 +17,21 @@ def main_tensor(output: Any) -> Tensor | None:
     """
     first = None
     for tensor in _tensors(output, 0):
-        if tensor.is_floating_point() and tensor.numel() and tensor.layout is not None:
+        if tensor.is_floating_point() and is_readable(tensor):
             if tensor.numel() > 1 and tensor.requires_grad:
                 return tensor
             if first is None or (first.numel() == 1 and tensor.numel() > 1):
                 first = tensor
     return first
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Whether a tensor has entries that lie somewhere.
+
+    Sparse and nested ones, those on the device `meta`, and stand-ins in `torch.func` do not.
+    """
+    stands_in = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return tensor.layout is torch.strided and not tensor.is_meta and not stands_in and tensor.numel() > 0
 
 
 def _tensors(output: Any, depth: int) -> Iterator[Tensor]:

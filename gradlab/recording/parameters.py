@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 
+from gradlab.recording.hooks import Hook
 from gradlab.recording.layout import Place
+from gradlab.recording.state import State
 from gradlab.recording.weights import CHANGE, Weights
 
 Owned = list[tuple[Weights, tuple[int, ...]]]
@@ -47,6 +50,7 @@ class Parameters:
         self._pairs: tuple[int, NDArray[np.intp], NDArray[np.intp]] | None = None
         self._one_each = False
         self._owned: dict[tuple[int, int], Owned] = {}
+        self._rest: Owned | None = None
         self._owners = self._find_owners()
 
     def __iter__(self) -> Iterator[nn.Parameter]:
@@ -64,6 +68,11 @@ class Parameters:
         found = (weights.with_gradient() for weights in self.devices.values())
         return next((parameter for parameter in found if parameter is not None), None)
 
+    def gradient_hook(self, parameter: nn.Parameter, state: State, on_gradient: Hook) -> Any:
+        """A hook that takes the gradient of one parameter when it is there."""
+        weights, index, _ = self._number[parameter]
+        return weights.gradient_hook(index, state, on_gradient)
+
     def read_gradient(self, parameter: nn.Parameter) -> None:
         """Take the gradient of one parameter."""
         weights, index, _ = self._number[parameter]
@@ -74,6 +83,7 @@ class Parameters:
         key = optimizer, sum(len(group["params"]) for group in self._optimizers[optimizer].param_groups)
         if key not in self._owned:
             self._owners = self._find_owners()
+            self._rest = None
             self._owned[key] = self._where(optimizer)
         return self._owned[key]
 
@@ -96,7 +106,9 @@ class Parameters:
 
     def keep_the_rest(self) -> None:
         """A step has ended: look at what no optimizer updates."""
-        for weights, numbers in self._where(None):
+        if self._rest is None:
+            self._rest = [(weights, numbers) for weights, numbers in self._where(None) if numbers]
+        for weights, numbers in self._rest:
             weights.look_at(numbers)
 
     def _where(self, optimizer: int | None) -> Owned:

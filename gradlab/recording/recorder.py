@@ -18,7 +18,9 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.variable import Variable
 from torch.optim import LBFGS, Optimizer
@@ -29,15 +31,15 @@ from gradlab.recording.backward import current_pass, is_repeated, roots, scale_o
 from gradlab.recording.calls import Call, Calls
 from gradlab.recording.full_pass import FullPass
 from gradlab.recording.functions import Functions
-from gradlab.recording.hooks import Hook, register_hook
+from gradlab.recording.hooks import DeltaHook, Hook, register_hook
 from gradlab.recording.layout import Place, layout, refuse_compiled
 from gradlab.recording.native import Intervals, histogram
 from gradlab.recording.numbering import Numbering
-from gradlab.recording.outputs import main_tensor
+from gradlab.recording.outputs import is_readable, main_tensor
 from gradlab.recording.parameters import Parameters
-from gradlab.recording.quick import QuickOutput
 from gradlab.recording.records import Left, Reader, StepRecord
 from gradlab.recording.shelf import Shelf
+from gradlab.recording.state import new_state, output_hook
 from gradlab.recording.weights import LARGE
 
 
@@ -69,24 +71,25 @@ class Recorder:
     ) -> None:
         refuse_compiled(model)
         self.places = layout(model, layers)
-        self.step = 0
+        self.state = new_state()
         self._model = model
         self._optimizers = tuple(optimizers)
         self._emit = emit
         self._records = records
         self._histograms = histograms
         self._handles: dict[int, RemovableHandle] = {}  # of places
+        self._hooks: dict[int, Any] = {}
         self._others: list[RemovableHandle] = []
         self._optimizer_handles: list[RemovableHandle] = []
         self._silent: set[int] = set()  # places that only hand on what others return
-        self.numbering = Numbering()
+        self._numbering = Numbering()
         self._modules = {place.module: index for index, place in enumerate(self.places)}
         self._functions = Functions(model, self) if layers is None else None
         self._parameters = Parameters(model, self.places, self._optimizers)
         self._owners = [self._parameters.owner_of(place.module) for place in self.places]
-        self._reader = Reader(self.places, self._owners, self.numbering, self._parameters)
-        self.cpu = Calls(torch.device("cpu"))
-        self._calls: dict[torch.device, Calls] = {self.cpu.device: self.cpu}
+        self._reader = Reader(self.places, self._owners, self._numbering, self._parameters)
+        self._cpu = Calls(torch.device("cpu"), self.state)
+        self._calls: dict[torch.device, Calls] = {self._cpu.device: self._cpu}
         self._shelf = Shelf()
         self._calls_before: list[Call] = []
         self._sizes_before: list[int] = []
@@ -100,7 +103,13 @@ class Recorder:
         self._full_pass: Mapping[int, Mapping[str, float]] = {}
         self._phases = [0] * len(self._optimizers)
         self._inside: Optimizer | None = None
+        self._recording = self._taking_histograms = False
         self._forget()
+
+    @property
+    def step(self) -> int:
+        """Steps that have ended; the number of the one that is going on."""
+        return self.state.step
 
     # ------------------------------------------------------------------------------------------------- the context
 
@@ -120,6 +129,8 @@ class Recorder:
         for handle in self._optimizer_handles:
             handle.remove()
         self._optimizer_handles.clear()
+        self._hooks.clear()
+        self._recording = False
         self._forget()
 
     def _place_hooks(self) -> None:
@@ -127,9 +138,9 @@ class Recorder:
         for index, place in enumerate(self.places):
             if index in self._silent or ":" in place.name:
                 continue
-            ordinary = place.kind in ("weight", "norm", "activation") and not place.in_place
-            hook = QuickOutput(self, index, place, self._on_output) if ordinary else Hook(self._on_output, index)
-            self._handles[index] = place.module.register_forward_hook(hook)
+            if index not in self._hooks:
+                self._hooks[index] = self._hook_of(index)
+            self._handles[index] = place.module.register_forward_hook(self._hooks[index])
             if place.in_place and place.saturation is not None:
                 self._others.append(place.module.register_forward_pre_hook(Hook(self._on_input, index)))
         if self._functions is not None:
@@ -137,8 +148,21 @@ class Recorder:
         self._others.append(self._model.register_forward_pre_hook(Hook(self._on_forward, None)))
         for parameter in self._parameters:
             if parameter.requires_grad and parameter.numel() >= LARGE:
-                whole = Hook(self._on_gradient, parameter)
-                self._others.append(parameter.register_post_accumulate_grad_hook(whole))
+                hook = self._parameters.gradient_hook(parameter, self.state, Hook(self._on_gradient, parameter))
+                self._others.append(parameter.register_post_accumulate_grad_hook(hook))
+
+    def _hook_of(self, index: int) -> Any:
+        return output_hook(
+            self.state,
+            self._cpu,
+            self.places[index],
+            index,
+            decided=index not in self._undecided,
+            describe=partial(self._describe, index),
+            on_output=self._on_output,
+            on_delta=self._on_delta,
+            on_any=self._on_any,
+        )
 
     def _remove_hooks(self) -> None:
         for handle in (*self._handles.values(), *self._others):
@@ -156,17 +180,17 @@ class Recorder:
         """
         start = perf_counter()
         self._full_pass = self._look_at_units(x)
-        self.seconds += perf_counter() - start
+        self.state.seconds += perf_counter() - start
 
     def _begin(self) -> None:
         """A step begins."""
-        self.recording = self._records(self.step)
-        if self.recording != bool(self._handles):
-            self._place_hooks() if self.recording else self._remove_hooks()
-        if not self.recording:
+        self._recording = self._records(self.state.step)
+        if self._recording != bool(self._handles):
+            self._place_hooks() if self._recording else self._remove_hooks()
+        if not self._recording:
+            self._set_open()
             return
-        self._taking_histograms = self._histograms(self.step)
-        self._ordinary = not self._taking_histograms and len(self._optimizers) == 1
+        self._taking_histograms = self._histograms(self.state.step)
         self._scale: Tensor | float = 1.0
         self._full_pass = {}
         self._phases = [0] * len(self._optimizers)
@@ -174,37 +198,43 @@ class Recorder:
 
     def _forget(self) -> None:
         """Nothing of this step has happened yet."""
-        self.seconds = 0.0
-        self._paused = False
+        self.state.seconds = 0.0
+        self._pause(False)
         for calls in self._calls.values():
             calls.clear()
         self._parameters.forget()
         self._returned.clear()
         self._entered.clear()
-        self._pictures: list[tuple[int, str, Tensor]] = []
+        self._pictures: list[tuple[int, str, Tensor | NDArray[np.float64]]] = []
         self._losses: list[Tensor | float] = []
         self._root: weakref.ref[Tensor] | None = None
-        self.backward_pass = -1
+        self.state.backward_pass = -1
         self._backward_seen = False
         self._witness: tuple[nn.Parameter, Sequence[int]] | None = None
 
-    @property
-    def ordinary(self) -> bool:
-        """Whether nothing but statistics is wanted of an output."""
-        return self._ordinary and not self._undecided and not self._paused
+    def _set_open(self) -> None:
+        """Let native hooks record, or not."""
+        usual = self._recording and not self._paused and not self._taking_histograms and len(self._optimizers) == 1
+        self.state.open, self.state.undecided = usual, bool(self._undecided)
+
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused
+        self._set_open()
 
     # ------------------------------------------------------------------------------------------------- going forward
 
     def wants(self, module: nn.Module) -> bool:
         """Whether what this module does is recorded right now."""
-        return self.recording and not self._paused and module.training and torch.is_grad_enabled() and not is_repeated()
+        return (
+            self._recording and not self._paused and module.training and torch.is_grad_enabled() and not is_repeated()
+        )
 
     def _on_forward(self, _: None, module: nn.Module, inputs: Any) -> None:
         """The whole model is about to compute."""
-        if not self.recording or self._paused or current_pass() != -1:
+        if not self._recording or self._paused or current_pass() != -1:
             return
         if self._backward_seen and isinstance(self._inside, LBFGS):
-            self._paused = True  # only the first evaluation inside a step is recorded
+            self._pause(True)  # only the first evaluation inside a step is recorded
         elif self._witness is not None:
             parameter, phases = self._witness
             if parameter.grad is None and list(phases) == self._phases:
@@ -216,11 +246,11 @@ class Recorder:
             self._entered[index] = inputs[0].detach().clone(), self.places[index].saturation, None
 
     def _on_output(self, index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if not self.recording or self._paused or not module.training or not torch.is_grad_enabled():
+        if not self._recording or self._paused or not module.training or not torch.is_grad_enabled():
             return
         start = perf_counter()
         x = output if type(output) is Tensor and output.is_floating_point() else main_tensor(output)
-        if x is not None and x.numel() and not is_repeated():
+        if x is not None and is_readable(x) and not is_repeated():
             h, saturation = None, self.places[index].saturation
             if index in self._entered:
                 h, saturation = self._what_entered(index, x)
@@ -228,7 +258,7 @@ class Recorder:
                 h = inputs[0]
             if index not in self._undecided or self._is_its_own(index, x):
                 self._take(index, x, h, saturation)
-        self.seconds += perf_counter() - start
+        self.state.seconds += perf_counter() - start
 
     def _what_entered(self, index: int, x: Tensor) -> tuple[Tensor | None, Intervals | None]:
         """The input that was kept for an activation, if it made this output of it."""
@@ -238,8 +268,12 @@ class Recorder:
     def _is_its_own(self, index: int, x: Tensor) -> bool:
         """Whether an output is the module's own, and not one that a module in it, or before it, has returned."""
         self._undecided.discard(index)
+        self.state.undecided = bool(self._undecided)
         known = self._returned.get(id(x))
         if known is None or known() is not x:
+            hook = self._hooks[index]
+            if not isinstance(hook, Hook):
+                hook.ready = True
             return True
         self._handles.pop(index).remove()
         self._silent.add(index)
@@ -247,15 +281,15 @@ class Recorder:
 
     def function_called(self, module: nn.Module, name: str, h: Tensor, saturation: Intervals | None, x: Any) -> None:
         """A module has called an activation function on `h`, which it may have overwritten since, and got `x`."""
-        if not (isinstance(x, Tensor) and x.is_floating_point() and x.numel()):
+        if not (isinstance(x, Tensor) and x.is_floating_point() and is_readable(x)):
             return
         start = perf_counter()
         index = self._modules.get(module)
-        if index is not None and self.numbering.is_activation_itself(self.places, index):
+        if index is not None and self._numbering.is_activation_itself(self.places, index):
             self._entered[index] = h, saturation, weakref.ref(x)  # the module is the activation
         else:
             self._take(self._place_of_function(module, name, saturation), x, h, saturation)
-        self.seconds += perf_counter() - start
+        self.state.seconds += perf_counter() - start
 
     def _place_of_function(self, module: nn.Module, name: str, saturation: Intervals | None) -> int:
         """The place of a function in a module; it is made when the function is first called."""
@@ -267,38 +301,54 @@ class Recorder:
             self._owners.append(self._parameters.owner_of(module))
         return self._function_places[key]
 
+    def _describe(self, index: int, size: int, input_size: int, dtype: torch.dtype) -> Call:
+        """What is known of a call that a native hook has recorded; it does so while there is one optimizer."""
+        self._numbering.saw(index)
+        return Call(index, 0, size, input_size, dtype)
+
+    def _on_any(self, x: Tensor) -> None:
+        self._returned[id(x)] = weakref.ref(x)
+
     def _take(self, index: int, x: Tensor, h: Tensor | None, saturation: Intervals | None) -> None:
         """Record an output, and its gradient when it comes."""
         calls = self._calls.get(x.device)
         if calls is None:
             calls = self._calls[x.device] = Calls(x.device)
-        self.numbering.saw(index)
+        self._numbering.saw(index)
         owner = self._owners[index]
         row = calls.add(index, 0 if owner is None else self._phases[owner], x, h, saturation)
         if self._undecided:
-            self._returned[id(x)] = weakref.ref(x)
+            self._on_any(x)
         if self._taking_histograms:
-            self._pictures.append((index, "activation", histogram(x)))
+            self._draw(index, "activation", x)
         if x.requires_grad:
-            register_hook(x, partial(self.on_delta, calls, row, self.step))
+            register_hook(x, DeltaHook(self._on_delta, calls, row, self.state.step))
+
+    def _draw(self, index: int, quantity: str, x: Tensor) -> None:
+        """Take a histogram."""
+        self._pictures.append((index, quantity, self._kept(histogram(x))))
+
+    def _kept(self, buffer: Tensor) -> Tensor | NDArray[np.float64]:
+        """A copy of numbers that outlives the step."""
+        return self._shelf.keep(buffer.numpy()) if buffer.dtype is torch.float64 and buffer.is_cpu else buffer.clone()
 
     # ------------------------------------------------------------------------------------------------- going backward
 
-    def on_delta(self, calls: Calls, row: int, step: int, delta: Tensor) -> None:
+    def _on_delta(self, calls: Calls, row: int, step: int, delta: Tensor) -> None:
         """The gradient of an output has come."""
-        if self._paused or step != self.step or row >= len(calls.calls):
+        if not isinstance(delta, Tensor) or self._paused or step != self.state.step or row >= len(calls.calls):
             return  # a graph of an earlier step, differentiated late
         start = perf_counter()
-        if current_pass() != self.backward_pass:
+        if current_pass() != self.state.backward_pass:
             self._on_backward_begin()
         calls.delta(row, delta)
         if self._taking_histograms:
-            self._pictures.append((calls.calls[row].place, "delta", histogram(delta)))
-        self.seconds += perf_counter() - start
+            self._draw(calls.calls[row].place, "delta", delta)
+        self.state.seconds += perf_counter() - start
 
     def _on_backward_begin(self) -> None:
         """The first gradient of a backward pass has come."""
-        self.backward_pass = current_pass()
+        self.state.backward_pass = current_pass()
         self._backward_seen = True
         Variable._execution_engine.queue_callback(self._on_backward_end)
         found = roots()
@@ -310,53 +360,52 @@ class Recorder:
     def _on_backward_end(self) -> None:
         """All gradients of a backward pass are there: read those that were not read as they came."""
         start = perf_counter()
-        self.backward_pass = -1
-        if self.recording and not self._paused:
+        self.state.backward_pass = -1
+        if self._recording and not self._paused:
             witness = self._parameters.read_gradients(small=True)
             self._witness = None if witness is None else (witness, tuple(self._phases))
-        self.seconds += perf_counter() - start
+        self.state.seconds += perf_counter() - start
 
     def _on_gradient(self, parameter: nn.Parameter, _: Tensor) -> None:
         """A large parameter's gradient is there."""
-        if not self.recording or self._paused or parameter.grad is None:
+        if not self._recording or self._paused or parameter.grad is None:
             return
         start = perf_counter()
         self._parameters.read_gradient(parameter)
-        self.seconds += perf_counter() - start
+        self.state.seconds += perf_counter() - start
 
     # ------------------------------------------------------------------------------------------------- updating
 
     def _on_update(self, index: int, optimizer: Optimizer, *_: Any) -> None:
         """An optimizer begins: its gradients are ready, or its closure will make them."""
         self._inside = optimizer
-        if not self.recording:
+        if not self._recording:
             return
         start = perf_counter()
         if self._backward_seen:
             self._scale = scale_of_caller()
-            self._paused = isinstance(optimizer, LBFGS)  # what it evaluates again does not count
+            self._pause(isinstance(optimizer, LBFGS))  # what it evaluates again does not count
         else:
             self._parameters.read_gradients(small=False)  # of a backward pass that met no recorded module
         for weights, numbers in self._parameters.updated_by(index):
             weights.remember(numbers)
         if self._taking_histograms:
             self._draw_weights(index)
-        self.seconds += perf_counter() - start
+        self.state.seconds += perf_counter() - start
 
     def _draw_weights(self, optimizer: int) -> None:
         for index, place in enumerate(self.places):
             for weight in place.weights[:1]:
                 if self._parameters.owner(weight) == optimizer:
-                    self._pictures.append((index, "weight", histogram(weight.detach())))
+                    self._draw(index, "weight", weight.detach())
                     if weight.grad is not None:
-                        gradient = weight.grad.detach().to_dense()
-                        self._pictures.append((index, "weight_gradient", histogram(gradient)))
+                        self._draw(index, "weight_gradient", weight.grad.detach().to_dense())
 
     def _on_updated(self, index: int, *_: Any) -> None:
         """An optimizer has ended; if it is the last one, so has the step."""
         self._inside = None
         last = index == len(self._optimizers) - 1
-        if self.recording:
+        if self._recording:
             start = perf_counter()
             for weights, numbers in self._parameters.updated_by(index):
                 weights.changes(numbers)
@@ -365,17 +414,17 @@ class Recorder:
             if last:
                 self._end(start)
             else:
-                self._paused = False
-                self.seconds += perf_counter() - start
+                self._pause(False)
+                self.state.seconds += perf_counter() - start
         if last:
-            self.step += 1
+            self.state.step += 1
             self._begin()
 
     def _end(self, start: float) -> None:
         """A recorded step has ended: read it and hand it out."""
         self._parameters.keep_the_rest()
         if not any(calls.calls for calls in self._calls.values()):
-            if not self.numbering.order:
+            if not self._numbering.order:
                 raise RecordingError(
                     "nothing could be seen of this step: no module of the watched model ran forward in training mode, "
                     "with gradients, and not compiled",
@@ -390,10 +439,7 @@ class Recorder:
         """What the step has left on the devices; reading it can wait."""
         devices, weights = list(self._calls.values()), list(self._parameters.devices.values())
         buffers = [device.buffer[: len(device.calls)] for device in devices] + [device.buffer for device in weights]
-        tensors = [
-            self._shelf.keep(buffer.numpy()) if buffer.dtype is torch.float64 and buffer.is_cpu else buffer.clone()
-            for buffer in buffers
-        ]
+        tensors = [self._kept(buffer) for buffer in buffers]
         if isinstance(self._scale, Tensor):
             tensors.append(self._scale.reshape(1))
         # What is as it was in the step before is not kept twice.
@@ -403,7 +449,7 @@ class Recorder:
             self._flags_before, [(device.has_gradient.tobytes(), device.has_weight.tobytes()) for device in weights]
         )
         return Left(
-            step=self.step,
+            step=self.state.step,
             calls=self._calls_before,
             delta_sizes=self._sizes_before,
             flags=self._flags_before,
@@ -414,7 +460,7 @@ class Recorder:
             units=self._full_pass,
             phases=self._phases,
             learning_rate=float(self._optimizers[-1].param_groups[0]["lr"]),
-            seconds=self.seconds + perf_counter() - start,
+            seconds=self.state.seconds + perf_counter() - start,
         )
 
 

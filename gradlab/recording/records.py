@@ -5,7 +5,6 @@ row, which costs a third of making them one by one between steps: what they need
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -23,8 +22,7 @@ from gradlab.recording.rows import COLUMN, Combiner, put_weights
 from gradlab.step_rows import StepRows
 
 
-@dataclass(frozen=True)
-class Left:
+class Left(NamedTuple):
     """What a step has left.
 
     Attributes:
@@ -50,7 +48,7 @@ class Left:
     tensors: Sequence[Tensor | NDArray[np.float64]]
     losses: Sequence[Tensor | float]
     scale: float | None
-    pictures: Sequence[tuple[int, str, Tensor]]
+    pictures: Sequence[tuple[int, str, Tensor | NDArray[np.float64]]]
     units: Mapping[int, Mapping[str, float]]
     phases: Sequence[int]
     learning_rate: float

@@ -1,5 +1,6 @@
 """Every kind of model and loop that the recorder has to understand; δ is checked against `torch.autograd.grad`."""
 
+import contextlib
 import copy
 import dataclasses
 import pickle
@@ -516,16 +517,26 @@ def test_several_optimizers_each_see_their_own_moment():
         return functional.softplus(fake).mean() + functional.softplus(-real).mean()
 
     noise = torch.randn(16, 3, generator=torch.Generator().manual_seed(3))
-    model = seeded(build)
-    optimizers = [torch.optim.SGD(model[name].parameters(), lr=0.01) for name in ("discriminator", "generator")]
-    with gradlab.watch(model, optimizers) as recorder:
-        for _ in range(3):
-            optimizers[0].zero_grad()
-            discriminator_loss(model, noise).backward()
-            optimizers[0].step()
-            optimizers[1].zero_grad()
-            functional.softplus(-model["discriminator"](model["generator"](noise))).mean().backward()
-            optimizers[1].step()
+
+    def train(model, watch):
+        optimizers = [torch.optim.SGD(model[name].parameters(), lr=0.01) for name in ("discriminator", "generator")]
+        with watch(model, optimizers) as recorder:
+            for _ in range(3):
+                optimizers[0].zero_grad()
+                discriminator_loss(model, noise).backward()
+                optimizers[0].step()
+                optimizers[1].zero_grad()
+                functional.softplus(-model["discriminator"](model["generator"](noise))).mean().backward()
+                optimizers[1].step()
+        return recorder
+
+    model, bare = seeded(build), seeded(build)
+    recorder = train(model, gradlab.watch)
+    train(bare, lambda *_: contextlib.nullcontext())
+    for (name, one), other in zip(model.state_dict().items(), bare.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    for one, other in zip(model.parameters(), bare.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
     plain = seeded(build)
     discriminator_loss(plain, noise).backward()
     weight = plain["discriminator"][0].weight
@@ -587,6 +598,15 @@ def test_updates_of_large_weights_are_measured_on_a_sample():
         exact = norm(model.get_parameter(f"{name}.weight") - weight) / norm(weight)
         assert row(recorder, name)["update_ratio"] == pytest.approx(exact, rel=0.02)
         assert row(recorder, name)["weight_norm"] == pytest.approx(norm(weight), rel=1e-9)
+
+
+def test_updates_of_a_few_rows_of_a_large_weight():
+    """The worst that sampling meets: two rows of three thousand change."""
+    model = seeded(lambda: nn.Sequential(nn.Embedding(3000, 128), nn.Linear(128, 30)))
+    before = model[0].weight.detach().clone()
+    recorder = watched(model, torch.tensor([5, 5, 900]), steps=1)
+    exact = norm(model[0].weight - before) / norm(before)
+    assert row(recorder, "0")["update_ratio"] == pytest.approx(exact, rel=0.15)
 
 
 # ------------------------------------------------------------------------------------------------- what it leaves alone

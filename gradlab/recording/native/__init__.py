@@ -8,8 +8,11 @@ accumulated in float64; plain operators take 60 µs and 12 µs. `kernels.c` is c
 import ctypes
 import math
 import platform
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlab.recording import statistics
+from gradlab.recording.backward import current_pass
+from gradlab.recording.hooks import no_hook, nothing
 
-VERSION = 2
+VERSION = 3
 """What `gradlab_kernels_version` of the matching source returns."""
 
 Intervals = tuple[tuple[float, float], ...]
@@ -45,7 +50,6 @@ class Kernels:
     output: Call
     activation: Call
     sum_of_squares: Call
-    sums_of_squares: Call
     remember: Call
     changes: Call
     histogram: Call
@@ -53,7 +57,12 @@ class Kernels:
 
 
 def dense(x: Tensor) -> bool:
-    """Whether a tensor's entries lie side by side in memory, in whatever order, without a gap."""
+    """Whether a tensor's entries lie side by side in memory, in whatever order, without a gap.
+
+    Of a subclass only it itself knows where its entries are, and a tensor of zeros may do without memory.
+    """
+    if type(x) not in (Tensor, torch.nn.Parameter) or x.layout is not torch.strided or not x.data_ptr():
+        return False
     return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
 
 
@@ -81,16 +90,16 @@ def _float64_limits(intervals: Intervals) -> NDArray[np.floating]:
     return np.array(intervals, dtype=np.float64).reshape(-1)
 
 
-def _load() -> dict[torch.dtype, Kernels]:
-    library = _library()
-    if library is None:
-        return {}
+def _load() -> tuple[dict[torch.dtype, Kernels], Any]:
+    path = _path()
+    if path is None:
+        return {}, None
+    library = ctypes.CDLL(str(path))
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     signatures: dict[str, list[Any]] = {
         "output": [pointer, size, pointer],
         "activation": [pointer, size, pointer, size, pointer, size, pointer],
         "sum_of_squares": [pointer, size, pointer],
-        "sums_of_squares": [size, pointer, pointer, pointer],
         "remember": [size, pointer, pointer, pointer, pointer, pointer],
         "changes": [size, pointer, pointer, pointer, pointer, pointer],
         "histogram": [pointer, size, size, pointer],
@@ -103,11 +112,33 @@ def _load() -> dict[torch.dtype, Kernels]:
             function.argtypes, function.restype = arguments, None
             functions[name] = function
         kernels[dtype] = Kernels(**functions, limits=limits)
-    return kernels
+    return kernels, _hooks(path) if hasattr(library, "PyInit_hooks") else None
 
 
-def _library() -> ctypes.CDLL | None:
-    """The compiled kernels for this CPU, if they are there and of this version."""
+def _hooks(path: Path) -> Any:
+    """The extension module that is in the same library."""
+    name = f"{__name__}.hooks"
+    loader = ExtensionFileLoader(name, str(path))
+    specification = spec_from_file_location(name, path, loader=loader)
+    assert specification is not None
+    module: Any = module_from_spec(specification)
+    loader.exec_module(module)
+    module.prepare(
+        Tensor,
+        torch.nn.Parameter,
+        torch.float32,
+        torch.float64,
+        OrderedDict,
+        current_pass,
+        torch.is_grad_enabled,
+        nothing,
+        no_hook,
+    )
+    return module
+
+
+def _path() -> Path | None:
+    """The library for this CPU, if it is there and of this version."""
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     widest = {"AVX2": "x86_64_v3", "AVX512": "x86_64_v4"}.get(torch.backends.cpu.get_cpu_capability(), "x86_64")
     variant = {"x86_64": widest, "aarch64": "generic"}.get(machine)
@@ -117,11 +148,11 @@ def _library() -> ctypes.CDLL | None:
             version = library.gradlab_kernels_version
             version.restype = ctypes.c_int64
             if version() == VERSION:
-                return library
+                return path
         except (OSError, AttributeError):
             continue
     return None
 
 
-KERNELS: dict[torch.dtype, Kernels] = _load()
-"""The kernels by format; empty where there are none."""
+KERNELS, HOOKS = _load()
+"""The kernels by format, empty where there are none; and the hooks of `hooks.c`, None where there are none."""

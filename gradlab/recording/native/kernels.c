@@ -1,4 +1,4 @@
-/* Statistics of contiguous arrays in one or two passes, accumulated in float64.
+/* Statistics of contiguous arrays, accumulated in float64.
  *
  * Reassociation is allowed, so that sums run in vector registers; nothing else of -ffast-math is, because NaN and
  * infinity have to survive. All statistics are free of order: any dense layout can be read as a vector.
@@ -18,8 +18,10 @@
 /* Slots of an output, in the order of the recorder's buffer. */
 enum { MEAN, CENTRED_SQUARES, MINIMUM, MAXIMUM, ZEROS, SATURATED };
 
-#define LANES 16
+#define LANES 32
 #define BLOCK (1 << 20) /* entries whose counts fit into lanes of 32 bits, however many blocks there are */
+
+typedef double WIDE __attribute__((ext_vector_type(LANES)));
 
 #define T float
 #define MASK int32_t
@@ -35,4 +37,4 @@ enum { MEAN, CENTRED_SQUARES, MINIMUM, MAXIMUM, ZEROS, SATURATED };
 #include "kernels.inc"
 
 /* A number that changes with the interface, so that a library left over from an older source is not called. */
-EXPORT int64_t gradlab_kernels_version(void) { return 2; }
+EXPORT int64_t gradlab_kernels_version(void) { return 3; }

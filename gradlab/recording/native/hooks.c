@@ -1,0 +1,96 @@
+/* The hooks that PyTorch calls most, as Python types: no bytecode between a tensor and its kernel.
+ *
+ * They ask tensors what Python would ask them, by name, so that nothing of PyTorch's own binary interface is needed; of
+ * Python's it is the stable one. What is not a plain dense tensor, or comes at an unusual moment, is handed on to the
+ * recorder's own methods, which do the same for anything. `kernels.c` is compiled in.
+ */
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <structmember.h>
+
+#include "kernels.c"
+
+#if defined(_WIN32)
+#include <windows.h>
+static double now(void) {
+    LARGE_INTEGER count, frequency;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&frequency);
+    return (double)count.QuadPart / (double)frequency.QuadPart;
+}
+#else
+#include <time.h>
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+#endif
+
+enum { FLOAT32, FLOAT64, FORMATS };
+enum { ROW = 8, DELTA = 6 }; /* slots of a call's row, and which of them is Σ δ² */
+
+/* What `prepare` is given, and the names by which tensors are asked. */
+static PyObject *tensor_type, *parameter_type, *formats[FORMATS], *ordered_dict, *current_pass, *is_grad_enabled, *nothing;
+static PyObject *no_hook, *no_size, *key;
+static PyObject *s_dtype, *s_is_cpu, *s_grad, *s_grad_fn, *s_training, *s_backward_hooks, *s_register_hook_dict;
+static PyObject *is_contiguous, *numel, *data_ptr; /* methods, still to be bound */
+static PyObject *state_type, *delta_type;
+
+#include "tensors.inc"
+
+#include "outputs.inc"
+
+#include "parameters.inc"
+
+static PyObject *prepare(PyObject *module, PyObject *args) {
+    if (!PyArg_ParseTuple(args, "OOOOOOOOO", &tensor_type, &parameter_type, &formats[FLOAT32], &formats[FLOAT64],
+                          &ordered_dict, &current_pass, &is_grad_enabled, &nothing, &no_hook))
+        return NULL;
+    for (Py_ssize_t k = 0; k < PyTuple_Size(args); k++) Py_INCREF(PyTuple_GetItem(args, k));
+    is_contiguous = PyObject_GetAttrString(tensor_type, "is_contiguous");
+    numel = PyObject_GetAttrString(tensor_type, "numel");
+    data_ptr = PyObject_GetAttrString(tensor_type, "data_ptr");
+    if (is_contiguous == NULL || numel == NULL || data_ptr == NULL) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"prepare", prepare, METH_VARARGS, "What the hooks call: see `gradlab.recording.native`."},
+    {"gradients", gradients, METH_VARARGS, "Sums of squares of gradients; see `Weights.gradients`."},
+    {"starts", starts, METH_VARARGS, "Addresses of tensors; see `Weights`."},
+    {NULL, NULL, 0, NULL},
+};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "hooks", NULL, -1, functions, NULL, NULL, NULL, NULL};
+
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec, PyObject **type) {
+    PyObject *made = PyType_FromSpec(spec);
+    if (made == NULL) return 0;
+    if (type != NULL) *type = Py_NewRef(made);
+    return PyModule_AddObject(module, name, made) == 0;
+}
+
+static int intern_names(void) {
+    struct {
+        PyObject **name;
+        const char *text;
+    } names[] = {
+        {&s_dtype, "dtype"}, {&s_is_cpu, "is_cpu"}, {&s_grad, "grad"}, {&s_grad_fn, "grad_fn"}, {&s_training, "training"},
+        {&s_backward_hooks, "_backward_hooks"}, {&s_register_hook_dict, "_register_hook_dict"},
+    };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        if ((*names[k].name = PyUnicode_InternFromString(names[k].text)) == NULL) return 0;
+    }
+    return (no_size = PyLong_FromLong(0)) && (key = PyLong_FromLong(-1));
+}
+
+EXPORT PyObject *PyInit_hooks(void) {
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL || !intern_names() || !add_type(module, "State", &state_spec, &state_type) ||
+        !add_type(module, "Output", &output_spec, NULL) || !add_type(module, "Gradient", &gradient_spec, NULL) || !add_type(module, "Delta", &delta_spec, &delta_type) ||
+        PyObject_SetAttrString(delta_type, "__torch_unserializable__", Py_True) < 0) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    return module;
+}
