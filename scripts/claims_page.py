@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.claims.claim import Claim
+from gradlab.views.comparison.fold import written
 from scripts.claims import ROOT, fingerprint, load, results_file, sources
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -115,7 +116,7 @@ def _section(page: str, name: str, claim: Claim, entry: Mapping[str, Any]) -> It
 
 def _measured(one: Mapping[str, Any]) -> str:
     some = f"{one['runs']} of " if one["runs"] < one["seeds"] else ""
-    where = ", ".join(f"{key}={value}" for key, value in one["settings"].items())
+    where = ", ".join(f"{key}={written(value)}" for key, value in one["settings"].items())
     return f"{one['measured']}, {some}{one['seeds']} seeds" + (f" ({where})" if one["configurations"] > 1 else "")
 
 
@@ -126,16 +127,20 @@ def _escaped(cells: list[str]) -> str:
 def _total(found: Mapping[str, tuple[Claim, Mapping[str, Any]]]) -> str:
     ran = [entry for _, entry in found.values() if "run_seconds" in entry]
     runs, seconds = sum(entry["runs"] for entry in ran), sum(entry["run_seconds"] for entry in ran)
-    words = f"{runs} runs, {seconds / 60:.0f} minutes of one core's time."
+    words = f"{runs} runs, {_duration(seconds)} of one core's time."
     if ran and all("wall_seconds" in entry for entry in ran):
         wall = sum(entry["wall_seconds"] for entry in ran)
-        words += f" All sweeps, one after the other, took {wall / 60:.0f} minutes on two cores."
+        words += f" All sweeps, one after the other, took {_duration(wall)} on two cores."
     return words
 
 
 def _minutes(entry: Mapping[str, Any]) -> str:
     seconds = entry.get("wall_seconds")
-    return f"{seconds:.0f} s on two cores" if seconds else f"{entry['run_seconds']:.0f} s of one core's time"
+    return f"{_duration(seconds)} on two cores" if seconds else f"{_duration(entry['run_seconds'])} of one core's time"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _verdict(entry: Mapping[str, Any]) -> str:

@@ -250,7 +250,7 @@ def test_totals_are_sums(root):
     assert "\n4 runs, 60 s on two cores." in page()
     keep(root, "05_more", runs=8, run_seconds=210.0, wall_seconds=None)
     assert "\n12 runs, 5 minutes of one core's time.\n" in page()
-    assert "\n8 runs, 210 s of one core's time." in page()
+    assert "\n8 runs, 4 minutes of one core's time." in page()
 
 
 def test_what_could_not_be_run_says_why(root):
@@ -261,7 +261,7 @@ def test_what_could_not_be_run_says_why(root):
     assert "\nIt was not run for this page: the data are not here.\n" in text
     assert "![" not in text
     assert cells(list(claims_table(PAGE, "#"))[2])[2] == "not run"
-    assert "\n0 runs, 0 minutes of one core's time.\n" in text
+    assert "\n0 runs, 0 s of one core's time.\n" in text
 
 
 # -------------------------------------------------------------------------------------------------------- measuring

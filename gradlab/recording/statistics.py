@@ -57,7 +57,7 @@ class Statistics:
         torch.sum(spare.square_(), dim=0, out=centred_squares)
 
     def count_inside(self, x: Tensor, intervals: Sequence[tuple[float, float]], slot: Tensor) -> None:
-        """How many entries lie inside any of some disjoint open intervals; NaN lies in none.
+        """How many entries lie inside any of some disjoint open intervals; infinity does in one up to it, NaN in none.
 
         The two shapes that activations have most, one flat side and two alike, are counted with fewer operators.
         """
@@ -71,7 +71,9 @@ class Statistics:
             case _:
                 slot.zero_()
                 for low, high in intervals:
-                    slot += torch.mul(wide > low, wide < high, out=spare).sum()
+                    above = wide >= low if low == -torch.inf else wide > low
+                    below = wide <= high if high == torch.inf else wide < high
+                    slot += torch.mul(above, below, out=spare).sum()
 
     def sum_of_squares(self, x: Tensor, slot: Tensor) -> None:
         """Σ x²."""

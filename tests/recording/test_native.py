@@ -88,6 +88,14 @@ def test_edges_of_intervals_are_those_of_float64():
             assert found == sum(low < value < high for low, high in saturation for value in x.double().tolist())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("intervals", "inside"), list(zip(INTERVALS, [0, 1, 2, 1], strict=True)))
+def test_infinity_is_saturated_where_all_large_numbers_are(intervals, inside, dtype):
+    x = torch.tensor([math.inf, -math.inf, math.nan, 0.5], dtype=dtype)
+    for kernels in (True, False):
+        assert measured(x, x, intervals, kernels=kernels)[SATURATED] == inside
+
+
 @pytest.mark.parametrize(
     "x",
     [

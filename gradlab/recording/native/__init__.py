@@ -11,6 +11,7 @@ import platform
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -25,7 +26,7 @@ from gradlab.recording import statistics
 from gradlab.recording.backward import current_pass
 from gradlab.recording.hooks import no_hook, nothing
 
-VERSION = 3
+VERSION = 4
 """What `gradlab_kernels_version` of the matching source returns."""
 
 Intervals = tuple[tuple[float, float], ...]
@@ -76,18 +77,17 @@ def histogram(x: Tensor) -> Tensor:
     return out
 
 
-def _float32_limits(intervals: Intervals) -> NDArray[np.floating]:
-    """Open intervals of float64 edges as open intervals of float32 edges that hold the same float32 numbers."""
+def _limits(format: type[np.floating], intervals: Intervals) -> NDArray[np.floating]:
+    """Open intervals as closed ones that hold the same numbers of a format; infinity lies in an interval up to it."""
     edges = []
     for low, high in intervals:
-        below, above = np.float32(low), np.float32(high)
-        edges.append(np.nextafter(below, np.float32(-math.inf)) if float(below) > low else below)
-        edges.append(np.nextafter(above, np.float32(math.inf)) if float(above) < high else above)
-    return np.array(edges, dtype=np.float32)
-
-
-def _float64_limits(intervals: Intervals) -> NDArray[np.floating]:
-    return np.array(intervals, dtype=np.float64).reshape(-1)
+        least, most = format(low), format(high)
+        if math.isfinite(low) and float(least) <= low:
+            least = np.nextafter(least, format(math.inf))
+        if math.isfinite(high) and float(most) >= high:
+            most = np.nextafter(most, format(-math.inf))
+        edges += [least, most]
+    return np.array(edges, dtype=format)
 
 
 def _load() -> tuple[dict[torch.dtype, Kernels], Any]:
@@ -105,7 +105,7 @@ def _load() -> tuple[dict[torch.dtype, Kernels], Any]:
         "histogram": [pointer, size, size, pointer],
     }
     kernels = {}
-    for dtype, limits in ((torch.float32, _float32_limits), (torch.float64, _float64_limits)):
+    for dtype, limits in ((torch.float32, partial(_limits, np.float32)), (torch.float64, partial(_limits, np.float64))):
         functions = {}
         for name, arguments in signatures.items():
             function = library[f"{str(dtype).removeprefix('torch.')}_{name}"]

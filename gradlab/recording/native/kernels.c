@@ -37,4 +37,4 @@ typedef double WIDE __attribute__((ext_vector_type(LANES)));
 #include "kernels.inc"
 
 /* A number that changes with the interface, so that a library left over from an older source is not called. */
-EXPORT int64_t gradlab_kernels_version(void) { return 3; }
+EXPORT int64_t gradlab_kernels_version(void) { return 4; }
