@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from gradlab import datasets, store
+from gradlab import store
 from gradlab.claims.claim import Claim
 from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
@@ -84,12 +84,11 @@ def measure(source: Path, runs: Path, workers: int | None, picture: Path) -> dic
     plan = load(source)
     assert plan.claim is not None
     entry: dict[str, Any] = {"fingerprint": fingerprint(plan), "runs": len(plan.points)}
+    begun = monotonic()
     try:
-        datasets.load(plan.points[0].config.data, plan.points[0].config.seed)
+        report = run_sweep(plan.points, LocalEngine(workers), runs=runs, watcher=Quiet())
     except DatasetError as error:
         return {**entry, "not_run": error.message}
-    begun = monotonic()
-    report = run_sweep(plan.points, LocalEngine(workers), runs=runs, watcher=Quiet())
     if report.failed or report.interrupted:
         raise UserError(f"{source}: not every run is finished")
     seconds = monotonic() - begun

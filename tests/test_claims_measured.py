@@ -13,6 +13,8 @@ from scripts.claims_page import claims_page
 SWEEPS = [(page, source) for page in PAGES for source in sources(page)]
 OFFLINE = ("17_fashion_mnist",)
 """Sweeps that need a network."""
+TOO_SMALL = {"17_exercise": ["the learning rate must be small; at ten times this one SELU hardly trains either"]}
+"""What only the whole sweep shows: the larger learning rate is too large for a hundred layers, not for thirty."""
 
 
 def name(value):
@@ -28,7 +30,8 @@ def test_the_small_sweep_says_what_the_page_says(page, source, tmp_path):
     assert len(again["expectations"]) == len(entry["expectations"])
     for small, whole in zip(again["expectations"], entry["expectations"], strict=True):
         opposite = {small["outcome"], whole["outcome"]} == {"holds", "fails"}
-        assert not opposite, f"{small['says']}: {small['measured']}, but the page has {whole['measured']}"
+        expected = small["says"] in TOO_SMALL.get(source.stem, ())
+        assert opposite == expected, f"{small['says']}: {small['measured']}, but the page has {whole['measured']}"
     decided = [small["outcome"] for small in again["expectations"] if small["outcome"] != "undecided"]
     assert len(decided) > len(again["expectations"]) / 2, "the small sweep decides too little"
     save_picture(verdict, observations, tmp_path / "picture.png")

@@ -267,7 +267,7 @@ def test_what_could_not_be_run_says_why(root):
 # -------------------------------------------------------------------------------------------------------- measuring
 
 
-def test_a_sweep_is_measured_and_its_numbers_make_the_page(root, capsys, monkeypatch):
+def test_a_sweep_is_measured_and_its_numbers_make_the_page(root, capsys):
     source = root / "configs" / PAGE / "04_he.yaml"
     measure_and_keep(PAGE, source, root / "runs", 1)
     assert "verdict: confirmed with a condition: relu learns" in capsys.readouterr().out
@@ -281,9 +281,14 @@ def test_a_sweep_is_measured_and_its_numbers_make_the_page(root, capsys, monkeyp
     again = json.loads(results_file(PAGE).read_text())
     assert list(again) == ["04_he"], "what is no longer there is dropped"
     assert again["04_he"]["wall_seconds"] == first["wall_seconds"], "of when the runs were made"
+
+
+def test_a_sweep_whose_data_are_out_of_reach_is_not_run(root, monkeypatch):
+    source = root / "configs" / PAGE / "04_he.yaml"
+    source.write_text(source.read_text().replace("claim:", "  data.name: [openml]\n  data.dataset: [x]\nclaim:", 1))
     monkeypatch.setattr(datasets, "load", lambda *_: (_ for _ in ()).throw(DatasetError("there is no such data")))
     assert measure(source, root / "runs", 1, root / "x.png") == {
-        "fingerprint": first["fingerprint"], "runs": 4, "not_run": "there is no such data",
+        "fingerprint": fingerprint(load(source)), "runs": 4, "not_run": "there is no such data",
     }  # fmt: skip
 
 

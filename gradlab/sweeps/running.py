@@ -13,7 +13,7 @@ from time import monotonic
 from types import FrameType
 from typing import Protocol
 
-from gradlab import store
+from gradlab import datasets, store
 from gradlab.errors import RunBusyError
 from gradlab.sweeps.engine import Engine, Task
 from gradlab.sweeps.grid import Point
@@ -21,6 +21,8 @@ from gradlab.sweeps.states import Outcome, look_up, record_failure, record_inter
 
 GRACE_SECONDS = 10.0
 """After Ctrl-C, for the workers to end their step and write what they have."""
+FROM_OUTSIDE = ("file", "openml")
+"""Data sources that are not in the package."""
 POLL_SECONDS = 0.5
 """Between two looks for Ctrl-C, while no run ends."""
 
@@ -83,6 +85,7 @@ def run_sweep(
         retry_failed: run failed points again.
 
     Raises:
+        DatasetError: data that come from outside the package cannot be loaded.
         RunFolderError: run folders cannot be written in `runs`.
     """
     outcomes = look_up_all(points, runs)
@@ -92,6 +95,7 @@ def run_sweep(
                 outcomes[point.config.id] = record_interruption(runs, point.config)
     todo = [point for point in points if not outcomes[point.config.id].settled]
     ran = frozenset(point.config.id for point in todo)
+    _look_for_data(todo)
     watcher.planned(len(todo))
     rest = todo
     with _ctrl_c() as interrupted, engine:
@@ -108,6 +112,15 @@ def run_sweep(
             cut_off = state.status == "interrupted"  # perhaps killed before it could say so
             outcomes[point.config.id] = record_interruption(runs, point.config) if cut_off else state
     return Report(outcomes, ran, interrupted.is_set())
+
+
+def _look_for_data(points: Sequence[Point]) -> None:
+    """Load what may not be there, once each: a missing file or network is one message, not one for each point."""
+    looked_for = []
+    for point in points:
+        if point.config.data.name in FROM_OUTSIDE and point.config.data not in looked_for:
+            looked_for.append(point.config.data)
+            datasets.load(point.config.data, point.config.seed)
 
 
 def look_up_all(points: Sequence[Point], runs: Path) -> dict[str, Outcome]:

@@ -110,6 +110,15 @@ def test_bad_sweeps_are_one_message_and_write_nothing(sweep, tmp_path, grid, mes
     assert files(tmp_path) == ["s.yaml"]
 
 
+def test_data_that_cannot_be_loaded_are_one_message_and_write_nothing(sweep, tmp_path):
+    (tmp_path / "a.csv").write_text("x,class\n1,a\n2,b\n")
+    sweep_yaml(tmp_path / "s.yaml", {"data": [{"name": "file", "path": "a.csv"}], "seed": [0, 1, 2]})
+    code, out, err = sweep("s.yaml")
+    assert (code, out) == (2, "")
+    assert err.count("has no column 'target'") == 1
+    assert files(tmp_path) == ["a.csv", "s.yaml"]
+
+
 def test_a_sweep_that_is_not_there(sweep):
     assert sweep("nowhere.yaml")[0] == 2
 
