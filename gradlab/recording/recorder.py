@@ -32,13 +32,13 @@ from gradlab.recording.calls import Call, Calls
 from gradlab.recording.full_pass import FullPass
 from gradlab.recording.functions import Functions
 from gradlab.recording.hooks import DeltaHook, Hook, register_hook
+from gradlab.recording.keeping import Keeper
 from gradlab.recording.layout import Place, layout, refuse_compiled
 from gradlab.recording.native import Intervals, histogram
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.outputs import is_readable, main_tensor
 from gradlab.recording.parameters import Parameters
-from gradlab.recording.records import Left, Reader, StepRecord
-from gradlab.recording.shelf import Shelf
+from gradlab.recording.records import Reader, StepRecord
 from gradlab.recording.state import new_state, output_hook
 from gradlab.recording.weights import LARGE
 
@@ -90,10 +90,7 @@ class Recorder:
         self._reader = Reader(self.places, self._owners, self._numbering, self._parameters)
         self._cpu = Calls(torch.device("cpu"), self.state)
         self._calls: dict[torch.device, Calls] = {self._cpu.device: self._cpu}
-        self._shelf = Shelf()
-        self._calls_before: list[Call] = []
-        self._sizes_before: list[int] = []
-        self._flags_before: list[tuple[bytes, bytes]] = []
+        self._keeper = Keeper()
         self._function_places: dict[tuple[nn.Module, str], int] = {}
         # Modules that may do no more than hand on what a module in them returns; decided when they first do something.
         self._undecided = {i for i, place in enumerate(self.places) if place.kind in ("block", "other")}
@@ -326,11 +323,7 @@ class Recorder:
 
     def _draw(self, index: int, quantity: str, x: Tensor) -> None:
         """Take a histogram."""
-        self._pictures.append((index, quantity, self._kept(histogram(x))))
-
-    def _kept(self, buffer: Tensor) -> Tensor | NDArray[np.float64]:
-        """A copy of numbers that outlives the step."""
-        return self._shelf.keep(buffer.numpy()) if buffer.dtype is torch.float64 and buffer.is_cpu else buffer.clone()
+        self._pictures.append((index, quantity, self._keeper.kept(histogram(x))))
 
     # ------------------------------------------------------------------------------------------------- going backward
 
@@ -433,37 +426,16 @@ class Recorder:
             return  # this optimizer has stepped without the model, as it may
         if self._functions is not None:
             self._functions.step_ended()
-        self._emit(StepRecord(self._left(start), self._reader))
-
-    def _left(self, start: float) -> Left:
-        """What the step has left on the devices; reading it can wait."""
-        devices, weights = list(self._calls.values()), list(self._parameters.devices.values())
-        buffers = [device.buffer[: len(device.calls)] for device in devices] + [device.buffer for device in weights]
-        tensors = [self._kept(buffer) for buffer in buffers]
-        if isinstance(self._scale, Tensor):
-            tensors.append(self._scale.reshape(1))
-        # What is as it was in the step before is not kept twice.
-        self._calls_before = _same(self._calls_before, [call for device in devices for call in device.calls])
-        self._sizes_before = _same(self._sizes_before, [size for device in devices for size in device.delta_sizes])
-        self._flags_before = _same(
-            self._flags_before, [(device.has_gradient.tobytes(), device.has_weight.tobytes()) for device in weights]
-        )
-        return Left(
-            step=self.state.step,
-            calls=self._calls_before,
-            delta_sizes=self._sizes_before,
-            flags=self._flags_before,
-            tensors=tensors,
+        left = self._keeper.left(
+            self.state.step,
+            list(self._calls.values()),
+            list(self._parameters.devices.values()),
+            scale=self._scale,
             losses=self._losses,
-            scale=None if isinstance(self._scale, Tensor) else self._scale,
             pictures=self._pictures,
             units=self._full_pass,
             phases=self._phases,
             learning_rate=float(self._optimizers[-1].param_groups[0]["lr"]),
-            seconds=self.state.seconds + perf_counter() - start,
+            seconds=lambda: self.state.seconds + perf_counter() - start,
         )
-
-
-def _same(before: list[Any], now: list[Any]) -> list[Any]:
-    """The list of before, if it is equal to that of now."""
-    return before if before == now else now
+        self._emit(StepRecord(left, self._reader))
