@@ -108,7 +108,7 @@ def _section(page: str, name: str, claim: Claim, entry: Mapping[str, Any]) -> It
             what = f"{limit}{one['says']}<br><sub>{one['measure']}</sub>"
             outcome = one["outcome"] if one["outcome"] == "holds" else f"**{one['outcome']}**"
             yield _escaped([what, one["expected"], _measured(one), outcome])
-    if claim.note:
+    if claim.note and "not_run" not in entry:  # it tells what came out
         yield f"\n{claim.note.strip()}"
     if "run_seconds" in entry:
         yield f"\n{entry['runs']} runs, {_minutes(entry)}."

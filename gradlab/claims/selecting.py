@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gradlab.choices import ALIASES
 from gradlab.claims.claim import Wanted
+from gradlab.config_messages import CHOICES
 from gradlab.views.comparison.fold import written
 
 Settings = Mapping[str, Any]
@@ -86,5 +88,7 @@ def _is(settings: Settings, key: str, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         return all(_is(settings, key if name == "name" else f"{key}.{name}", value) for name, value in wanted.items())
     setting = settings.get(key)
+    if isinstance(wanted, str) and key in CHOICES:
+        wanted = ALIASES.get(wanted, wanted)
     wanted = tuple(wanted) if isinstance(wanted, list) else wanted
     return bool(setting == wanted) and isinstance(setting, bool) == isinstance(wanted, bool)

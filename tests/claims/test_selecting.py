@@ -139,3 +139,11 @@ def test_differing_tells_true_from_1_and_knows_options():
     assert differing([{"a": 1, "seed": 1}, {"a": True, "seed": 2}]) == ["a"]
     assert differing([{"a": 1}, {"a": 1, "b": None}]) == []
     assert differing([]) == []
+
+
+def test_an_alias_means_what_it_stands_for():
+    logistic = settings(activation="sigmoid")
+    assert matches(logistic, {"model.activation": "logistic"})
+    assert matches(logistic, {"model.activation": ["relu", "logistic"]})
+    assert not matches(logistic, {"model.activation": "swish"})
+    assert not matches(settings(name="sigmoid"), {"name": "logistic"})
