@@ -29,10 +29,10 @@ READING = """\
 An expectation is about one configuration, or about several, of which the table shows the one nearest to failing. Its
 number is the mean over seeds, with the 95 % interval (Student's t); differences and ratios are paired by seed. It
 **holds** where the whole interval lies within the bounds, for every configuration; it **fails** where one lies wholly
-outside. Bounds are those of the notes, the paper or theory where these give any; the others are round numbers, and some
-of them, as well as depths, rates and lengths, were settled after exploratory runs, so that the seeds can decide. No
-bound was moved to make a claim hold. A *limit* is not part of the claim: where it holds, the claim is confirmed with
-that condition. A run that has no such number, because it diverged, is left out and counted.
+outside. Bounds are those of the notes, the paper or theory where these give any; the others are round numbers. Depths,
+rates and lengths, what is a limit, and some of the round numbers were settled after exploratory runs. A *limit* is not
+part of the claim: where it holds, the claim is confirmed with that condition. A run that has no such number, because it
+diverged, is left out and counted.
 `python -m scripts.claims` makes all runs again, and `python -m scripts.docs --fix` makes this page of them; every sweep
 file says in its header what decides."""
 
