@@ -28,12 +28,16 @@ def test_the_small_sweep_says_what_the_page_says(page, source, tmp_path):
     entry = json.loads(results_file(page).read_text())[source.stem]
     again = as_json(verdict)
     assert len(again["expectations"]) == len(entry["expectations"])
-    for small, whole in zip(again["expectations"], entry["expectations"], strict=True):
+    decided, decidable = 0, 0
+    for judged, small, whole in zip(verdict.judgements, again["expectations"], entry["expectations"], strict=True):
+        if str(judged.expectation.measure) == "step ms":
+            continue  # speed is never tested: the machine may be busy
         opposite = {small["outcome"], whole["outcome"]} == {"holds", "fails"}
         expected = small["says"] in TOO_SMALL.get(source.stem, ())
         assert opposite == expected, f"{small['says']}: {small['measured']}, but the page has {whole['measured']}"
-    decided = [small["outcome"] for small in again["expectations"] if small["outcome"] != "undecided"]
-    assert len(decided) > len(again["expectations"]) / 2, "the small sweep decides too little"
+        decidable += whole["outcome"] != "undecided"
+        decided += whole["outcome"] != "undecided" and small["outcome"] != "undecided"
+    assert decided >= decidable / 2, "the small sweep decides too little of what the page decides"
     save_picture(verdict, observations, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 

@@ -60,8 +60,10 @@ def _block(values: Sequence[float | None], low: float, high: float) -> str:
     logs = [math.log10(value) for value in present if value > 0]
     if not logs:
         return ZERO
-    share = (math.fsum(logs) / len(logs) - low) / (high - low) if high > low else 1.0
-    return BLOCKS[min(max(int(share * len(BLOCKS)), 0), len(BLOCKS) - 1)]
+    share = (
+        (math.fsum(logs) / len(logs) - low) / (high - low) if high > low else 1.0
+    )  # infinite where they nearly touch
+    return BLOCKS[min(int(min(max(share, 0.0), 1.0) * len(BLOCKS)), len(BLOCKS) - 1)]
 
 
 class Live:

@@ -158,3 +158,7 @@ def test_live_gives_the_terminal_back_after_an_exception():
     out = written(console)
     assert out.count("\x1b[?25l") == out.count("\x1b[?25h") == 1, "the cursor is hidden and shown again"
     assert out.endswith("\x1b[2K"), "the last thing written erases the bar"
+
+
+def test_bounds_that_nearly_touch_do_not_overflow():
+    assert strip([4.0], 1, 0.0, 2.2250738585072014e-308) == strip([4.0], 1, 0.0, 0.1)
