@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from gradlab.step_rows import LAYER_STATISTICS, StepRows
+from gradlab.statistics import LAYER_STATISTICS, StepRows
 
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "layers": {

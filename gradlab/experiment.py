@@ -25,7 +25,7 @@ from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.records import StepRecord
 from gradlab.results import Run, conclude, load_run
-from gradlab.step_rows import LAYER_STATISTICS
+from gradlab.statistics import LAYER_STATISTICS
 from gradlab.views.live import Live, live
 
 EVALUATIONS = 11

@@ -31,7 +31,7 @@ from gradlab.columns import SCHEMAS, layers_frame, rows_frame
 from gradlab.config import Config
 from gradlab.config_files import dump_config, load_config
 from gradlab.errors import RunBusyError, RunFolderError
-from gradlab.step_rows import StepRows
+from gradlab.statistics import StepRows
 
 GROWING = ("layers", "steps", "evaluations", "histograms")
 """Tables that are directories of parts."""

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "gradlab"
 
 # Each room may import those before it on its own wing, and the ground.
 GROUND = [
-    "errors", "words", "yaml_text", "starter", "choices", "config", "config_messages", "config_files", "step_rows",
+    "errors", "words", "yaml_text", "starter", "choices", "config", "config_messages", "config_files", "statistics",
     "columns", "seeding",
 ]  # fmt: skip
 TRAINING_WING = ["networks", "datasets", "theory", "recording", "training"]

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from gradlab.columns import SCHEMAS, layers_frame, rows_frame
-from gradlab.step_rows import LAYER_STATISTICS, StepRows
+from gradlab.statistics import LAYER_STATISTICS, StepRows
 
 
 def step_rows(step, values, applies):

@@ -14,7 +14,7 @@ from gradlab import store
 from gradlab.columns import SCHEMAS
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunFolderError
-from gradlab.step_rows import LAYER_STATISTICS, StepRows
+from gradlab.statistics import LAYER_STATISTICS, StepRows
 
 CONFIG = Config(name="test")
 

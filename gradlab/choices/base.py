@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,9 @@ class Choice(Options):
         return fields["name"] if list(fields) == ["name"] else fields
 
 
-def by_name(*choices: type[Choice]) -> Mapping[str, type[Choice]]:
+C = TypeVar("C", bound=Choice)
+
+
+def by_name(*choices: type[C]) -> Mapping[str, type[C]]:
     """A registry: choices by the name that a config has for them, in the order given."""
     return MappingProxyType({choice.model_fields["name"].default: choice for choice in choices})

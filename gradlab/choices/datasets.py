@@ -1,15 +1,42 @@
-"""Data sources."""
+"""Data sources: their options, and beside each what is known of it (`Facts`).
 
+The samples themselves come from the modules of `gradlab.datasets`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from gradlab.choices.base import Choice, NonNegative, Positive, by_name
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What loading, sweeps and rules have to know of a data source.
+
+    Attributes:
+        module: the file of `gradlab.datasets` that has a function of the source's name, which makes its samples.
+        classes: how many classes it has, where that is neither an option nor only known from the data.
+        commonest: share of its most frequent class, where classes come in known and unequal shares.
+        endless: whether the module also has a function `draw`, with which training never sees a sample twice.
+        from_outside: whether the samples are not in the package, so that they may be missing.
+    """
+
+    module: str
+    classes: int | None = None
+    commonest: float | None = None
+    endless: bool = False
+    from_outside: bool = False
+
+
 class Data(Choice):
     """What every data source shares."""
+
+    facts: ClassVar[Facts]
+    """What is known of it."""
 
     standardize: bool = True
     """Zero mean and unit variance for each feature, fitted on the training split only."""
@@ -23,24 +50,28 @@ class Digits(Data):
     """1,797 handwritten digits of 8 × 8 pixels in 10 classes, in the package: no download (Alpaydin & Kaynak 1998)."""
 
     name: Literal["digits"] = "digits"
+    facts = Facts(module="bundled", classes=10)
 
 
 class BreastCancer(Data):
     """569 tumours described by 30 measurements, benign or malignant, in the package (Street et al. 1993)."""
 
     name: Literal["breast_cancer"] = "breast_cancer"
+    facts = Facts(module="bundled", classes=2)
 
 
 class Wine(Data):
     """178 wines described by 13 measurements, from 3 growers, in the package (Aeberhard & Forina 1991)."""
 
     name: Literal["wine"] = "wine"
+    facts = Facts(module="bundled", classes=3)
 
 
 class Gaussian(Data):
     """N(0, 1) inputs with the labels of a random linear teacher: what mean-field theory assumes."""
 
     name: Literal["gaussian"] = "gaussian"
+    facts = Facts(module="synthetic")
     features: Annotated[int, Field(ge=1)] = 64
     """Input dimension."""
     classes: Annotated[int, Field(ge=2)] = 10
@@ -53,6 +84,7 @@ class Spirals(Data):
     """Points in the plane on interleaved spiral arms, an arm a class: small, and not linearly separable."""
 
     name: Literal["spirals"] = "spirals"
+    facts = Facts(module="synthetic")
     classes: Annotated[int, Field(ge=2)] = 3
     """Number of arms."""
     samples: Annotated[int, Field(ge=2)] = 1500
@@ -67,6 +99,7 @@ class Shapeset(Data):
     """Images of 32 × 32 pixels, one or two grey shapes, 9 classes, drawn without end (Glorot & Bengio 2010)."""
 
     name: Literal["shapeset"] = "shapeset"
+    facts = Facts(module="shapeset", classes=9, commonest=1 / 6, endless=True)
     samples: Annotated[int, Field(ge=2)] = 4096
     """Samples that stay, training and test together: for standardization, evaluations and the search for dead units.
     Every step trains on new ones, which it sees once; an epoch is as many as the training split has."""
@@ -76,6 +109,7 @@ class File(Data):
     """Your own table: .npz (arrays x and the target), .csv or .parquet with a column of class labels."""
 
     name: Literal["file"] = "file"
+    facts = Facts(module="files", from_outside=True)
     path: Path = Field(strict=False)
     """The file; in a config file relative to that file, on the command line to the working directory."""
     target: Annotated[str, Field(min_length=1)] = "target"
@@ -86,6 +120,7 @@ class OpenML(Data):
     """Any dataset of openml.org by name or id, downloaded once and cached by scikit-learn."""
 
     name: Literal["openml"] = "openml"
+    facts = Facts(module="openml", from_outside=True)
     dataset: Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=1)]
     """Name (`Fashion-MNIST`, `mnist_784`, `CIFAR_10`) or numeric id."""
     version: Annotated[int, Field(ge=1)] | Literal["active"] = "active"
@@ -94,7 +129,7 @@ class OpenML(Data):
     """Use a stratified random subset of this many samples; null takes all."""
 
 
-DATASETS = by_name(
+DATASETS: Mapping[str, type[Data]] = by_name(
     Digits,
     BreastCancer,
     Wine,

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from gradlab.choices import Options
 from gradlab.diagnosis import RULES
-from gradlab.step_rows import LAYER_STATISTICS
+from gradlab.statistics import LAYER_STATISTICS
 from gradlab.views.comparison.runs import MEASURES
 from gradlab.words import did_you_mean
 

@@ -1,6 +1,6 @@
 """Data sources: one file a source, all of them NumPy; tensors are made where training begins."""
 
 from gradlab.datasets.dataset import Dataset
-from gradlab.datasets.loading import LOADERS, load
+from gradlab.datasets.loading import load
 
-__all__ = ["LOADERS", "Dataset", "load"]
+__all__ = ["Dataset", "load"]

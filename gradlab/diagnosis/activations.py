@@ -20,8 +20,6 @@ ALL_DEAD = 0.999
 
 SATURATED_FRACTION = 0.5
 """Saturated share of a layer's outputs that is too much, as SageMaker Debugger and DeepDiagnosis have it."""
-BOUNDED = ("sigmoid", "hard_sigmoid", "tanh", "hard_tanh", "softsign", "relu6")
-"""Activations that saturate for large inputs."""
 
 DISTINCTION = 0.01
 """Variation over samples, relative to the activations, below which a layer hardly knows its inputs apart. Networks that
@@ -50,8 +48,8 @@ def dead_units(tables: Tables) -> Answer:
     What to try: units that died in training were killed by steps that were too large: a smaller learning rate. At the
     start: an initializer made for the activation, BatchNorm before it. An activation with a negative slope never dies.
     """
-    if tables.activation is not None and tables.activation not in _CAN_DIE:
-        return NotApplicable(f"{tables.activation} is never exactly 0")
+    if tables.activation is not None and not tables.activation.traits.can_die:
+        return NotApplicable(f"{tables.activation.name} is never exactly 0")
     dead = grid(tables.judged, "dead_fraction", ["activation"])
     if not dead:
         return NotApplicable("no full pass over the training split was recorded")
@@ -80,9 +78,6 @@ def dead_units(tables: Tables) -> Answer:
     ]
 
 
-_CAN_DIE = ("relu", "relu6", "hard_sigmoid")
-
-
 def _life(when: Spell) -> str:
     if when.at_start and not when.at_end:
         return f"at the start; revived after step {when.last}"
@@ -107,13 +102,14 @@ def saturated_activations(tables: Tables) -> Answer:
     What to try: smaller weights at the start (an initializer made for the activation), BatchNorm before the activation,
     a smaller learning rate if saturation came in training.
     """
-    if tables.activation is not None and tables.activation not in BOUNDED:
-        return NotApplicable(f"{tables.activation} has no upper bound")
+    if tables.activation is not None and not tables.activation.traits.bounded:
+        return NotApplicable(f"{tables.activation.name} has no upper bound")
     saturated = grid(tables.judged, "saturated_fraction", ["activation"])
     if not saturated:
         return NotApplicable("no activation with a saturated region was recorded")
     values_TL = saturated.values_TL
-    if tables.activation in (None, "relu6"):
+    traits = None if tables.activation is None else tables.activation.traits
+    if traits is None or (traits.can_die and traits.zero_centred):  # a rectifier: its zero half does not count
         zero = grid(tables.judged, "zero_fraction", ["activation"])
         if zero.values_TL.shape == values_TL.shape:
             values_TL = values_TL - zero.values_TL

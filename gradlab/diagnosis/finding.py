@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from gradlab.choices import Activation
 from gradlab.columns import SCHEMAS
 from gradlab.config import Config
 from gradlab.diagnosis.measures import Spell, recorded_steps
@@ -134,9 +135,9 @@ class Tables:
         return self.layers.filter(pl.col("step").is_in([*steps[:1], *steps[1:-DEATH_THROES]]))
 
     @cached_property
-    def activation(self) -> str | None:
-        """Name of the activation function, where it is known."""
-        return None if self.config is None else str(self.config.model.activation.name)
+    def activation(self) -> Activation | None:
+        """The activation function, where it is known."""
+        return None if self.config is None else self.config.model.activation
 
     @cached_property
     def steps_done(self) -> int:

@@ -11,17 +11,13 @@ from gradlab.diagnosis import remedies
 from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers
 from gradlab.diagnosis.measures import Floats
 
-KNOWN_CLASSES = {"digits": 10, "breast_cancer": 2, "wine": 3, "shapeset": 9}
-"""Classes of the sources that have no choice of them; the others have theirs in the config, or in the file."""
-COMMONEST = {"shapeset": 1 / 6}
-"""Share of the most frequent class where classes come in known and unequal shares."""
 STALLED = 0.95
 """Share of ln(classes) that a training loss must stay above to count as learned nothing. The best constant predictor
 has the entropy of the labels: all of ln(classes) where classes are equally frequent, 0.953 of it in breast_cancer,
 the least balanced of the bundled datasets, and 0.960 in shapeset."""
 CHANCE = 1.5
-"""Training accuracy, in multiples of 1/classes, or of COMMONEST, above which something was learned, however high the
-loss. Guessing the most frequent class always reaches 1.25 in breast_cancer."""
+"""Training accuracy, in multiples of 1/classes, or of the share of the most frequent class, above which something was
+learned, however high the loss. Guessing the most frequent class always reaches 1.25 in breast_cancer."""
 TOO_SHORT = 50
 """Steps below which a run that learned nothing may just have been too short."""
 
@@ -40,8 +36,6 @@ SLACK_DECADES = 0.1
 """Decades that theory may be off whatever the width: real inputs are not Gaussian, and the first layers show it."""
 SLACK_PER_LAYER = 0.01
 """Decades a layer that add to it: real inputs shift a layer's factor by up to 2 %."""
-LOOSE = ("gelu", "silu", "mish")
-"""Activations next to a half-stable fixed point, where wide scatter is normal."""
 
 
 # ------------------------------------------------------------------------------------------------------------ the loss
@@ -122,11 +116,12 @@ def classes_of(config: Config | None) -> int | None:
     if config is None:
         return None
     known: int | None = getattr(config.data, "classes", None)
-    return known if known is not None else KNOWN_CLASSES.get(config.data.name)
+    return known if known is not None else config.data.facts.classes
 
 
 def _commonest(config: Config | None, classes: int) -> float:
-    return COMMONEST.get(config.data.name, 1 / classes) if config is not None else 1 / classes
+    known = None if config is None else config.data.facts.commonest
+    return 1 / classes if known is None else known
 
 
 def batch_norm_drift(tables: Tables) -> Answer:
@@ -187,8 +182,9 @@ def off_theory(tables: Tables) -> Answer:
         return NotApplicable("theory does not cover this network")
     if tables.config is None:
         return NotApplicable("a prediction needs a config")
-    if tables.activation in LOOSE:
-        return NotApplicable(f"{tables.activation} is next to a half-stable point, where the theory is loose")
+    activation = tables.config.model.activation
+    if activation.traits.half_stable:
+        return NotApplicable(f"{activation.name} is next to a half-stable point, where the theory is loose")
     first = tables.layers.filter(pl.col("step") == 0)
     if not first.height:
         return NotApplicable("step 0 was not recorded")

@@ -2,41 +2,12 @@
 
 from gradlab.config import Config
 
-_HE = ("he_normal", "he_uniform", "kaiming_normal", "kaiming_uniform", "lsuv")
-_GLOROT = ("glorot_uniform", "glorot_normal", "xavier_uniform", "xavier_normal", "orthogonal", "lsuv")
-_LECUN = ("lecun_normal", "lecun_uniform", "lsuv")
-
-INITIALIZERS = {
-    "identity": _GLOROT,
-    "sigmoid": _GLOROT,
-    "hard_sigmoid": _GLOROT,
-    "tanh": _GLOROT,
-    "hard_tanh": _GLOROT,
-    "softsign": _GLOROT,
-    "softplus": _GLOROT,
-    "relu": _HE,
-    "relu6": _HE,
-    "leaky_relu": _HE,
-    "prelu": _HE,
-    "elu": _HE,
-    "celu": _HE,
-    "selu": _LECUN,
-    "gelu": _HE,
-    "silu": _HE,
-    "mish": _HE,
-}
-"""Initializers made for each activation (Glorot & Bengio 2010, He et al. 2015, Klambauer et al. 2017), the usual
-one first."""
-
-NOT_ZERO_CENTRED = ("sigmoid", "hard_sigmoid", "softplus")
-"""Activations of slope below 1 around a positive mean: no initializer keeps a deep stack of them alive."""
-
 
 def initializer(config: Config | None) -> list[str]:
     """An initializer made for the activation, where the run has another."""
     if config is None:
         return []
-    fitting = INITIALIZERS[config.model.activation.name]
+    fitting = config.model.activation.traits.initializers
     return [] if config.model.initializer.name in fitting else [f"model.initializer={fitting[0]}"]
 
 
@@ -44,7 +15,7 @@ def start(config: Config | None) -> list[str]:
     """Against signals that vanish or explode in the untrained network."""
     if config is None:
         return []
-    hopeless = config.model.activation.name in NOT_ZERO_CENTRED
+    hopeless = not config.model.activation.traits.zero_centred
     replace = ["model.activation=relu model.initializer=he_normal"] if hopeless else initializer(config)
     normalize = ["model.batch_norm=before"] if config.model.batch_norm == "none" else []
     tried = [*normalize, *replace] if hopeless else [*replace, *normalize]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-from gradlab.choices import Choice
+from gradlab import choices
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +30,7 @@ SELU_LAMBDA = 1.0507009873554805
 
 
 @dataclass(frozen=True)
-class Activation:
+class ActivationFunction:
     """An activation function, for arrays of pre-activations h of any shape.
 
     Attributes:
@@ -49,26 +49,28 @@ class Activation:
 
 
 @functools.lru_cache(maxsize=256)
-def activation(choice: Choice) -> Activation:
+def activation(choice: choices.Activation) -> ActivationFunction:
     """The activation that a config names, with its parameters."""
-    return _ACTIVATIONS[choice.name][0](choice)
+    return _FUNCTIONS[choice.name](choice)
 
 
-def module(choice: Choice) -> "nn.Module":
+def module(choice: choices.Activation) -> "nn.Module":
     """The torch module of an activation, not in place; PReLU's slope is float64, so that nothing has rounded it yet."""
     import torch
     from torch import nn
 
-    kind, options = _ACTIVATIONS[choice.name][1:]
-    parameters = {"dtype": torch.float64} if kind == "PReLU" else {}
-    built: nn.Module = getattr(nn, kind)(**choice.model_dump(include=set(options)), **parameters)
+    options = choice.model_dump(exclude={"name"})
+    parameters = {"dtype": torch.float64} if isinstance(choice, choices.PReLU) else {}
+    built: nn.Module = getattr(nn, choice.traits.torch_module)(**options, **parameters)
     return built
 
 
 # ------------------------------------------------------------------------------------------------------- piecewise
 
 
-def _straight(slopes: tuple[float, ...], kinks: tuple[float, ...], function: Callable[[Array], Array]) -> Activation:
+def _straight(
+    slopes: tuple[float, ...], kinks: tuple[float, ...], function: Callable[[Array], Array]
+) -> ActivationFunction:
     """A piecewise linear activation.
 
     Args:
@@ -93,7 +95,7 @@ def _straight(slopes: tuple[float, ...], kinks: tuple[float, ...], function: Cal
             nextafter(high, inf) if right < len(flat) and flat[right] else high,
         )
 
-    return Activation(
+    return ActivationFunction(
         function,
         derivative,
         tuple(interval(piece) for piece, is_flat in enumerate(flat[::2]) if is_flat),
@@ -102,7 +104,7 @@ def _straight(slopes: tuple[float, ...], kinks: tuple[float, ...], function: Cal
     )
 
 
-def _leaky(slope: float) -> Activation:
+def _leaky(slope: float) -> ActivationFunction:
     def function(h: Array) -> Array:
         # without the first case, a slope of 0 would make NaN of −∞
         return np.maximum(h, 0.0) if slope == 0 else np.where(h > 0, h, slope * np.minimum(h, 0.0))
@@ -113,24 +115,24 @@ def _leaky(slope: float) -> Activation:
 # ---------------------------------------------------------------------------------------------------------- smooth
 
 
-def _sigmoid(_: Any) -> Activation:
+def _sigmoid(_: Any) -> ActivationFunction:
     # σ(1 − σ) = s/4 with s = 1 % at h = ± log((1 + √(1−s)) / (1 − √(1−s)))
     root = sqrt(1 - SATURATED)
     edge = log((1 + root) / (1 - root))
-    return Activation(expit, lambda h: expit(h) * expit(-h), ((-inf, -edge), (edge, inf)), bounded=True)
+    return ActivationFunction(expit, lambda h: expit(h) * expit(-h), ((-inf, -edge), (edge, inf)), bounded=True)
 
 
-def _tanh(_: Any) -> Activation:
+def _tanh(_: Any) -> ActivationFunction:
     edge = float(np.arctanh(sqrt(1 - SATURATED)))  # 1 − tanh² = s
 
     def derivative(h: Array) -> Array:
         small = np.exp(-2 * np.abs(h))  # 1/cosh² without overflow, and without cancellation far out
         return np.asarray(4 * small / (1 + small) ** 2)
 
-    return Activation(np.tanh, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
+    return ActivationFunction(np.tanh, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
 
 
-def _softsign(_: Any) -> Activation:
+def _softsign(_: Any) -> ActivationFunction:
     edge = 1 / sqrt(SATURATED) - 1  # (1 + |h|)⁻² = s
 
     def function(h: Array) -> Array:
@@ -140,16 +142,16 @@ def _softsign(_: Any) -> Activation:
     def derivative(h: Array) -> Array:
         return np.asarray((1 / (1 + np.abs(h))) ** 2)
 
-    return Activation(function, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
+    return ActivationFunction(function, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
 
 
-def _softplus(choice: Any) -> Activation:
+def _softplus(choice: Any) -> ActivationFunction:
     beta = choice.beta
     edge = log(SATURATED / (1 - SATURATED)) / beta  # σ(βh) = s
-    return Activation(lambda h: np.logaddexp(0, beta * h) / beta, lambda h: expit(beta * h), ((-inf, edge),))
+    return ActivationFunction(lambda h: np.logaddexp(0, beta * h) / beta, lambda h: expit(beta * h), ((-inf, edge),))
 
 
-def _exponential(alpha: float, rate: float, scale: float) -> Activation:
+def _exponential(alpha: float, rate: float, scale: float) -> ActivationFunction:
     """`scale · h` where h > 0, else scale · α(exp(h/rate) − 1)."""
     slope_below = alpha / rate
     largest = max(1.0, slope_below)
@@ -164,10 +166,10 @@ def _exponential(alpha: float, rate: float, scale: float) -> Activation:
     def derivative(h: Array) -> Array:
         return scale * np.where(h > 0, 1.0, slope_below * np.exp(np.minimum(h, 0) / rate))
 
-    return Activation(function, derivative, flat, () if slope_below == 1 else (0.0,))
+    return ActivationFunction(function, derivative, flat, () if slope_below == 1 else (0.0,))
 
 
-def _bent(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Activation:
+def _bent(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> ActivationFunction:
     """An activation like GELU, whose slope changes sign once: flat far to the left and around its minimum.
 
     The edges are where φ' crosses ± 1 % of its largest value, found by bisection on a grid.
@@ -178,7 +180,7 @@ def _bent(function: Callable[[Array], Array], derivative: Callable[[Array], Arra
     crossings = np.flatnonzero(flat[1:] != flat[:-1])
     edges = [_bisect(lambda h: abs(derivative(h)) - SATURATED * slope.max(), grid[i], grid[i + 1]) for i in crossings]
     bounds = [-inf, *edges]
-    return Activation(function, derivative, tuple(zip(bounds[::2], bounds[1::2], strict=True)))
+    return ActivationFunction(function, derivative, tuple(zip(bounds[::2], bounds[1::2], strict=True)))
 
 
 def _bisect(function: Callable[[Any], Any], low: float, high: float) -> float:
@@ -197,7 +199,7 @@ def _times(h: Array, gate: Array) -> Array:
     return np.where(gate == 0, 0.0, np.where(gate == 0, 0.0, h) * gate)
 
 
-def _gelu(choice: Any) -> Activation:
+def _gelu(choice: Any) -> ActivationFunction:
     if choice.approximate == "none":
         density = 1 / sqrt(2 * np.pi)
         return _bent(
@@ -219,7 +221,7 @@ def _gelu(choice: Any) -> Activation:
     return _bent(lambda h: _times(h, gate(h)), derivative)
 
 
-def _silu(_: Any) -> Activation:
+def _silu(_: Any) -> ActivationFunction:
     def derivative(h: Array) -> Array:
         h = np.clip(h, -1e300, 1e300)
         return np.asarray(expit(h) * (1 + h * expit(-h)))
@@ -227,7 +229,7 @@ def _silu(_: Any) -> Activation:
     return _bent(lambda h: _times(h, expit(h)), derivative)
 
 
-def _mish(_: Any) -> Activation:
+def _mish(_: Any) -> ActivationFunction:
     def gate(h: Array) -> Array:
         # tanh(log(1 + e)) = (e² + 2e)/(e² + 2e + 2) with e = exp h
         e = np.exp(np.minimum(h, 20))
@@ -243,35 +245,23 @@ def _mish(_: Any) -> Activation:
 
 # -------------------------------------------------------------------------------------------------------- registry
 
-_ACTIVATIONS: Mapping[str, tuple[Callable[[Any], Activation], str, tuple[str, ...]]] = {
-    # name: (NumPy side, torch.nn class, options that it takes)
-    "identity": (lambda _: _straight((1.0,), (), lambda h: np.asarray(h, dtype=np.float64)), "Identity", ()),
-    "sigmoid": (_sigmoid, "Sigmoid", ()),
-    "hard_sigmoid": (
-        lambda _: _straight((0.0, 0.0, 1 / 6, 0.0, 0.0), (-3.0, 3.0), lambda h: np.clip(h / 6 + 0.5, 0, 1)),
-        "Hardsigmoid",
-        (),
-    ),
-    "tanh": (_tanh, "Tanh", ()),
-    "hard_tanh": (
-        lambda _: _straight((0.0, 0.0, 1.0, 0.0, 0.0), (-1.0, 1.0), lambda h: np.clip(h, -1, 1)),
-        "Hardtanh",
-        (),
-    ),
-    "softsign": (_softsign, "Softsign", ()),
-    "softplus": (_softplus, "Softplus", ("beta",)),
-    "relu": (lambda _: _straight((0.0, 0.0, 1.0), (0.0,), lambda h: np.maximum(h, 0.0)), "ReLU", ()),
-    "relu6": (
-        lambda _: _straight((0.0, 0.0, 1.0, 0.0, 0.0), (0.0, 6.0), lambda h: np.clip(h, 0, 6)),
-        "ReLU6",
-        (),
-    ),
-    "leaky_relu": (lambda c: _leaky(c.negative_slope), "LeakyReLU", ("negative_slope",)),
-    "prelu": (lambda c: _leaky(c.init), "PReLU", ("init",)),
-    "elu": (lambda c: _exponential(c.alpha, 1.0, 1.0), "ELU", ("alpha",)),
-    "celu": (lambda c: _exponential(c.alpha, c.alpha, 1.0), "CELU", ("alpha",)),
-    "selu": (lambda _: _exponential(SELU_ALPHA, 1.0, SELU_LAMBDA), "SELU", ()),
-    "gelu": (_gelu, "GELU", ("approximate",)),
-    "silu": (_silu, "SiLU", ()),
-    "mish": (_mish, "Mish", ()),
+_FUNCTIONS: Mapping[str, Callable[[Any], ActivationFunction]] = {
+    "identity": lambda _: _straight((1.0,), (), lambda h: np.asarray(h, dtype=np.float64)),
+    "sigmoid": _sigmoid,
+    "hard_sigmoid": lambda _: _straight((0.0, 0.0, 1 / 6, 0.0, 0.0), (-3.0, 3.0), lambda h: np.clip(h / 6 + 0.5, 0, 1)),
+    "tanh": _tanh,
+    "hard_tanh": lambda _: _straight((0.0, 0.0, 1.0, 0.0, 0.0), (-1.0, 1.0), lambda h: np.clip(h, -1, 1)),
+    "softsign": _softsign,
+    "softplus": _softplus,
+    "relu": lambda _: _straight((0.0, 0.0, 1.0), (0.0,), lambda h: np.maximum(h, 0.0)),
+    "relu6": lambda _: _straight((0.0, 0.0, 1.0, 0.0, 0.0), (0.0, 6.0), lambda h: np.clip(h, 0, 6)),
+    "leaky_relu": lambda choice: _leaky(choice.negative_slope),
+    "prelu": lambda choice: _leaky(choice.init),
+    "elu": lambda choice: _exponential(choice.alpha, 1.0, 1.0),
+    "celu": lambda choice: _exponential(choice.alpha, choice.alpha, 1.0),
+    "selu": lambda _: _exponential(SELU_ALPHA, 1.0, SELU_LAMBDA),
+    "gelu": _gelu,
+    "silu": _silu,
+    "mish": _mish,
 }
+"""What makes the function of each activation of its options, by the name that a config has for it."""

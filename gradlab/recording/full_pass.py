@@ -58,7 +58,7 @@ class FullPass:
         Returns:
             For the index of each activation in `places`: `dead_fraction`, the share of units that are exactly 0 on
             every sample; `revived_fraction`, the share of units that were dead in the pass before and are not now,
-            absent in the first pass; `across_samples_std` and `across_units_std` as `step_rows.LAYER_STATISTICS`
+            absent in the first pass; `across_samples_std` and `across_units_std` as `statistics.LAYER_STATISTICS`
             defines them.
         """
         totals = {index: _Units() for index, place in enumerate(self._places) if place.kind == "activation"}

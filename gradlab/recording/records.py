@@ -19,7 +19,7 @@ from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.reading import Reading, fetch
 from gradlab.recording.rows import COLUMN, Combiner, put_weights
-from gradlab.step_rows import StepRows
+from gradlab.statistics import StepRows
 
 
 class Left(NamedTuple):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradlab.recording.calls import DELTA, MAXIMUM, MEAN, MINIMUM, SATURATED, SLOTS, SQUARES, ZEROS, Call
 from gradlab.recording.reading import Reading
-from gradlab.step_rows import LAYER_STATISTICS
+from gradlab.statistics import LAYER_STATISTICS
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

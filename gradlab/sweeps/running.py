@@ -21,8 +21,6 @@ from gradlab.sweeps.states import Outcome, look_up, record_failure, record_inter
 
 GRACE_SECONDS = 10.0
 """After Ctrl-C, for the workers to end their step and write what they have."""
-FROM_OUTSIDE = ("file", "openml")
-"""Data sources that are not in the package."""
 POLL_SECONDS = 0.5
 """Between two looks for Ctrl-C, while no run ends."""
 
@@ -118,7 +116,7 @@ def _look_for_data(points: Sequence[Point]) -> None:
     """Load what may not be there, once each: a missing file or network is one message, not one for each point."""
     looked_for = []
     for point in points:
-        if point.config.data.name in FROM_OUTSIDE and point.config.data not in looked_for:
+        if point.config.data.facts.from_outside and point.config.data not in looked_for:
             looked_for.append(point.config.data)
             datasets.load(point.config.data, point.config.seed)
 

@@ -8,10 +8,6 @@ from gradlab.networks import initializers
 from gradlab.theory.batch_norm import EPSILON, SMALLEST_BATCH
 from gradlab.theory.mean_field import Layer
 
-HALF_STABLE = ("gelu", "silu", "mish")
-"""Activations with a half-stable fixed point near σ_w² = 2: from one side signals settle there, from the other not."""
-HOMOGENEOUS = ("identity", "relu", "leaky_relu", "prelu")
-"""φ(c h) = c φ(h): no fixed point pulls the scatter of one layer back in the next."""
 NARROW = 32
 """Units below which a layer is far from infinitely wide."""
 SCATTER = 0.3
@@ -55,7 +51,7 @@ def caveats(config: Config, layers: Sequence[Layer], features: int, batch: int) 
 
 def _activation(model: ModelConfig, features: int) -> Iterator[str]:
     name = model.activation.name
-    if name not in HALF_STABLE:
+    if not model.activation.traits.half_stable:
         return
     if model.batch_norm != "none":
         yield f"BatchNorm with {name} is loose: for silu theory says 1.106 a layer, and 1.15 to 1.17 is measured."
@@ -85,7 +81,7 @@ def _width(model: ModelConfig, layers: Sequence[Layer]) -> Iterator[str]:
     narrow = min(model.widths)
     if narrow < NARROW:
         yield f"A layer of {narrow} units is far from infinitely wide."
-    if model.batch_norm == "after" or (model.batch_norm == "none" and model.activation.name in HOMOGENEOUS):
+    if model.batch_norm == "after" or (model.batch_norm == "none" and model.activation.traits.homogeneous):
         # ln of a product of L means over n units: variance Σ spread/n; √(5 L/n) for ReLU
         scatter = sqrt(sum(layer.spread / width for layer, width in zip(layers, model.widths, strict=True)))
         if scatter > SCATTER:

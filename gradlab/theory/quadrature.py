@@ -17,7 +17,7 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
 
-from gradlab.networks.activations import Activation
+from gradlab.networks.activations import ActivationFunction
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Rule:
         return float(self.weights_N @ (function(self.nodes_N) + function(-self.nodes_N)))
 
 
-def gaussian(phi: Activation, q: float) -> Rule:
+def gaussian(phi: ActivationFunction, q: float) -> Rule:
     """H ~ N(0, q), good to 1e-12 or so of E φ² and E φ'² for any q from 0 to 1e300."""
     scale = sqrt(q)
     edges = np.arange(REACH + 1)
@@ -53,7 +53,7 @@ def gaussian(phi: Activation, q: float) -> Rule:
     return Rule(scale * z_N, weights_N * np.exp(-(z_N**2) / 2) / sqrt(2 * pi))
 
 
-def sphere(phi: Activation, batch: int) -> Rule:
+def sphere(phi: ActivationFunction, batch: int) -> Rule:
     """H = √B u_a, u uniform on the centred unit sphere in R^B: one sample of a normalized batch of Gaussians.
 
     u has B − 1 free dimensions and the unit vector of sample a has length √(1 − 1/B) in them, so that h = √(B−1) sin θ
@@ -78,7 +78,7 @@ class PairRule:
         return float(self.weights_N @ (function(self.first_N) * (self.weights_NM * function(self.second_NM)).sum(1)))
 
 
-def sphere_pair(phi: Activation, batch: int) -> PairRule:
+def sphere_pair(phi: ActivationFunction, batch: int) -> PairRule:
     """(√B u_a, √B u_b), u uniform on the centred unit sphere in R^B, B ≥ 4.
 
     In the B − 1 free dimensions the two coordinates have correlation ρ = −1/(B−1). With the first at √(B−1) sin θ the
@@ -115,14 +115,14 @@ def sphere_pair(phi: Activation, batch: int) -> PairRule:
 # ------------------------------------------------------------------------------------------------------------- panels
 
 
-def _knots(phi: Activation, sharpest: float, reach: float) -> Array:
+def _knots(phi: ActivationFunction, sharpest: float, reach: float) -> Array:
     """Values |h| ≤ reach at which a panel must end, 0 included, in no order."""
     dyadic = 2.0 ** np.arange(log2(sharpest), ceil(log2(max(reach, sharpest))))
     knots = np.concatenate([[0.0], np.abs(phi.kinks), dyadic])
     return np.asarray(knots[knots < reach])
 
 
-def _angles(phi: Activation, batch: int, sharpest: float, reach: float) -> Array:
+def _angles(phi: ActivationFunction, batch: int, sharpest: float, reach: float) -> Array:
     """Panel ends for θ > 0 in h = √(B−1) sin θ, ascending, 0 included."""
     radius = sqrt(batch - 1)
     reach = min(radius, reach)

@@ -15,7 +15,7 @@ from gradlab.claims.claim import (
     Quantity,
 )
 from gradlab.columns import SCHEMAS
-from gradlab.step_rows import LAYER_STATISTICS
+from gradlab.statistics import LAYER_STATISTICS
 from tests.claims.vocabulary import EXPECT, PANEL, claim
 
 SLOPE = {"column": "delta_rms", "layers": "slope"}

@@ -12,7 +12,7 @@ from gradlab.claims.measuring import Observation
 from gradlab.claims.report import print_verdict
 from gradlab.config_files import load_config
 from gradlab.results import load_run
-from gradlab.step_rows import LAYER_STATISTICS, StepRows
+from gradlab.statistics import LAYER_STATISTICS, StepRows
 
 NAN, INF = float("nan"), float("inf")
 STEPS = (0, 10, 20)

@@ -1,5 +1,6 @@
 import contextlib
 import http.client
+import importlib
 import os
 import subprocess
 import sys
@@ -31,8 +32,12 @@ OFFLINE = [
 ]
 
 
-def test_the_registry_is_that_of_the_configs():
-    assert set(datasets.LOADERS) == set(choices.DATASETS)
+@pytest.mark.parametrize("name", choices.DATASETS)
+def test_every_source_of_the_configs_has_the_functions_that_its_facts_promise(name):
+    facts = choices.DATASETS[name].facts
+    module = importlib.import_module(f"gradlab.datasets.{facts.module}")
+    assert callable(getattr(module, name))
+    assert callable(getattr(module, "draw", None)) == facts.endless
 
 
 @pytest.mark.parametrize("data", OFFLINE, ids=lambda data: data.name)

@@ -22,7 +22,7 @@ from gradlab.diagnosis import (
     remedies,
     verdict,
 )
-from gradlab.step_rows import LAYER_STATISTICS
+from gradlab.statistics import LAYER_STATISTICS
 from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
 
 ISSUE = {
@@ -149,9 +149,10 @@ def test_a_watched_model_gets_no_overrides():
 # --------------------------------------------------------------------------------------------------- remedies
 
 
-def test_every_activation_has_initializers():
-    assert set(remedies.INITIALIZERS) == set(ACTIVATIONS)
-    assert {name for names in remedies.INITIALIZERS.values() for name in names} <= set(INITIALIZERS)
+@pytest.mark.parametrize("activation", ACTIVATIONS.values())
+def test_every_activation_has_initializers(activation):
+    assert activation.traits.initializers
+    assert set(activation.traits.initializers) <= set(INITIALIZERS)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

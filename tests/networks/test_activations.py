@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gradlab import choices
-from gradlab.networks.activations import _ACTIVATIONS, SATURATED, SELU_ALPHA, SELU_LAMBDA, activation, module
+from gradlab.networks.activations import _FUNCTIONS, SATURATED, SELU_ALPHA, SELU_LAMBDA, activation, module
 
 CHOICES = [choice() for choice in choices.ACTIVATIONS.values()] + [
     choices.LeakyReLU(negative_slope=0.2),
@@ -37,7 +37,7 @@ def in_torch(choice):
 
 
 def test_the_registry_is_that_of_the_configs():
-    assert set(_ACTIVATIONS) == set(choices.ACTIVATIONS)
+    assert set(_FUNCTIONS) == set(choices.ACTIVATIONS)
 
 
 @EVERY
@@ -109,3 +109,20 @@ def test_selu_constants_make_mean_0_and_variance_1_a_fixed_point():
     assert expectation(phi.function) == pytest.approx(0, abs=1e-9)
     assert expectation(lambda z: phi.function(z) ** 2) == pytest.approx(1, abs=1e-9)
     assert (SELU_ALPHA, SELU_LAMBDA) == (1.6732632423543772, 1.0507009873554805)
+
+
+@EVERY
+def test_traits_are_what_the_function_does(choice):
+    """Every trait of an activation, measured on the function itself."""
+    phi, traits = activation(choice), choice.traits
+    far = np.array([1e3, 1e6])
+    assert traits.bounded == bool(abs(np.subtract(*phi.function(far))) < 0.01)
+    low = np.array([-30.0, -20.0])  # further out, exp(h) of the smooth ones is 0 too
+    off = not phi.derivative(low).any() and not phi.function(low).any()
+    learned = choice.name in ("leaky_relu", "prelu") and off  # a slope of 0 that was asked for
+    assert traits.can_die == (off and not learned)
+    assert traits.zero_centred == (abs(float(phi.function(np.zeros(1))[0])) < 1e-12)
+    homogeneous = np.allclose(phi.function(3 * GRID), 3 * phi.function(GRID), rtol=1e-12, atol=1e-12)
+    assert traits.homogeneous == homogeneous
+    # half-stable: bent like GELU, with a minimum below 0
+    assert traits.half_stable == (float(phi.derivative(GRID).min()) < -1e-6 and choice.name != "leaky_relu")

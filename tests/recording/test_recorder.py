@@ -11,7 +11,7 @@ from gradlab.columns import layers_frame
 from gradlab.config import ModelConfig
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
-from gradlab.step_rows import LAYER_STATISTICS
+from gradlab.statistics import LAYER_STATISTICS
 
 CPU = torch.device("cpu")
 
