@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter
 
 import gradlab
-from gradlab import store
+from gradlab import run_folder
 from gradlab.config import Config
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         seconds = [wall(command) for _ in range(arguments.repeats)]
         start = [wall([sys.executable, "-m", "gradlab", "--help"]) for _ in range(arguments.repeats)]
         begun = perf_counter()
-        for path in store.find_runs(runs):
+        for path in run_folder.find_runs(runs):
             (path / "summary.json").read_bytes()
         reading = perf_counter() - begun
     print(f"{arguments.runs} runs: {statistics.median(seconds):.2f} s")

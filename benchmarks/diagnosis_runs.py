@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gradlab import datasets, theory, training
-from gradlab.columns import layers_frame, rows_frame
-from gradlab.diagnosis import Tables
 from gradlab.experiment import spread
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.full_pass import batch_statistics
 from gradlab.recording.recorder import Recorder
+from gradlab.tables import Tables, layers_frame, rows_frame
 
 RECORDS = 25
 """Recorded steps of a run."""

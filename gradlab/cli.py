@@ -155,7 +155,7 @@ def sweep(
 def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = False) -> None:
     """Say what theory predicts for the configured network, without training it."""
     from gradlab import datasets, theory
-    from gradlab.config_files import load_config
+    from gradlab.config.files import load_config
     from gradlab.views import prediction as view
 
     loaded = load_config(config, overrides or ())
@@ -233,8 +233,8 @@ def export(
     from gradlab.views.export import export as export_run
 
     done = load_run(run)
-    _say(f"wrote {export_run(done, to, into)}")
-    if nothing := empty_tables(done):
+    _say(f"wrote {export_run(done.tables, to, into)}")
+    if nothing := empty_tables(done.tables):
         _say(f"this run has no {', '.join(nothing)}")
 
 
@@ -265,7 +265,7 @@ def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; - prints it.")] = Path("config.yaml"),
 ) -> None:
     """Write a commented config to start from."""
-    from gradlab.starter import STARTER, write_starter
+    from gradlab.config.starter import STARTER, write_starter
 
     if str(file) == "-":
         print(STARTER, end="")
@@ -280,9 +280,9 @@ def _show(run: Any, *, json: bool, quiet: bool) -> None:
     elif not quiet:
         from rich.console import Console
 
-        from gradlab.views.tables import print_summary
+        from gradlab.views.summary import print_summary
 
-        print_summary(run, Console())
+        print_summary(run.tables, Console())
 
 
 def _names(text: str) -> list[str]:

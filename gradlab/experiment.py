@@ -1,24 +1,21 @@
 """Config ─► run folder: the only place where data, network, recorder, training, theory and diagnosis meet."""
 
-import signal
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from gradlab import datasets, store, theory, training
+from gradlab import datasets, interrupts, run_folder, theory, training
 from gradlab.config import Config
-from gradlab.config_files import load_config
+from gradlab.config.files import load_config
 from gradlab.environment import environment
 from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
 from gradlab.networks.mlp import build_mlp
@@ -26,7 +23,7 @@ from gradlab.recording.recorder import Recorder
 from gradlab.recording.records import StepRecord
 from gradlab.results import Run, conclude, load_run
 from gradlab.statistics import LAYER_STATISTICS
-from gradlab.views.live import Live, live
+from gradlab.views.progress import Live, live
 
 EVALUATIONS = 11
 """Evaluations in a run, the first before the first step and the last after the last."""
@@ -72,17 +69,17 @@ def run(
     """
     config = load_config(source, overrides)
     runs = Path(runs)
-    path = store.run_path(runs, config)
+    path = run_folder.run_path(runs, config)
     if not rerun and _finished(path):
         notify(f"already done: {path} (--rerun trains it again)")
         return load_run(path)
     experiment = _prepare(config)
     if fit_threads and _largest_product(experiment) < WORTH_SHARING:
         torch.set_num_threads(1)
-    with store.claim(runs, config) as writer:
+    with run_folder.lock_run(runs, config) as writer:
         previous = writer.previous
         if previous is not None and not rerun:
-            if previous["status"] in store.FINISHED:  # by another process, while this one prepared
+            if previous["status"] in run_folder.FINISHED:  # by another process, while this one prepared
                 return load_run(writer.path)
             notify(f"{writer.path}: an earlier attempt {_fate(previous['status'])}; starting afresh")
         writer.start(environment(experiment.device))
@@ -97,7 +94,7 @@ def run(
 
 
 def _finished(path: Path) -> bool:
-    return store.is_run(path) and store.read_summary(path).get("status") in store.FINISHED
+    return run_folder.is_run(path) and run_folder.read_summary(path).get("status") in run_folder.FINISHED
 
 
 def _fate(status: str) -> str:
@@ -179,7 +176,7 @@ def spread(times: int, steps: int) -> frozenset[int]:
     return frozenset(np.linspace(0, steps - 1, times).round().astype(int).tolist())
 
 
-def _train(experiment: _Experiment, writer: store.RunWriter, *, progress: bool) -> None:
+def _train(experiment: _Experiment, writer: run_folder.RunWriter, *, progress: bool) -> None:
     """Train to the end, to divergence or to Ctrl-C, and leave the run folder with all rows and a status."""
     begun = perf_counter()
     totals = {"steps": 0, "step_seconds": 0.0, "record_seconds": 0.0}
@@ -197,7 +194,7 @@ def _train(experiment: _Experiment, writer: store.RunWriter, *, progress: bool) 
     writer.write_summary({"status": status, **totals, "seconds": perf_counter() - begun})
 
 
-def _steps(experiment: _Experiment, writer: store.RunWriter, view: Live, totals: dict[str, float]) -> str:
+def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, totals: dict[str, float]) -> str:
     """The steps of a run; counts into `totals` and returns the status."""
     config, steps = experiment.config, experiment.steps
     full_passes, pictures = spread(config.record.dead_units, steps), spread(config.record.histograms, steps)
@@ -212,7 +209,7 @@ def _steps(experiment: _Experiment, writer: store.RunWriter, view: Live, totals:
         histograms=lambda step: step in pictures,
     )
     loop = training.train(experiment.model, experiment.optimizers, experiment.data, config)
-    with recorder, _interruptible() as interrupted:
+    with recorder, interrupts.first_one_remembered() as interrupted:
         for number in range(steps):
             if number in evaluations:
                 _evaluate(experiment, writer, number)
@@ -229,13 +226,13 @@ def _steps(experiment: _Experiment, writer: store.RunWriter, view: Live, totals:
             totals["record_seconds"] += record.record_seconds if record else 0.0
             if not isfinite(step.loss):
                 return "diverged"
-            if interrupted():
+            if interrupted.is_set():
                 return "interrupted"
     return "completed"
 
 
 def _append(
-    writer: store.RunWriter, step: training.Step, record: StepRecord | None, seconds: float, learning_rate: float
+    writer: run_folder.RunWriter, step: training.Step, record: StepRecord | None, seconds: float, learning_rate: float
 ) -> None:
     writer.append(
         "steps",
@@ -256,7 +253,7 @@ def _append(
             writer.append("histograms", row)
 
 
-def _evaluate(experiment: _Experiment, writer: store.RunWriter, step: int) -> None:
+def _evaluate(experiment: _Experiment, writer: run_folder.RunWriter, step: int) -> None:
     model, data = experiment.model, experiment.data
     splits = {"train": training.evaluate(model, data.train), "test": training.evaluate(model, data.test)}
     if experiment.config.model.batch_norm != "none":
@@ -272,24 +269,3 @@ def _delta_rms(record: StepRecord | None) -> list[float] | None:
     column = LAYER_STATISTICS.index("delta_rms")
     rows = record.rows
     return [float(rows.values_MS[i, column]) for i, kind in enumerate(rows.kind) if kind in ("weight", "output")]
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C is remembered instead of raised, so that the step can end; the second one is raised."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # only the main thread receives signals
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and callable(previous):
-            previous(number, frame)
-        asked.set()
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -19,18 +19,17 @@ from typing import Any
 
 from rich.console import Console
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.claims.claim import Claim
 from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
-from gradlab.claims.picture import save_picture
-from gradlab.claims.report import as_json, print_verdict
 from gradlab.errors import DatasetError, UserError
-from gradlab.results import load_run
 from gradlab.sweeps.grid import Plan, load_plan
 from gradlab.sweeps.local import LocalEngine
 from gradlab.sweeps.running import run_sweep
 from gradlab.sweeps.sweep_file import written
+from gradlab.views.claims.picture import save_picture
+from gradlab.views.claims.report import as_json, print_verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("chapter11", "glorot2010")
@@ -68,7 +67,9 @@ def fingerprint(plan: Plan) -> str:
 
 def judged(plan: Plan, claim: Claim, runs: Path) -> tuple[Verdict, list[Observation]]:
     """The verdict on finished runs."""
-    observations = [Observation.of(load_run(store.run_path(runs, point.config))) for point in plan.points]
+    observations = [
+        Observation.of(run_folder.read_tables(run_folder.run_path(runs, point.config))) for point in plan.points
+    ]
     return judge(claim, observations), observations
 
 

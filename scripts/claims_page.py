@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.claims.claim import Claim
-from gradlab.views.comparison.fold import written
+from gradlab.text import written
 from scripts.claims import ROOT, fingerprint, load, results_file, sources
 
 TITLES: Mapping[str, tuple[str, str]] = {

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from gradlab.claims.picture import save_picture
-from gradlab.claims.report import as_json
 from gradlab.sweeps.grid import load_plan
+from gradlab.views.claims.picture import save_picture
+from gradlab.views.claims.report import as_json
 from scripts.claims import PAGES, load, measure_reduced, results_file, sources
 from scripts.claims_page import claims_page
 

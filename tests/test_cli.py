@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gradlab import choices, store
+from gradlab import choices, run_folder
 from gradlab.cli import app, main
 from gradlab.config import Config, ModelConfig, RecordConfig, TrainConfig
-from gradlab.config_files import load_config
-from gradlab.starter import STARTER
+from gradlab.config.files import load_config
+from gradlab.config.starter import STARTER
 from tests.views.comparison.folders import write_run, write_sweep
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -71,7 +71,7 @@ def test_a_run_prints_its_summary_and_writes_its_folder(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout, "redirected output has no colour and no progress bar"
     assert max(map(len, done.stdout.splitlines())) <= 80
-    (path,) = store.find_runs(tmp_path / "runs")
+    (path,) = run_folder.find_runs(tmp_path / "runs")
     assert path.name in done.stdout
     assert (path / "plots" / "overview.png").stat().st_size > 10_000
     again = gradlab("run", "tiny.yaml", cwd=tmp_path)
@@ -84,13 +84,13 @@ def test_json_is_the_summary_and_nothing_else(in_process, tmp_path):
     (tmp_path / "tiny.yaml").write_text(SMALL)
     code, out, err = in_process("run", "tiny.yaml", "--json", "--no-plots")
     assert (code, err) == (0, "")
-    assert json.loads(out) == store.read_summary(next(store.find_runs(tmp_path / "runs")))
+    assert json.loads(out) == run_folder.read_summary(next(run_folder.find_runs(tmp_path / "runs")))
 
 
 def test_quiet_prints_nothing(in_process, tmp_path):
     (tmp_path / "tiny.yaml").write_text(SMALL)
     assert in_process("run", "tiny.yaml", "-q", "--no-plots", "--runs", "elsewhere") == (0, "", "")
-    assert len(list(store.find_runs(tmp_path / "elsewhere"))) == 1
+    assert len(list(run_folder.find_runs(tmp_path / "elsewhere"))) == 1
 
 
 def test_check_turns_the_verdict_into_an_exit_code(in_process, tmp_path):
@@ -105,7 +105,7 @@ def test_check_turns_the_verdict_into_an_exit_code(in_process, tmp_path):
 def test_plot_format(in_process, tmp_path):
     (tmp_path / "tiny.yaml").write_text(SMALL)
     assert in_process("run", "tiny.yaml", "-q", "--plot-format", "svg")[0] == 0
-    (path,) = store.find_runs(tmp_path / "runs")
+    (path,) = run_folder.find_runs(tmp_path / "runs")
     assert {file.suffix for file in (path / "plots").iterdir()} == {".svg"}
     assert in_process("show", path, "--plots")[0] == 0
     assert {file.suffix for file in (path / "plots").iterdir()} == {".svg", ".png"}
@@ -125,9 +125,9 @@ def test_ctrl_c_keeps_what_was_recorded_and_exits_130(tmp_path):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert "interrupted" in out
-    (path,) = store.find_runs(tmp_path / "runs")
-    assert store.read_summary(path)["status"] == "interrupted"
-    assert len(store.read_table(path, "steps")) == store.read_summary(path)["steps"]
+    (path,) = run_folder.find_runs(tmp_path / "runs")
+    assert run_folder.read_summary(path)["status"] == "interrupted"
+    assert len(run_folder.read_tables(path).steps) == run_folder.read_summary(path)["steps"]
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input
@@ -296,7 +296,7 @@ def test_what_compare_cannot_do_is_one_message(in_process, tmp_path, arguments, 
 def test_export_writes_a_run_for_other_programs(in_process, tmp_path):
     (tmp_path / "x.yaml").write_text(SMALL)
     in_process("run", "x.yaml", "--no-plots")
-    (path,) = store.find_runs(tmp_path / "runs")
+    (path,) = run_folder.find_runs(tmp_path / "runs")
     code, out, _ = in_process("export", path, "--to", "csv")
     assert (code, out.splitlines()[0]) == (0, f"wrote {path}/export/csv")
     assert (path / "export" / "csv" / "layers.csv").read_text().startswith("step,layer,module,kind,calls")

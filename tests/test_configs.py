@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import gradlab
-from gradlab.config_files import read_document
+from gradlab.config.files import read_document
 from gradlab.sweeps.grid import load_points
 
 ROOT = Path(__file__).parents[1]

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import gradlab
-from gradlab import experiment, store
-from gradlab.columns import SCHEMAS
+from gradlab import experiment, run_folder
 from gradlab.errors import ConfigError, RunBusyError, RunFolderError, RunInterrupted
+from gradlab.tables import SCHEMAS
 
 SMALL = {
     "name": "small",
@@ -153,8 +153,8 @@ def test_a_crash_is_kept_as_failed_with_its_traceback(tmp_path, monkeypatch):
         patch.setattr(experiment.training, "evaluate", broken)
         with pytest.raises(RuntimeError, match="out of memory"):
             run(tmp_path)
-    (path,) = store.find_runs(tmp_path)
-    summary = store.read_summary(path)
+    (path,) = run_folder.find_runs(tmp_path)
+    summary = run_folder.read_summary(path)
     assert summary["status"] == "failed"
     assert "out of memory, say" in summary["traceback"]
     said = []
@@ -213,14 +213,14 @@ LONG = {**SMALL, "train": {"steps": 1_000_000}, "name": "long"}
 def start(tmp_path):
     """A long run in a process of its own, flushing often; returns once it has flushed."""
     code = (
-        "import sys, json, gradlab, gradlab.store\n"
-        "gradlab.store.FLUSH_SECONDS = 0.05\n"
+        "import sys, json, gradlab, gradlab.run_folder\n"
+        "gradlab.run_folder.FLUSH_SECONDS = 0.05\n"
         "gradlab.run(json.loads(sys.argv[1]), runs=sys.argv[2], plots=False)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, json.dumps(LONG), str(tmp_path)])
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        paths = list(store.find_runs(tmp_path))
+        paths = list(run_folder.find_runs(tmp_path))
         if paths and len(list(Path(paths[0]).glob("layers/*.parquet"))) >= 3:
             return process, paths[0]
         time.sleep(0.05)

@@ -3,7 +3,7 @@ from matplotlib.figure import Figure
 
 import gradlab
 from gradlab.errors import RunFolderError, UserError
-from gradlab.views.plots import PLOTS
+from gradlab.views.pictures import PICTURES
 
 SMALL = {
     "model": {"depth": 6, "width": 12, "activation": "sigmoid", "initializer": "glorot_uniform"},
@@ -36,7 +36,7 @@ def test_figures_and_files(run, tmp_path):
     assert isinstance(run.figure("gradient_flow"), Figure)
     with pytest.raises(UserError, match="gradient_flow"):
         run.figure("gradient_folw")
-    assert {path.stem for path in run.save_plots("svg")} == set(PLOTS)
+    assert {path.stem for path in run.save_plots("svg")} == set(PICTURES)
     (run.path / "plots" / "overview.svg").unlink()
     folder = run.path / "plots"
     for file in folder.iterdir():

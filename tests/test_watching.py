@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import gradlab
-from gradlab import store, watching
-from gradlab.columns import SCHEMAS
+from gradlab import run_folder, watch_records
 from gradlab.errors import RunBusyError, RunFolderError, UserError
-from gradlab.views.plots import PLOTS
+from gradlab.tables import SCHEMAS
+from gradlab.views.pictures import PICTURES
 
 X = torch.randn(32, 6, generator=torch.Generator().manual_seed(0))
 
@@ -48,7 +48,7 @@ def test_findings_and_pictures():
     recorder = train(network(30, nn.Sigmoid))
     assert recorder.verdict == "vanishing-gradient"
     assert recorder.diagnose()[0].rule == "vanishing-gradient"
-    for name in PLOTS:
+    for name in PICTURES:
         assert recorder.figure(name).get_axes()
 
 
@@ -107,7 +107,7 @@ def test_how_a_training_ends_is_its_status(tmp_path):
 
 
 def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(watching, "MEMORY_ROWS", 100)
+    monkeypatch.setattr(watch_records, "MEMORY_ROWS", 100)
     recorder = train(network(), steps=200)
     steps = recorder.rows()["step"].unique().to_list()
     assert recorder.rows().height <= 100
@@ -124,8 +124,8 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.warns(RuntimeWarning, match="No space left"):  # noqa: PT031
         with gradlab.watch(model, optimizer, into=tmp_path / "run"):
-            monkeypatch.setattr(store, "_write_parquet", full)
-            monkeypatch.setattr(watching, "FLUSH_SECONDS", 0.0)
+            monkeypatch.setattr(run_folder, "_write_parquet", full)
+            monkeypatch.setattr(watch_records, "FLUSH_SECONDS", 0.0)
             for _ in range(3):
                 optimizer.zero_grad()
                 model(X).square().mean().backward()

@@ -13,9 +13,10 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from gradlab.choices import Options
 from gradlab.diagnosis import RULES
+from gradlab.measures.headline import MEASURES
+from gradlab.measures.settings import Wanted
 from gradlab.statistics import LAYER_STATISTICS
-from gradlab.views.comparison.runs import MEASURES
-from gradlab.words import did_you_mean
+from gradlab.text import did_you_mean
 
 HEADLINES = (*(name for name in MEASURES if name not in ("steps", "seconds")), "diverged")
 """Numbers of a whole run that have a name."""
@@ -33,8 +34,6 @@ Over = Literal["slope", "first", "last", "mean", "min", "max"] | int
 """How layers become one number; `slope` is in decades per layer toward the input."""
 Moment = Literal["start", "end", "mean", "min", "max"] | Annotated[int, Field(ge=0)]
 """How time becomes one number; a step stands for the record nearest to it."""
-Wanted = Mapping[str, Any]
-"""Values of settings by dotted key; a list means any of them."""
 
 
 def _known(word: str, words: tuple[str, ...], what: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from gradlab.claims.claim import Claim, Compared, Expectation
 from gradlab.claims.measuring import Observation, measured
-from gradlab.claims.selecting import configuration, differing, matches, partner
-from gradlab.views.comparison.fold import Mean, mean_of
+from gradlab.measures.intervals import Mean, mean_of
+from gradlab.measures.settings import configuration, differing, matches, partner
 
 Outcome = Literal["holds", "fails", "undecided"]
 WORST_FIRST: Sequence[Outcome] = ("fails", "undecided", "holds")

@@ -22,9 +22,11 @@ from gradlab.claims.claim import (
     Over,
     Quantity,
 )
-from gradlab.diagnosis.measures import Floats, Grid, Numbers, fit_depth, grid
-from gradlab.results import Run
-from gradlab.views.comparison.runs import flat, numbers_of
+from gradlab.measures.headline import numbers_of
+from gradlab.measures.profiles import Floats, Numbers, Profiles, profiles
+from gradlab.measures.settings import flat
+from gradlab.measures.slopes import fit_depth
+from gradlab.tables import Tables
 
 _REDUCTIONS: Mapping[str, Callable[[Floats, int], Any]] = {
     "mean": lambda values, axis: np.mean(values, axis=axis),
@@ -38,20 +40,20 @@ class Observation:
     """A run of a sweep.
 
     Attributes:
-        run: the run folder.
+        run: its snapshot.
         settings: its config by dotted key.
     """
 
-    run: Run
+    run: Tables
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, run: Run) -> "Observation":
+    def of(cls, run: Tables) -> "Observation":
         """What was observed in a run."""
         return cls(run, flat(run.summary["config"]))
 
 
-def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasure, run: Run) -> float | None:
+def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasure, run: Tables) -> float | None:
     """The number; None where the run has none, or not a finite one."""
     match measure:
         case Headline(name="diverged"):
@@ -69,12 +71,12 @@ def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasu
     return value if value is not None and math.isfinite(value) else None
 
 
-def column_of(quantity: Quantity, run: Run) -> Grid:
+def column_of(quantity: Quantity, run: Tables) -> Profiles:
     """A column of `layers`, step × layer."""
-    return grid(run.layers, quantity.column, (quantity.rows,))
+    return profiles(run.layers, quantity.column, (quantity.rows,))
 
 
-def predicted(quantity: Quantity, run: Run) -> tuple[Numbers, Floats]:
+def predicted(quantity: Quantity, run: Tables) -> tuple[Numbers, Floats]:
     """What theory says of a column: layers, and a value each; empty where it says nothing."""
     column = THEORY_COLUMNS[quantity.column, quantity.rows]
     rows = run.theory.drop_nulls(column).sort("layer")
@@ -82,11 +84,11 @@ def predicted(quantity: Quantity, run: Run) -> tuple[Numbers, Floats]:
     return rows["layer"].to_numpy().astype(np.int64), np.sqrt(values) if column == "preactivation_variance" else values
 
 
-def evaluations(run: Run, column: str, split: str, versus: str | None = None) -> tuple[Numbers, Floats]:
+def evaluations(run: Tables, column: str, split: str, versus: str | None = None) -> tuple[Numbers, Floats]:
     """Steps, and a column of the evaluations of a split, perhaps less that of another one where both were evaluated."""
-    rows = run.tables.split(split).select("step", column)
+    rows = run.split(split).select("step", column)
     if versus is not None:
-        beside = run.tables.split(versus).select("step", beside=column)
+        beside = run.split(versus).select("step", beside=column)
         rows = rows.join(beside, on="step").sort("step").select("step", pl.col(column) - pl.col("beside"))
     return rows["step"].to_numpy(), rows[column].to_numpy()
 
@@ -123,7 +125,7 @@ def at_moment(steps_T: NDArray[Any], values_T: Floats, at: Moment) -> float | No
         return float(_REDUCTIONS[at](finite_T, 0)) if len(finite_T) else None
 
 
-def _of_layers(measure: LayerMeasure, run: Run) -> float | None:
+def _of_layers(measure: LayerMeasure, run: Tables) -> float | None:
     values = column_of(measure, run)
     if not values:
         return None

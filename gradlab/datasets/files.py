@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradlab.choices import File
 from gradlab.datasets.dataset import Features, Samples, class_numbers, listed
 from gradlab.errors import DatasetError
-from gradlab.words import did_you_mean
+from gradlab.text import did_you_mean
 
 UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,

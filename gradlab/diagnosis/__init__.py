@@ -1,24 +1,10 @@
-"""What is wrong with a run, with evidence. Torch-free.
+"""What is wrong with a run, with evidence.
 
 findings = diagnose(Tables(layers=…, steps=…, …))
-verdict(findings)                    # 'vanishing-gradient'
 RULES["vanishing-gradient"].description
 """
 
-from gradlab.diagnosis.finding import SEVERITIES, Answer, Finding, NotApplicable, Rule, Severity, Tables
-from gradlab.diagnosis.rules import HEALTHY, RULES, diagnose, examine, verdict
+from gradlab.diagnosis.rule import Answer, NotApplicable, Rule
+from gradlab.diagnosis.rules import RULES, Diagnosed, diagnose, examine
 
-__all__ = [
-    "HEALTHY",
-    "RULES",
-    "SEVERITIES",
-    "Answer",
-    "Finding",
-    "NotApplicable",
-    "Rule",
-    "Severity",
-    "Tables",
-    "diagnose",
-    "examine",
-    "verdict",
-]
+__all__ = ["RULES", "Answer", "Diagnosed", "NotApplicable", "Rule", "diagnose", "examine"]

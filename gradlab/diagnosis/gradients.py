@@ -7,8 +7,11 @@ The gradient of the *weights* is no evidence here: in linear, tanh and ReLU netw
 import numpy as np
 
 from gradlab.diagnosis import remedies
-from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers, severity_of
-from gradlab.diagnosis.measures import fit_depth, grid, lasting, slope, smooth, spell
+from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
+from gradlab.measures.profiles import profiles
+from gradlab.measures.slopes import fit_depth, slope
+from gradlab.measures.spells import lasting, smooth, spell
+from gradlab.tables import Finding, Tables
 
 RANGE_DECADES = 2.0
 """Decades of δ over the whole depth from which on it vanishes or explodes.
@@ -56,7 +59,7 @@ def exploding_gradient(tables: Tables) -> Answer:
 
 
 def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
-    delta = grid(tables.judged, "delta_rms", ["weight"])
+    delta = profiles(tables.judged, "delta_rms", ["weight"])
     if not delta:
         return NotApplicable("no δ was recorded")
     if len(delta.layers) < 2:
@@ -118,11 +121,11 @@ def gradient_underflow(tables: Tables) -> Answer:
 
     What to try: what cures the vanishing gradient; dtype=float64 makes the zeros numbers again, but not useful ones.
     """
-    delta = grid(tables.judged, "delta_rms", ["weight"])
+    delta = profiles(tables.judged, "delta_rms", ["weight"])
     if not delta:
         return NotApplicable("no δ was recorded")
     silent_TL = delta.values_TL == 0
-    weights = grid(tables.judged, "weight_gradient_norm", ["weight"])
+    weights = profiles(tables.judged, "weight_gradient_norm", ["weight"])
     if weights.values_TL.shape == silent_TL.shape:
         silent_TL = silent_TL | (weights.values_TL == 0)
     dtype = "float32" if tables.config is None else tables.config.dtype

@@ -8,8 +8,9 @@ import polars as pl
 
 from gradlab.config import Config
 from gradlab.diagnosis import remedies
-from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers
-from gradlab.diagnosis.measures import Floats
+from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.measures.profiles import Floats
+from gradlab.tables import Finding, Tables
 
 STALLED = 0.95
 """Share of ln(classes) that a training loss must stay above to count as learned nothing. The best constant predictor

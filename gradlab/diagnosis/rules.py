@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
+import polars as pl
 
-from gradlab.diagnosis.activations import (
+from gradlab.config import Config
+from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
+from gradlab.diagnosis.outcome import batch_norm_drift, diverged, off_theory, stalled_loss
+from gradlab.diagnosis.rule import Answer, NotApplicable, Rule
+from gradlab.diagnosis.units import (
     dead_units,
     saturated_activations,
     signal_collapse,
     signal_explosion,
     symmetric_units,
 )
-from gradlab.diagnosis.finding import SEVERITIES, Answer, Finding, NotApplicable, Rule, Tables
-from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
-from gradlab.diagnosis.outcome import batch_norm_drift, diverged, off_theory, stalled_loss
 from gradlab.diagnosis.updates import updates_too_large, updates_too_small
+from gradlab.tables import SEVERITIES, Finding, Source, Tables
 
 _GLOROT = "Glorot & Bengio 2010"
 _HE = "He et al. 2015"
@@ -127,14 +130,34 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 """Id ─► rule."""
 
-HEALTHY = "healthy"
-"""The verdict on a run with nothing to act on."""
-
 
 def examine(tables: Tables) -> dict[str, Answer]:
     """What every rule says of a run, by id: its findings, or why it does not apply."""
     with np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
         return {id: rule.check(tables) for id, rule in RULES.items()}
+
+
+class Diagnosed(Source):
+    """A source whose findings are what the rules find now.
+
+    Args:
+        source: where everything else comes from.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A table of the source."""
+        return self._source.table(name)
+
+    def config(self) -> Config | None:
+        """The config of the source."""
+        return self._source.config()
+
+    def findings(self, tables: Tables) -> list[Finding]:
+        """What the rules find."""
+        return diagnose(tables)
 
 
 def diagnose(tables: Tables) -> list[Finding]:
@@ -149,9 +172,3 @@ def diagnose(tables: Tables) -> list[Finding]:
     answers = examine(tables).values()
     found = [finding for answer in answers if not isinstance(answer, NotApplicable) for finding in answer]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
-
-
-def verdict(findings: list[Finding]) -> str:
-    """A run in a word: the rule of its worst finding, or `healthy`, which findings of severity info leave it."""
-    worst = min(findings, key=lambda finding: SEVERITIES.index(finding.severity), default=None)
-    return HEALTHY if worst is None or worst.severity == "info" else worst.rule

@@ -5,8 +5,9 @@ from math import log10
 import numpy as np
 
 from gradlab.diagnosis import remedies
-from gradlab.diagnosis.finding import Answer, Finding, NotApplicable, Tables, numbers
-from gradlab.diagnosis.measures import Floats, Grid, grid
+from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.measures.profiles import Floats, Profiles, profiles
+from gradlab.tables import Finding, Tables
 
 USUAL = 1e-3
 """Where the median update ratio of networks that train well lies (Karpathy's rule of thumb)."""
@@ -91,16 +92,16 @@ def updates_too_large(tables: Tables) -> Answer:
     ]
 
 
-def _ratios(tables: Tables) -> Grid:
+def _ratios(tables: Tables) -> Profiles:
     """Update ratios of all weight layers, without the first step where there are others.
 
     Optimizers with running means start with steps of their own kind.
     """
-    ratios = grid(tables.layers, "update_ratio", ["weight", "output"])
-    return Grid(ratios.steps[1:], ratios.layers, ratios.values_TL[1:]) if len(ratios.steps) > 1 else ratios
+    ratios = profiles(tables.layers, "update_ratio", ["weight", "output"])
+    return Profiles(ratios.steps[1:], ratios.layers, ratios.values_TL[1:]) if len(ratios.steps) > 1 else ratios
 
 
-def _medians(ratios: Grid) -> Floats:
+def _medians(ratios: Profiles) -> Floats:
     """The median over steps of each layer; a layer without any number has the median NaN."""
     if not ratios:
         return np.array([])

@@ -13,7 +13,7 @@ from gradlab import choices
 from gradlab.choices import Choice
 from gradlab.errors import RecordingError, UserError
 from gradlab.networks.activations import Intervals, activation
-from gradlab.words import did_you_mean
+from gradlab.text import did_you_mean
 
 _ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any], Choice]] = {
     nn.Identity: lambda _: choices.Identity(),

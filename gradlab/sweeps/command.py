@@ -9,17 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
-from gradlab.claims.report import print_verdict
-from gradlab.results import load_run
 from gradlab.sweeps.engine import Engine
 from gradlab.sweeps.grid import Plan, Point, load_plan, load_points
 from gradlab.sweeps.local import LocalEngine
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
 from gradlab.sweeps.states import Outcome
 from gradlab.sweeps.sweep_file import written
+from gradlab.views.claims.report import print_verdict
 from gradlab.views.sweep import Row, SweepProgress, print_plan, print_report
 
 
@@ -102,22 +101,22 @@ def sweep(
     rows = [row(point, report.outcomes[point.config.id]) for point in points]
     console = Console()
     print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=console)
-    verdict = _judge(plan, report, store.claim_picture(runs, source.stem), console)
+    verdict = _judge(plan, report, run_folder.claim_picture(runs, source.stem), console)
     return Done(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))
 
 
 def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdict | None:
     """Judge the claim of a sweep on its runs, and say and draw what came out."""
     outcomes = [report.outcomes[point.config.id] for point in plan.points]
-    missing = [outcome for outcome in outcomes if outcome.status not in store.FINISHED]
+    missing = [outcome for outcome in outcomes if outcome.status not in run_folder.FINISHED]
     why_not = plan.not_judged or (plan.claim and missing and f"{len(missing)} of {len(outcomes)} runs are not finished")
     if why_not:
         console.print(Text(f"the claim is not judged: {why_not}"), soft_wrap=True)
     if plan.claim is None or why_not:
         return None
-    from gradlab.claims.picture import save_picture  # matplotlib takes half a second to import
+    from gradlab.views.claims.picture import save_picture  # matplotlib takes half a second to import
 
-    observations = [Observation.of(load_run(outcome.path)) for outcome in outcomes]
+    observations = [Observation.of(run_folder.read_tables(outcome.path)) for outcome in outcomes]
     verdict = judge(plan.claim, observations)
     print_verdict(verdict, console)
     save_picture(verdict, observations, picture)

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.claims.claim import Claim
-from gradlab.claims.reading import check_runs
+from gradlab.claims.parsing import check_runs
 from gradlab.config import Config
-from gradlab.config_files import Document
+from gradlab.config.files import Document
 from gradlab.errors import ConfigError, Problem
+from gradlab.measures.settings import flat
 from gradlab.sweeps.sweep_file import MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
-from gradlab.views.comparison.runs import flat
-from gradlab.words import did_you_mean
+from gradlab.text import did_you_mean
 
 MOST_PROBLEMS = 20
 """Problems that are listed; the rest is counted."""

@@ -1,19 +1,17 @@
 """A sweep under way: points ─► engine ─► outcomes. Torch-free; the workers import it."""
 
-import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from time import monotonic
-from types import FrameType
 from typing import Protocol
 
-from gradlab import datasets, store
+from gradlab import datasets, interrupts, run_folder
 from gradlab.errors import RunBusyError
 from gradlab.sweeps.engine import Engine, Task
 from gradlab.sweeps.grid import Point
@@ -96,9 +94,9 @@ def run_sweep(
     _look_for_data(todo)
     watcher.planned(len(todo))
     rest = todo
-    with _ctrl_c() as interrupted, engine:
+    with interrupts.first_one_remembered() as interrupted, engine:
         if todo:
-            with suppress(RunBusyError), store.claim(runs, todo[0].config):
+            with suppress(RunBusyError), run_folder.lock_run(runs, todo[0].config):
                 pass  # a folder that cannot be written is one message, not one for each point
         for waiting in (False, True):
             tasks = [(point, Task(point.config, runs, plots, waiting)) for point in rest]
@@ -160,24 +158,3 @@ def _drive(
             deadline = min(deadline, monotonic() + GRACE_SECONDS)
             engine.interrupt()  # again and again: a worker that is between points does not hear it
     return outcomes
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
-    """Set by the first Ctrl-C, which would else be raised inside the engine; the second one is raised."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread receives signals
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and callable(previous):
-            previous(number, frame)
-        asked.set()
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunFolderError
 
-SETTLED = (*store.FINISHED, "failed")
+SETTLED = (*run_folder.FINISHED, "failed")
 """States in which a sweep leaves a run alone."""
 STATES = ("completed", "diverged", "failed", "interrupted", "running", "pending")
 """Every state, in the order of a report."""
@@ -45,22 +45,22 @@ class Outcome:
 
 def look_up(runs: Path, config: Config) -> Outcome:
     """The state of a config's run. One that is being written by nobody was interrupted, whatever it says itself."""
-    path = store.run_path(runs, config)
+    path = run_folder.run_path(runs, config)
     try:
-        summary = store.read_summary(path)
+        summary = run_folder.read_summary(path)
     except RunFolderError:
         return Outcome("pending", path)
     status = str(summary.get("status"))
-    if status == "running" and not store.is_busy(path):
+    if status == "running" and not run_folder.is_busy(path):
         status = "interrupted"
-    return Outcome(status, path, str(summary.get("verdict", "")), store.failure(summary))
+    return Outcome(status, path, str(summary.get("verdict", "")), run_folder.failure(summary))
 
 
 def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
     """Keep a run as failed, whose process died or raised; unless it is finished, or another process has it by now."""
-    path = store.run_path(runs, config)
+    path = run_folder.run_path(runs, config)
     try:
-        with store.claim(runs, config) as writer:
+        with run_folder.lock_run(runs, config) as writer:
             previous = writer.previous
             if previous is None:
                 writer.start({})
@@ -69,18 +69,18 @@ def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
         return Outcome("running", path)
     except RunFolderError:  # a full disk, say: there is still the report at the end of the sweep
         pass
-    return Outcome("failed", path, reason=store.failure({"traceback": traceback}))
+    return Outcome("failed", path, reason=run_folder.failure({"traceback": traceback}))
 
 
 def record_interruption(runs: Path, config: Config) -> Outcome:
     """Keep a run as interrupted that was stopped before it could say so, or a failed one that is to be run again."""
     with suppress(RunFolderError, RunBusyError):
-        if store.is_run(store.run_path(runs, config)):
-            with store.claim(runs, config) as writer:
+        if run_folder.is_run(run_folder.run_path(runs, config)):
+            with run_folder.lock_run(runs, config) as writer:
                 _replace(writer, writer.previous or {}, "interrupted", {})
     return look_up(runs, config)
 
 
-def _replace(writer: store.RunWriter, previous: Mapping[str, Any], status: str, more: Mapping[str, Any]) -> None:
-    if previous.get("status") not in store.FINISHED:
+def _replace(writer: run_folder.RunWriter, previous: Mapping[str, Any], status: str, more: Mapping[str, Any]) -> None:
+    if previous.get("status") not in run_folder.FINISHED:
         writer.write_summary({**previous, **more, "status": status})

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradlab.claims.claim import Claim
-from gradlab.claims.reading import read_claim
-from gradlab.config_files import Document, read_document
+from gradlab.claims.parsing import read_claim
+from gradlab.config.files import Document, read_document
 from gradlab.errors import ConfigError, Problem
 from gradlab.sweeps.ranges import EXAMPLES, RANGES, parse_range
-from gradlab.words import did_you_mean
+from gradlab.text import did_you_mean
 
 MOST_POINTS = 100_000
 """Points that a sweep may have."""

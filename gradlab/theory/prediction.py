@@ -71,7 +71,7 @@ class Prediction:
         return self.ahead.sentence
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table `theory` (`columns.SCHEMAS`), a mapping a hidden layer."""
+        """The table `theory` (`tables.SCHEMAS`), a mapping a hidden layer."""
         return [asdict(layer) for layer in self.layers]
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.config import Config
-from gradlab.views.tables import compact, join
+from gradlab.text import compact, join
 
 TALLEST = 40
 """Hidden layers that are all shown; of more, the first and the last `ENDS`."""

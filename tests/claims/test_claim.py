@@ -14,8 +14,8 @@ from gradlab.claims.claim import (
     LayerMeasure,
     Quantity,
 )
-from gradlab.columns import SCHEMAS
 from gradlab.statistics import LAYER_STATISTICS
+from gradlab.tables import SCHEMAS
 from tests.claims.vocabulary import EXPECT, PANEL, claim
 
 SLOPE = {"column": "delta_rms", "layers": "slope"}

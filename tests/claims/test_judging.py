@@ -11,7 +11,7 @@ from scipy import stats
 
 from gradlab.claims.judging import CONDITIONAL, CONFIRMED, REFUTED, UNDECIDED, by_configuration, judge, values
 from gradlab.claims.measuring import Observation
-from gradlab.views.comparison.fold import mean_of
+from gradlab.measures.intervals import mean_of
 from tests.claims.vocabulary import claim, observed
 
 NUMBERS = [0.61, 0.64, 0.7, 0.58, 0.66]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradlab.claims.measuring import at_moment, evaluations, measured, over_layers, predicted
-from gradlab.columns import SCHEMAS
 from gradlab.statistics import LAYER_STATISTICS
+from gradlab.tables import SCHEMAS
 from tests.claims.vocabulary import INF, NAN, STEPS, claim, observed, write_run
 
 DEPTH = 3

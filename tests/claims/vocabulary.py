@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 from rich.console import Console
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.claims.claim import Claim
 from gradlab.claims.measuring import Observation
-from gradlab.claims.report import print_verdict
-from gradlab.config_files import load_config
-from gradlab.results import load_run
+from gradlab.config.files import load_config
+from gradlab.run_folder import read_tables
 from gradlab.statistics import LAYER_STATISTICS, StepRows
+from gradlab.views.claims.report import print_verdict
 
 NAN, INF = float("nan"), float("inf")
 STEPS = (0, 10, 20)
@@ -54,7 +54,7 @@ def write_run(
         numbers: more of the summary.
     """
     config = load_config({"name": "made-up", "model": {"depth": 3}}, dict(settings))
-    with store.claim(runs, config) as writer:
+    with run_folder.lock_run(runs, config) as writer:
         writer.start({})
         for step in steps:
             writer.append("layers", _rows(step, config.model.depth, dict(columns)))
@@ -68,7 +68,7 @@ def write_run(
         timing = {"steps": 100, "step_seconds": 1.5, "record_seconds": 0.5, "seconds": 2.0, "step_ms": 10.0}
         about = {"status": status, "verdict": "healthy", "findings": list(findings), **timing}
         writer.write_summary({**about, **numbers})
-    return load_run(writer.path)
+    return read_tables(writer.path)
 
 
 def observed(runs, *args, **options):

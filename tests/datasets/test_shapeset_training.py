@@ -9,7 +9,7 @@ import torch
 import gradlab
 from gradlab import choices, datasets, theory, training
 from gradlab.config import Config
-from gradlab.config_files import load_config
+from gradlab.config.files import load_config
 from gradlab.datasets import shapeset
 from gradlab.errors import ConfigError, DatasetError
 from tests.datasets.test_shapeset import SHARES

@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 
-from gradlab.columns import rows_frame
 from gradlab.config import Config
-from gradlab.diagnosis import NotApplicable, Tables, examine
+from gradlab.diagnosis import NotApplicable, examine
+from gradlab.tables import Tables, rows_frame
 
 WEIGHT = {"delta_rms": 1e-3, "weight_norm": 10.0, "weight_gradient_norm": 0.1, "update_ratio": 1e-3}
 ACTIVATION = {

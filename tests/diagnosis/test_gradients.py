@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradlab.diagnosis import diagnose, verdict
+from gradlab.diagnosis import diagnose
 from gradlab.diagnosis.gradients import RANGE_DECADES
+from gradlab.tables import verdict_of
 from tests.diagnosis.tables import (
     assert_clean,
     assert_not_applicable,
@@ -81,7 +82,7 @@ def test_what_cured_itself_weighs_less():
     assert found(VANISHING, late).severity == "warning"
     assert "at the start; gone after step 9" in found(VANISHING, late).message
     assert found(VANISHING, soon).severity == "info"
-    assert verdict(diagnose(soon)) == "healthy"
+    assert verdict_of(diagnose(soon)) == "healthy"
 
 
 def test_what_came_and_went_is_only_worth_knowing():

@@ -8,21 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradlab.choices import ACTIVATIONS, INITIALIZERS
-from gradlab.columns import rows_frame
-from gradlab.config_files import load_config
-from gradlab.diagnosis import (
-    HEALTHY,
-    RULES,
-    SEVERITIES,
-    Finding,
-    NotApplicable,
-    Tables,
-    diagnose,
-    examine,
-    remedies,
-    verdict,
-)
+from gradlab.config.files import load_config
+from gradlab.diagnosis import RULES, NotApplicable, diagnose, examine, remedies
 from gradlab.statistics import LAYER_STATISTICS
+from gradlab.tables import HEALTHY, SEVERITIES, Finding, Tables, rows_frame, verdict_of
 from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
 
 ISSUE = {
@@ -49,18 +38,18 @@ def test_a_rule_can_be_read(rule):
 
 def test_a_healthy_run():
     assert diagnose(tables()) == []
-    assert verdict([]) == HEALTHY
+    assert verdict_of([]) == HEALTHY
 
 
 def test_worst_first_and_causes_before_symptoms():
     run = tables(20, delta_rms=geometric(20, -0.2), update_ratio=1e-7, losses=[2.3] * 20, across_samples_std=1e-4)
     assert [finding.rule for finding in diagnose(run)] == ["vanishing-gradient", "signal-collapse", "updates-too-small"]
-    assert verdict(diagnose(run)) == "vanishing-gradient"
+    assert verdict_of(diagnose(run)) == "vanishing-gradient"
 
 
 def test_info_leaves_a_run_healthy():
-    assert verdict([Finding("dead-units", "info", "revived")]) == HEALTHY
-    assert verdict([Finding("dead-units", "info", "a"), Finding("diverged", "error", "b")]) == "diverged"
+    assert verdict_of([Finding("dead-units", "info", "revived")]) == HEALTHY
+    assert verdict_of([Finding("dead-units", "info", "a"), Finding("diverged", "error", "b")]) == "diverged"
 
 
 finite = st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False))

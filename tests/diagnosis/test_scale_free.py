@@ -9,12 +9,12 @@ import torch
 from torch.nn import functional
 
 from gradlab import datasets
-from gradlab.columns import layers_frame
 from gradlab.config import Config
-from gradlab.diagnosis import NotApplicable, Tables, examine
-from gradlab.diagnosis.measures import grid
+from gradlab.diagnosis import NotApplicable, examine
+from gradlab.measures.profiles import profiles
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
+from gradlab.tables import Tables, layers_frame
 from gradlab.training import Data, batches
 
 GRADIENT_RULES = ("vanishing-gradient", "exploding-gradient", "gradient-underflow")
@@ -93,7 +93,7 @@ def test_vanishing_is_found_where_weight_gradients_are_flat(model):
     tables = trained(model)
     assert verdict(tables) == ("vanishing-gradient", "error")
     delta, weights = (
-        np.log10(grid(tables.layers, column, ["weight"]).values_TL[0, 1:])
+        np.log10(profiles(tables.layers, column, ["weight"]).values_TL[0, 1:])
         for column in ("delta_rms", "weight_gradient_norm")
     )
     assert delta[-1] - delta[0] > 1.8  # decades over the inner layers

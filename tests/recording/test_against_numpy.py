@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from gradlab.columns import layers_frame
 from gradlab.config import ModelConfig
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
+from gradlab.tables import layers_frame
 from tests.recording.numpy_network import ACTIVATIONS, trace
 
 LEARNING_RATE = 0.1

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from gradlab.columns import layers_frame
 from gradlab.config import ModelConfig
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 from gradlab.statistics import LAYER_STATISTICS
+from gradlab.tables import layers_frame
 
 CPU = torch.device("cpu")
 

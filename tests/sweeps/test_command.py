@@ -12,9 +12,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import gradlab
-from gradlab import store
+from gradlab import run_folder
 from gradlab.cli import app, main
-from gradlab.config_files import load_config
+from gradlab.config.files import load_config
 from gradlab.views.sweep import Row, SweepProgress, print_report
 from tests.sweeps.vocabulary import TINY, sweep_yaml
 
@@ -55,7 +55,7 @@ def test_a_sweep_prints_a_line_a_run_and_what_it_came_to(sweep, tmp_path):
     assert verdicts.startswith("verdicts: ")
     code, out, _ = sweep("s.yaml")
     assert (code, out.splitlines()[0]) == (0, "2 points: 2 completed · 2 settled before")
-    assert len(list(store.find_runs(tmp_path / "runs"))) == 2
+    assert len(list(run_folder.find_runs(tmp_path / "runs"))) == 2
 
 
 def test_the_plan_says_what_is_done_and_writes_nothing(sweep, tmp_path):
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_one_message(sweep, tmp_path):
 def test_pictures_only_where_asked_for(sweep, tmp_path):
     sweep_yaml(tmp_path / "s.yaml", {"seed": [0]})
     assert sweep("s.yaml", "--workers", 1, "--plots")[0] == 0
-    (path,) = store.find_runs(tmp_path / "runs")
+    (path,) = run_folder.find_runs(tmp_path / "runs")
     assert (path / "plots" / "overview.png").is_file()
 
 
@@ -193,7 +193,7 @@ def test_a_claim_is_judged_and_drawn(sweep, tmp_path):
 def test_a_claim_is_not_judged_while_runs_are_missing(sweep, tmp_path):
     claim_yaml(tmp_path / "s.yaml", {"model.activation": ["relu"], "seed": [0, 1]})
     for seed in (0, 1):
-        with store.claim(tmp_path / "runs", load_config(TINY, {"seed": seed})) as writer:
+        with run_folder.lock_run(tmp_path / "runs", load_config(TINY, {"seed": seed})) as writer:
             writer.start({})
             writer.write_summary({"status": "failed", "traceback": "RuntimeError: out of memory"})
     code, out, _ = sweep("s.yaml")

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from gradlab.config_files import load_config
+from gradlab.config.files import load_config
 from gradlab.errors import ConfigError
 from gradlab.sweeps.grid import load_points
 from gradlab.sweeps.sweep_file import label

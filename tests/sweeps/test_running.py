@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 import gradlab
-from gradlab import store
+from gradlab import run_folder
 from gradlab.sweeps import states
 from gradlab.sweeps.local import LocalEngine, cores
 from gradlab.sweeps.running import run_sweep
@@ -54,7 +54,7 @@ def test_a_sweep_gives_the_runs_that_one_by_one_gives(tmp_path):
         for table in ("layers", "evaluations", "histograms", "theory"):
             assert getattr(swept, table).equals(getattr(alone, table)), table
         assert report.outcomes[point.config.id].verdict == alone.verdict
-        assert not store.plots_folder(swept.path).exists(), "no pictures unless asked for"
+        assert not run_folder.plots_folder(swept.path).exists(), "no pictures unless asked for"
         assert swept.environment["threads"] == 1, "small networks take one thread"
 
 
@@ -73,10 +73,10 @@ def test_workers_are_reused_and_share_the_cores(tmp_path):
 def test_what_is_settled_is_not_run_again(tmp_path):
     points = tiny_points({"seed": 0}, {"seed": 1})
     gradlab.run(points[0].config, runs=tmp_path, plots=False)
-    before = (store.run_path(tmp_path, points[0].config) / "summary.json").stat().st_mtime_ns
+    before = (run_folder.run_path(tmp_path, points[0].config) / "summary.json").stat().st_mtime_ns
     report, watcher = sweep(points, tmp_path)
     assert watcher.begun == [points[1].config.id] == list(report.ran)
-    assert (store.run_path(tmp_path, points[0].config) / "summary.json").stat().st_mtime_ns == before
+    assert (run_folder.run_path(tmp_path, points[0].config) / "summary.json").stat().st_mtime_ns == before
     again, watcher = sweep(points, tmp_path)
     assert (again.ran, watcher.begun, statuses(again, points)) == (frozenset(), [], ["completed"] * 2)
 
@@ -142,7 +142,7 @@ def test_the_only_worker_may_die_again_and_again(tmp_path):
 
 def test_a_run_that_was_cut_off_is_run_again(tmp_path):
     (point,) = tiny_points({"seed": 0})
-    with store.claim(tmp_path, point.config) as writer:
+    with run_folder.lock_run(tmp_path, point.config) as writer:
         writer.start({})
         assert states.look_up(tmp_path, point.config).status == "running"
     assert states.look_up(tmp_path, point.config).status == "interrupted"
@@ -158,7 +158,7 @@ def test_states_of_what_never_began(tmp_path):
     failed = states.record_failure(tmp_path, point.config, "killed")
     assert (failed.status, failed.reason) == ("failed", "killed")
     assert states.look_up(tmp_path, point.config) == failed
-    assert store.read_config(failed.path) == point.config
+    assert run_folder.read_tables(failed.path).config == point.config
     gradlab.run(point.config, runs=tmp_path, plots=False)
     states.record_failure(tmp_path, point.config, "too late")
     assert states.look_up(tmp_path, point.config).status == "completed"
@@ -186,7 +186,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(tmp_path):
     assert (again.returncode, err) == (0, "")
     assert "4 points: 4 completed" in out
     assert summary(tmp_path / "runs", first) == written, "not run again"
-    assert len(list(store.find_runs(tmp_path / "runs"))) == 4
+    assert len(list(run_folder.find_runs(tmp_path / "runs"))) == 4
 
 
 @pytest.mark.parametrize("group", [True, False], ids=["terminal", "kill -INT"])
@@ -205,7 +205,7 @@ def test_ctrl_c_ends_the_step_of_a_long_run(tmp_path, group):
         "pending",
     ]
     for point in points[:2]:
-        run = gradlab.load_run(store.run_path(tmp_path / "runs", point.config))
+        run = gradlab.load_run(run_folder.run_path(tmp_path / "runs", point.config))
         assert (run.status, len(run.steps)) == ("interrupted", run.summary["steps"])
 
 
@@ -220,16 +220,16 @@ def test_two_sweeps_at_once_share_the_work(tmp_path):
         assert err == ""
         assert "8 points: 8 completed" in out
     # A run that began twice would have lost the folder's first config: the folder is written by one process only.
-    assert len(list(store.find_runs(tmp_path / "runs"))) == 8
+    assert len(list(run_folder.find_runs(tmp_path / "runs"))) == 8
     for point in points:
-        run = gradlab.load_run(store.run_path(tmp_path / "runs", point.config))
+        run = gradlab.load_run(run_folder.run_path(tmp_path / "runs", point.config))
         assert run.steps["step"].to_list() == list(range(150))
 
 
 @pytest.mark.parametrize("fate", ["completed", "failed"])
 def test_a_run_that_another_process_writes_is_waited_for(tmp_path, fate):
     point, other = tiny_points({"seed": 0}, {"seed": 1})
-    with store.claim(tmp_path, point.config) as writer:
+    with run_folder.lock_run(tmp_path, point.config) as writer:
         writer.start({})
         watcher = Recording()
         thread = in_thread(lambda: sweep([point, other], tmp_path, workers=1, watcher=watcher))
@@ -238,4 +238,4 @@ def test_a_run_that_another_process_writes_is_waited_for(tmp_path, fate):
         writer.write_summary({"status": fate, "verdict": "theirs"})
     thread.join(60)
     assert watcher.over[2:] == [(point.config.id, fate)]
-    assert store.read_summary(writer.path)["verdict"] == "theirs", "what the other process came to, not run again"
+    assert run_folder.read_summary(writer.path)["verdict"] == "theirs", "what the other process came to, not run again"

@@ -5,8 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from gradlab import store
-from gradlab.config_files import load_config
+from gradlab import run_folder
+from gradlab.config.files import load_config
 from gradlab.sweeps.grid import Point
 
 TINY = {"name": "tiny", "model": {"depth": 2, "width": 8}, "data": {"name": "wine"}, "train": {"steps": 5}}
@@ -42,7 +42,7 @@ class Recording:
 
 
 def summary(runs, point):
-    return store.read_summary(store.run_path(runs, point.config))
+    return run_folder.read_summary(run_folder.run_path(runs, point.config))
 
 
 def wait_until(condition, what, seconds=120):
@@ -55,12 +55,12 @@ def wait_until(condition, what, seconds=120):
 
 def training(runs, point):
     """Whether a point has flushed a step."""
-    return any((store.run_path(runs, point.config) / "steps").glob("*.parquet"))
+    return any((run_folder.run_path(runs, point.config) / "steps").glob("*.parquet"))
 
 
 def process_writing(runs, point):
     """The process that has claimed a point's folder."""
-    lock = (store.run_path(runs, point.config) / ".lock").resolve()
+    lock = (run_folder.run_path(runs, point.config) / ".lock").resolve()
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:

@@ -1,13 +1,13 @@
 """Runs out of thin air: tables with exactly the numbers that a test is about."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 
-from gradlab.columns import SCHEMAS, rows_frame
 from gradlab.config import Config
+from gradlab.snapshot import PUBLIC
+from gradlab.tables import SCHEMAS, Tables, rows_frame
 
 NAN, INF = float("nan"), float("inf")
 
@@ -29,7 +29,7 @@ def make_run(
 ):
     """A run whose δ is `delta(step, layer, depth)`, whose activations have mean and std `activation(step, layer)`."""
     steps = list(steps)
-    return SimpleNamespace(
+    return Tables(
         path=Path("runs/made-up-0123456789ab"),
         name="made-up",
         config=Config.model_validate({"name": "made-up", "model": {"depth": depth}, "data": classes}),
@@ -43,6 +43,11 @@ def make_run(
         histograms=rows_frame("histograms", list(_histograms(depth, steps, activation, kinds)) if histograms else []),
         theory=_theory(depth) if theory else pl.DataFrame(schema=SCHEMAS["theory"]),
     )
+
+
+def changed(run, **parts):
+    """The same run with other parts: a snapshot itself does not change."""
+    return Tables(**{name: value for name, value in vars(run).items() if name in PUBLIC} | parts)
 
 
 def _layers(depth, steps, delta, activation, kinds):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gradlab.columns import SCHEMAS, rows_frame
 from gradlab.config import Config
+from gradlab.tables import SCHEMAS, rows_frame
+from gradlab.text import compact
 from gradlab.theory import predict
 from gradlab.views.prediction import COLUMNS, ENDS, prediction_json, print_prediction
-from gradlab.views.tables import compact
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "views"
 MODELS = {

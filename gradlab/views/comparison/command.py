@@ -9,11 +9,11 @@ from typing import Literal
 from rich.console import Console
 
 from gradlab.errors import UserError
+from gradlab.text import did_you_mean
 from gradlab.views.comparison import formats
 from gradlab.views.comparison.fold import compare
 from gradlab.views.comparison.runs import collect
 from gradlab.views.comparison.table import column_names, print_comparison
-from gradlab.words import did_you_mean
 
 Format = Literal["table", "markdown", "csv", "json"]
 

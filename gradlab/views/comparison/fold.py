@@ -1,8 +1,4 @@
-"""Runs ─► rows: a row a configuration, its seeds folded into mean and 95 % interval.
-
-The interval is Student's: mean ± t(0.975, n − 1) · s / √n with the sample standard deviation s, n ≥ 2. It says where
-the mean over all seeds may lie, under the usual assumption that seeds are independent and roughly normal.
-"""
+"""Runs ─► rows: a row a configuration, its seeds folded into mean and 95 % interval."""
 
 import math
 from collections import Counter
@@ -14,27 +10,14 @@ from typing import Any
 import numpy as np
 
 from gradlab.errors import UserError
+from gradlab.measures.headline import MEASURES
+from gradlab.measures.intervals import Mean, mean_of
+from gradlab.text import did_you_mean, written
 from gradlab.views.comparison.expression import Expression, parse
-from gradlab.views.comparison.runs import MEASURES, Finished, Runs
-from gradlab.words import did_you_mean
+from gradlab.views.comparison.runs import Finished, Runs
 
 UNFOLDED = ("name", "seed")
 """Settings that do not make a configuration another one: they are folded."""
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over the runs of a row.
-
-    Attributes:
-        value: the mean; null where no run has the number.
-        half_width: of the 95 % interval; null for fewer than two runs.
-        count: runs that have the number. A diverged run has no final loss.
-    """
-
-    value: float | None
-    half_width: float | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -222,15 +205,6 @@ def _order(value: Any) -> tuple[Any, ...]:
     return (0, value) if isinstance(value, int | float) else (1, str(value))
 
 
-def written(value: Any) -> str:
-    """A setting as a config would have it."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(written, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 # ----------------------------------------------------------------------------------------------------------- folding
 
 
@@ -286,25 +260,6 @@ def _shared(rows: Sequence[Row], differing: Sequence[str]) -> dict[str, Any]:
     return {
         key: value for key, value in (runs[0].settings if runs else {}).items() if key in everywhere - set(differing)
     }
-
-
-def mean_of(numbers: Sequence[float | None]) -> Mean:
-    """Mean and half-width of its 95 % interval."""
-    values = [number for number in numbers if number is not None]
-    n = len(values)
-    if not n:
-        return Mean(None, None, 0)
-    if (size := max(map(abs, values))) > 1e150:  # squares would overflow
-        scaled = mean_of([value / size for value in values])
-        mean, half = scaled.value or 0.0, scaled.half_width
-        return Mean(mean * size, None if half is None else half * size, n)
-    mean = math.fsum(values) / n
-    if n == 1:
-        return Mean(mean, None, 1)
-    from scipy.special import stdtrit
-
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return Mean(mean, float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n), n)
 
 
 def _marked(profile: Sequence[float | None], status: str) -> list[float]:

@@ -13,8 +13,10 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from gradlab.views.comparison.fold import Comparison, Row, written
-from gradlab.views.comparison.runs import MEASURES, Runs
+from gradlab.measures.headline import MEASURES
+from gradlab.text import written
+from gradlab.views.comparison.fold import Comparison, Row
+from gradlab.views.comparison.runs import Runs
 from gradlab.views.comparison.table import PROFILES, SHOWN, fit
 
 POSITIONS = 21

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.errors import UserError
-from gradlab.views.comparison.fold import Comparison, Row, written
-from gradlab.views.plots.sheet import BROKEN, DPI, WIDTH, drawing, headline, log_axis, log_line
+from gradlab.text import written
+from gradlab.views.comparison.fold import Comparison, Row
+from gradlab.views.pictures.sheet import BROKEN, DPI, WIDTH, drawing, headline, log_axis, log_line
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PANELS = 60
@@ -53,7 +54,7 @@ def save_picture(comparison: Comparison, file: Path) -> str:
             file.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
     except OSError as error:
-        raise store.cannot_write(file, error) from error
+        raise run_folder.cannot_write(file, error) from error
     return left_out
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.errors import RunFolderError, UserError
-
-SEVERITIES = ("error", "warning", "info")
-"""Of findings, worst first."""
+from gradlab.measures.headline import numbers_of
+from gradlab.measures.settings import flat
+from gradlab.tables import SEVERITIES
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _folders(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
             raise RunFolderError(f"there is no folder {path}", fix="gradlab run and gradlab sweep write into runs/.")
-        for folder in store.find_runs(path):
+        for folder in run_folder.find_runs(path):
             where = folder.absolute()
             if where not in seen:
                 seen.add(where)
@@ -114,7 +114,7 @@ def _folders(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _read(folder: Path) -> Finished | Unfinished:
     try:
-        summary = store.read_summary(folder)
+        summary = run_folder.read_summary(folder)
         return _understood(folder, summary)
     except RunFolderError as error:
         return Unfinished(folder, "unreadable", reason=error.message)
@@ -125,10 +125,10 @@ def _read(folder: Path) -> Finished | Unfinished:
 def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinished:
     status = str(summary["status"])
     settings = flat(summary.get("config", {}))
-    if status not in store.FINISHED:
-        if status == "running" and not store.is_busy(folder):
+    if status not in run_folder.FINISHED:
+        if status == "running" and not run_folder.is_busy(folder):
             status = "interrupted"
-        return Unfinished(folder, status, settings, store.failure(summary))
+        return Unfinished(folder, status, settings, run_folder.failure(summary))
     severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
     return Finished(
         path=folder,
@@ -140,38 +140,3 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinish
         numbers=numbers_of(summary),
         profiles={moment: summary.get(f"log10_delta_{moment}") or [] for moment in ("start", "end")},
     )
-
-
-def numbers_of(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Those of `MEASURES` that a run has, from its summary."""
-    return {name: float(summary[name]) for name in MEASURES if isinstance(summary.get(name), int | float)}
-
-
-MEASURES = (
-    "test_accuracy",
-    "test_loss",
-    "train_accuracy",
-    "train_loss",
-    "decades_per_layer_start",
-    "decades_per_layer_end",
-    "dead_fraction",
-    "zero_fraction",
-    "saturated_fraction",
-    "log10_update_ratio",
-    "step_ms",
-    "steps",
-    "seconds",
-)
-"""Numbers of a run that rows have a mean and an interval of."""
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A config's settings by dotted path; what is chosen by name stands under the path of the choice itself."""
-    settings: dict[str, Any] = {}
-    for key, value in config.items():
-        path = prefix.rstrip(".") if key == "name" and prefix else prefix + key
-        if isinstance(value, Mapping):
-            settings.update(flat(value, f"{path}."))
-        else:
-            settings[path] = tuple(value) if isinstance(value, list) else value
-    return settings

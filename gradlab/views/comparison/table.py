@@ -22,10 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradlab.views.comparison.fold import Comparison, Mean, Row, written
+from gradlab.measures.intervals import Mean
+from gradlab.text import ABSENT, compact, written
+from gradlab.views.comparison.fold import Comparison, Row
 from gradlab.views.comparison.runs import Runs
-from gradlab.views.live import strip
-from gradlab.views.tables import ABSENT, LEAST_DECADES, compact
+from gradlab.views.progress import strip
+from gradlab.views.summary import LEAST_DECADES
 
 PROFILES = {"delta_start": "start", "delta_end": "end"}
 """Columns that are drawn instead of written, and the moment that they show."""

@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.errors import UserError
+from gradlab.tables import Tables
 from gradlab.views.export.csv import write_csv
 from gradlab.views.export.points import tables
 from gradlab.views.export.tensorboard import write_tensorboard
 from gradlab.views.export.wandb import write_wandb
-from gradlab.views.reading import Run
 
 Target = Literal["tensorboard", "wandb", "csv"]
 """What a run can be exported to."""
 
-TARGETS: Mapping[Target, Callable[[Run, Path], Path | str]] = {
+TARGETS: Mapping[Target, Callable[[Tables, Path], Path | str]] = {
     "tensorboard": write_tensorboard,
     "wandb": write_wandb,
     "csv": write_csv,
@@ -26,7 +26,7 @@ TARGETS: Mapping[Target, Callable[[Run, Path], Path | str]] = {
 """Each writes a run into a directory that it may have to make, and says where the export is."""
 
 
-def export(run: Run, to: Target, into: Path | None = None) -> Path | str:
+def export(run: Tables, to: Target, into: Path | None = None) -> Path | str:
     """Write what a run has recorded so far in another program's format; a second time replaces the first.
 
     Args:
@@ -45,14 +45,14 @@ def export(run: Run, to: Target, into: Path | None = None) -> Path | str:
         raise UserError(f"runs cannot be exported to {to!r}", fix=f"Formats are: {', '.join(get_args(Target))}.")
     if len(empty_tables(run)) == len(tables(run)):
         raise UserError(f"{run.path} has recorded nothing yet that could be exported ({run.status})")
-    exports = store.export_folder(run.path)
+    exports = run_folder.export_folder(run.path)
     folder = into if into is not None else exports if to == "wandb" else exports / to  # wandb makes its own `wandb/`
     try:
         return TARGETS[to](run, folder)
     except OSError as error:
-        raise store.cannot_write(folder, error, option="--into") from error
+        raise run_folder.cannot_write(folder, error, option="--into") from error
 
 
-def empty_tables(run: Run) -> list[str]:
+def empty_tables(run: Tables) -> list[str]:
     """Tables of which an export has nothing, for a word to the user."""
     return [name for name, table in tables(run).items() if not table.height]

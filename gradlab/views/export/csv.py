@@ -4,12 +4,12 @@ from pathlib import Path
 
 import polars as pl
 
-from gradlab import store
+from gradlab import run_folder
+from gradlab.tables import Tables
 from gradlab.views.export.points import tables
-from gradlab.views.reading import Run
 
 
-def write_csv(run: Run, folder: Path) -> Path:
+def write_csv(run: Tables, folder: Path) -> Path:
     """Write each table of a run; an empty one has its header.
 
     null is an empty field, other values that are not finite are `NaN`, `inf` and `-inf`; numbers are as long as they
@@ -17,7 +17,7 @@ def write_csv(run: Run, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables(run).items():
-        with store.replacing(folder / f"{name}.csv") as temporary:
+        with run_folder.replacing(folder / f"{name}.csv") as temporary:
             temporary.write_text(_flat(table).write_csv(), encoding="utf-8", newline="")
     return folder
 

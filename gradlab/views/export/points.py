@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gradlab.columns import SCHEMAS
-from gradlab.views.reading import Run
+from gradlab.tables import SCHEMAS, Tables
 
 INDEX = ("step", "layer", "calls")
 """Columns of numbers that say which row it is."""
@@ -35,12 +34,12 @@ class Point:
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
 
-def tables(run: Run) -> dict[str, pl.DataFrame]:
+def tables(run: Tables) -> dict[str, pl.DataFrame]:
     """Every table of a run by its name."""
     return {name: getattr(run, name) for name in SCHEMAS}
 
 
-def points(run: Run) -> Iterator[Point]:
+def points(run: Tables) -> Iterator[Point]:
     """What a run has recorded, in the order of steps."""
     stepwise = {name: _by_step(name, table) for name, table in tables(run).items() if "step" in table.columns}
     seconds = _seconds(run.steps)

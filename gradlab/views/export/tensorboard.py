@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.errors import UserError
+from gradlab.tables import Tables
 from gradlab.views.export.points import Histogram, points
 from gradlab.views.export.text import texts
-from gradlab.views.reading import Run
 
 
-def write_tensorboard(run: Run, folder: Path) -> Path:
+def write_tensorboard(run: Tables, folder: Path) -> Path:
     """Write all that a run has recorded as one event file, in place of those of earlier exports of this run.
 
     Raises:
@@ -31,7 +31,7 @@ def write_tensorboard(run: Run, folder: Path) -> Path:
     ours = f".gradlab-{run.summary['id']}"  # foreign event files stay
     old = set(folder.glob(f"events.out.tfevents.*{ours}"))
     new = folder / f"events.out.tfevents.{time.time_ns():020d}{ours}"
-    with store.replacing(new) as temporary:
+    with run_folder.replacing(new) as temporary:
         with temporary.open("wb") as file:
             records = RecordWriter(file)
             for event in _events(run):
@@ -41,12 +41,12 @@ def write_tensorboard(run: Run, folder: Path) -> Path:
     return folder
 
 
-def _events(run: Run) -> Iterator[Any]:
+def _events(run: Tables) -> Iterator[Any]:
     """A file's events in order; those of a step are one, at the time when the step ended."""
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    start = store.started(run.path)
+    start = run_folder.started(run.path)
     yield Event(wall_time=start, file_version="brain.Event:2")
     # A TensorBoard that is showing the previous export forgets its points instead of drawing both.
     yield Event(wall_time=start, step=0, session_log=SessionLog(status=SessionLog.START))

@@ -5,15 +5,15 @@ from typing import Any
 
 import polars as pl
 
-from gradlab.views.reading import Run
+from gradlab.tables import Tables
 
 
-def settings(run: Run) -> dict[str, Any]:
+def settings(run: Tables) -> dict[str, Any]:
     """The resolved config as the summary has it: of any version of gradlab, also one that does not know its keys."""
     return dict(run.summary.get("config") or {})
 
 
-def texts(run: Run) -> dict[str, str]:
+def texts(run: Tables) -> dict[str, str]:
     """Verdict and findings, config and prediction by the name that they get; without those that there are not."""
     findings = "\n".join(f"- {finding.severity}: {finding.message} ({finding.rule})" for finding in run.findings)
     written = {

@@ -6,17 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gradlab import store
+from gradlab import run_folder
 from gradlab.errors import UserError
+from gradlab.tables import Tables
 from gradlab.views.export.points import points
 from gradlab.views.export.text import settings
-from gradlab.views.reading import Run
 
 PROJECT = "gradlab"
 OFFLINE = ("offline", "dryrun")
 
 
-def write_wandb(run: Run, folder: Path) -> Path | str:
+def write_wandb(run: Tables, folder: Path) -> Path | str:
     """Log all that a run has recorded, under the id of the run: a second export goes on where the first ended.
 
     Args:
@@ -51,7 +51,7 @@ def write_wandb(run: Run, folder: Path) -> Path | str:
     return Path(logged.settings.sync_dir) if logged.offline else str(logged.url)
 
 
-def _start(wandb: Any, run: Run, folder: Path) -> Any:
+def _start(wandb: Any, run: Tables, folder: Path) -> Any:
     mode = wandb.setup().settings.mode
     if mode == "disabled":
         raise UserError("wandb is disabled and would drop everything", fix="Unset WANDB_MODE, or set it to offline.")
@@ -78,9 +78,9 @@ def _start(wandb: Any, run: Run, folder: Path) -> Any:
     )
 
 
-def _log(wandb: Any, run: Run, logged: Any) -> None:
+def _log(wandb: Any, run: Tables, logged: Any) -> None:
     """Rows must come in the order of steps: wandb drops those before its last, which are what it already has."""
-    start = store.started(run.path)
+    start = run_folder.started(run.path)
     step = 0
     for point in points(run):
         step = point.step

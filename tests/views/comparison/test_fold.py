@@ -7,9 +7,11 @@ import pytest
 from scipy import stats
 
 from gradlab.errors import RunFolderError, UserError
-from gradlab.store import claim
+from gradlab.measures.headline import MEASURES
+from gradlab.measures.settings import flat
+from gradlab.run_folder import lock_run
 from gradlab.views.comparison.fold import Row, compare
-from gradlab.views.comparison.runs import MEASURES, Finished, collect, flat
+from gradlab.views.comparison.runs import Finished, collect
 from tests.views.comparison.folders import SEED_NOISE, write_run, write_sweep
 
 
@@ -195,7 +197,7 @@ def test_a_run_that_somebody_writes_is_running(tmp_path):
     from gradlab.config import Config
 
     config = Config()
-    with claim(tmp_path, config) as writer:
+    with lock_run(tmp_path, config) as writer:
         writer.start({})
         assert [run.status for run in collect([tmp_path]).unfinished] == ["running"]
     assert [run.status for run in collect([tmp_path]).unfinished] == ["interrupted"]

@@ -14,7 +14,7 @@ from gradlab.views.comparison import formats
 from gradlab.views.comparison.fold import compare
 from gradlab.views.comparison.runs import collect
 from gradlab.views.comparison.table import DISPENSABLE, RESULTS, SHOWN, print_comparison
-from gradlab.views.live import BLOCKS
+from gradlab.views.progress import BLOCKS
 from tests.views.comparison.folders import write_run, write_sweep
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "views"

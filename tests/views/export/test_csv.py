@@ -4,10 +4,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from gradlab.columns import SCHEMAS
+from gradlab.tables import SCHEMAS
 from gradlab.views.export import export
 from tests.views.export.vocabulary import a_run
-from tests.views.synthetic import INF, NAN, ODD_RUNS
+from tests.views.synthetic import INF, NAN, ODD_RUNS, changed
 
 
 @pytest.mark.parametrize("options", ODD_RUNS.values(), ids=ODD_RUNS)
@@ -32,7 +32,7 @@ def test_csv_tells_null_from_nan(tmp_path):
 
 def test_csv_carries_columns_that_it_has_never_heard_of(tmp_path):
     run = a_run(tmp_path)
-    run.layers = run.layers.with_columns(pl.lit(0.5).alias("sharpness"), pl.lit("a,b\n").alias("note"))
+    run = changed(run, layers=run.layers.with_columns(pl.lit(0.5).alias("sharpness"), pl.lit("a,b\n").alias("note")))
     back = pl.read_csv(export(run, "csv") / "layers.csv")
     assert set(back["sharpness"]) == {0.5}
     assert set(back["note"]) == {"a,b\n"}

@@ -14,7 +14,7 @@ from tests.views.export.vocabulary import (
     expected_histograms,
     in_32_bits,
 )
-from tests.views.synthetic import ODD_RUNS
+from tests.views.synthetic import ODD_RUNS, changed
 
 RUNS = {name: ODD_RUNS[name] for name in ("vanishing", "diverged", "all nan", "underflow", "overflow", "uneven steps")}
 
@@ -46,7 +46,7 @@ def test_tensorboard_exported_again_has_each_point_once_and_keeps_foreign_files(
     for file in foreign:
         file.write_bytes(b"")
     export(run, "tensorboard")
-    run.steps = run.steps.with_columns(pl.lit(7.0).alias("loss"))
+    run = changed(run, steps=run.steps.with_columns(pl.lit(7.0).alias("loss")))
     export(run, "tensorboard")
     scalars, *_ = accumulate(folder)
     assert_same(scalars, in_32_bits(expected(run)))
@@ -65,7 +65,8 @@ def test_a_tensorboard_that_is_open_forgets_the_previous_export(tmp_path):
 def test_modules_of_any_model_are_sorted_by_depth(tmp_path, accumulate):
     run = a_run(tmp_path, depth=120, steps=[0])
     query = pl.format("encoder.layer.{}.attention.self.query", "layer")
-    run.layers = run.layers.filter(kind="weight").with_columns(query.alias("module"), pl.lit(2.0).alias("sharpness"))
+    layers = run.layers.filter(kind="weight").with_columns(query.alias("module"), pl.lit(2.0).alias("sharpness"))
+    run = changed(run, layers=layers)
     scalars, *_ = accumulate(export(run, "tensorboard"))
     names = sorted(tag for tag, _ in scalars if tag.startswith("sharpness/"))
     assert names == [f"sharpness/{layer:03d} encoder.layer.{layer}.attention.self.query" for layer in range(120)]

@@ -6,9 +6,8 @@ import os
 import numpy as np
 import polars as pl
 
-from gradlab.columns import SCHEMAS
-from gradlab.diagnosis import Finding
-from tests.views.synthetic import make_run
+from gradlab.tables import SCHEMAS, Finding
+from tests.views.synthetic import changed, make_run
 
 FINDING = Finding("vanishing-gradient", "error", "δ shrinks by 1.00 decades per layer")
 MIDNIGHT = 1_800_000_000.0
@@ -18,11 +17,11 @@ MIDNIGHT = 1_800_000_000.0
 def a_run(folder, **options):
     """A made-up run whose folder there is, below `folder`."""
     run = make_run(**{"theory": True, "findings": [FINDING], **options})
-    run.path = folder / "made-up-0123456789ab"
+    summary = {**run.summary, "verdict": run.verdict, "config": run.config.model_dump(mode="json")}
+    run = changed(run, path=folder / "made-up-0123456789ab", summary=summary)
     run.path.mkdir()
     (run.path / "config.yaml").touch()
     os.utime(run.path / "config.yaml", (MIDNIGHT, MIDNIGHT))
-    run.summary = {**run.summary, "verdict": run.verdict, "config": run.config.model_dump(mode="json")}
     return run
 
 

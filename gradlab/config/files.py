@@ -1,0 +1,280 @@
+"""YAML text ─► Config, with every problem at once and where it stands; and a Config back to YAML.
+
+    text ─► (data, lines) ─► overrides ─► pydantic ─► Config
+                 └── the line of every key, so that a problem found later can still say file:line
+
+`yaml_text.py` knows YAML, `config_messages.py` the words for what is wrong.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gradlab.choices import ALIASES
+from gradlab.config import Config
+from gradlab.config.problems import CHOICES, default_choice, message_of, written_path
+from gradlab.config.yaml import Builder, Dumper, Loader, Path_, flow, plain, syntax_problem
+from gradlab.errors import ConfigError, Problem
+from gradlab.text import did_you_mean, dotted, one_line
+
+
+def load_config(
+    source: str | Path | Mapping[str, Any] | Config, overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> Config:
+    """Make a Config from a file, a dict or another Config, with overrides applied.
+
+    Args:
+        source: path of a YAML file, a dict of the same form, or a Config.
+        overrides: `["model.depth=50"]`, values as in YAML, or `{"model.depth": 50}`.
+
+    Raises:
+        ConfigError: all that is wrong with it.
+    """
+    if isinstance(source, Config):
+        document = Document(source.model_dump(mode="json"))
+    elif isinstance(source, Mapping):
+        document = Document(plain(source))
+    else:
+        document = read_document(Path(source))
+    return document.overridden(overrides).config()
+
+
+def dump_config(config: Config) -> str:
+    """YAML that loads as an equal config with the same id."""
+    return yaml.dump(config.model_dump(mode="json"), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+@dataclass(frozen=True)
+class Document:
+    """Data that may become a Config, and where each part of it stands.
+
+    Attributes:
+        data: nested dicts, lists and scalars.
+        places: `file:line`, or an override as it was typed, by the path of a key.
+        base: directory that relative paths in `data` refer to.
+        problems: what is wrong already.
+        unreadable: keys among those problems whose value is not known, so that nothing else is said of it.
+    """
+
+    data: dict[str, Any]
+    places: Mapping[Path_, str] = field(default_factory=dict)
+    base: Path = field(default_factory=Path.cwd)
+    problems: tuple[Problem, ...] = ()
+    unreadable: frozenset[Path_] = frozenset()
+
+    def place(self, path: Path_) -> str:
+        """Where a key stands; else one below it, which brought it in; else the nearest above it."""
+        if path not in self.places:
+            below = next((place for known, place in self.places.items() if path and known[: len(path)] == path), None)
+            if below is not None:
+                return below
+        return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), "")
+
+    def overridden(self, overrides: Sequence[str] | Mapping[str, Any]) -> "Document":
+        """The document with each override in the place it names."""
+        data, places, problems = plain(self.data), dict(self.places), list(self.problems)
+        items = (
+            [(f"{key}={flow(value)}", str(key), plain(value)) for key, value in overrides.items()]
+            if isinstance(overrides, Mapping)
+            else [_parse_override(text) for text in ([overrides] if isinstance(overrides, str) else overrides)]
+        )
+        given: set[str] = set()
+        for item in items:
+            if isinstance(item, Problem):
+                problems.append(item)
+                continue
+            typed, key, value = item
+            path = tuple(key.split("."))
+            if not all(path):
+                problems.append(Problem(NO_OVERRIDE, typed))
+                continue
+            if blocker := _blocker(data, path):
+                problems.append(Problem(f"{dotted(path)}: {blocker} is a value and has no keys", typed))
+                continue
+            path = _set(data, path, _absolute(value, path, Path.cwd()))
+            _drop_excluded(data, key, given)
+            given.add(key)
+            places = {old: place for old, place in places.items() if old[: len(path)] != path}
+            places[path] = typed
+        return Document(data, places, self.base, tuple(problems), self.unreadable)
+
+    def config(self) -> Config:
+        """The Config.
+
+        Raises:
+            ConfigError: all that is wrong.
+        """
+        data = _absolute(self.data, (), self.base)
+        problems = list(self.problems)
+        try:
+            config = Config.model_validate(data)
+        except ValidationError as error:
+            problems += self._explain(error.errors(include_url=False), data)
+        if problems:
+            raise ConfigError(sorted(problems, key=_line))
+        return config
+
+    def _explain(self, errors: Iterable[ErrorDetails], data: Any) -> list[Problem]:
+        """Pydantic's errors in our words; those of the branches of one union become one."""
+        found: dict[Path_, Problem] = {}
+        for error in errors:
+            path = written_path(error, data)
+            if any(path[:end] in found for end in range(1, len(path))):
+                continue  # the branches of a union: one problem is enough
+            if any(unreadable[: len(path)] == path for unreadable in self.unreadable):
+                continue
+            message = message_of(error, path, data)
+            place = self.place((*path, "name") if error["type"] == "union_tag_invalid" else path)
+            found.setdefault(path, Problem(f"{dotted(path)}: {message}" if path else message, place))
+        return list(found.values())
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: there is no such file, or it is no YAML mapping.
+    """
+    return parse_document(_read(path), path)
+
+
+def parse_document(text: str, path: Path) -> Document:
+    """The document of a YAML text that stands, or might stand, in a file.
+
+    Raises:
+        ConfigError: the text is no YAML mapping.
+    """
+    try:
+        nodes = list(yaml.compose_all(text, Loader=Loader))
+    except yaml.YAMLError as error:
+        raise ConfigError([syntax_problem(error, text, path)]) from None
+    except RecursionError:
+        raise ConfigError([Problem("is nested too deeply", str(path))]) from None
+    if not nodes:
+        raise ConfigError([Problem("the file is empty", str(path))], fix="gradlab init writes a config to start from.")
+    if len(nodes) > 1:
+        line = nodes[1].start_mark.line + 1
+        raise ConfigError([Problem("a second document begins here; a config is one document", f"{path}:{line}")])
+    node = nodes[0]
+    if not isinstance(node, yaml.MappingNode):
+        kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+        place = f"{path}:{node.start_mark.line + 1}"
+        raise ConfigError([Problem(f"a config is a mapping of keys to values, not {kind}", place)])
+    builder = Builder(lambda node: f"{path}:{node.start_mark.line + 1}")
+    data = {"name": _name_of(path), **builder.mapping(node, ())}
+    places = {(): str(path), **builder.places}
+    return Document(data, places, path.parent.absolute(), tuple(builder.problems), frozenset(builder.unreadable))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        siblings = [str(p) for p in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+        hint = did_you_mean(str(path), siblings)
+        known = f"  (there is: {', '.join(siblings[:10])})" if siblings else ""
+        fix = "" if siblings else "gradlab init writes a config to start from."
+        raise ConfigError([Problem(f"there is no such file{hint}{known}", str(path))], fix=fix) from None
+    except IsADirectoryError:
+        raise ConfigError([Problem("is a directory; name a YAML file in it", str(path))]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError([Problem("is not text in UTF-8", f"{path}:{line}")]) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError([Problem(f"cannot be read: {reason}", str(path))]) from None
+
+
+def _name_of(path: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:100] or "run"
+
+
+# ---------------------------------------------------------------------------------------------------------- overrides
+
+
+NO_OVERRIDE = "an override is KEY=VALUE with a dotted key, such as model.depth=50"
+
+
+def _parse_override(text: str) -> tuple[str, str, Any] | Problem:
+    key, equals, value = text.partition("=")
+    key, text = key.strip(), one_line(text)
+    if not equals or not key:
+        return Problem(NO_OVERRIDE, text)
+    try:
+        node = yaml.compose(value, Loader=Loader)
+    except (yaml.YAMLError, RecursionError):
+        return Problem(f"{one_line(key)}: the value is not YAML", text)
+    builder = Builder(lambda _: text)
+    data = None if node is None else builder.value(node, tuple(key.split(".")))
+    return builder.problems[0] if builder.problems else (text, key, data)
+
+
+def _blocker(data: Any, path: tuple[str, ...]) -> str | None:
+    """What stands above a path and cannot hold keys."""
+    for end in range(1, len(path)):
+        data, above = data.get(path[end - 1]), dotted(path[:end])
+        if data is None or (isinstance(data, str) and above in CHOICES):
+            return None  # there will be a mapping when the value is set
+        if not isinstance(data, dict):
+            return above
+    return None
+
+
+def _set(data: dict[str, Any], path: tuple[str, ...], value: Any) -> tuple[str, ...]:
+    """Put a value at a path. A choice that changes its name keeps the options that the new one knows.
+
+    Returns:
+        The path that now holds the value: that of the name, where a choice keeps its options.
+    """
+    node = data
+    for end, key in enumerate(path[:-1], start=1):
+        if not isinstance(node.get(key), dict):  # `activation: relu` is short for `{name: relu}`
+            node[key] = {"name": node[key]} if node.get(key) else default_choice(dotted(path[:end]))
+        node = node[key]
+    if dotted(path) in CHOICES and isinstance(value, str) and isinstance(node.get(path[-1]), dict):
+        node, path = node[path[-1]], (*path, "name")
+    node[path[-1]] = value
+    choice = dotted(path[:-1])
+    if choice in CHOICES and path[-1] == "name" and isinstance(value, str):
+        known = CHOICES[choice][1].get(ALIASES.get(value, value))
+        for option in set(node) - set(known.model_fields) if known else ():
+            del node[option]
+    return path
+
+
+_EXCLUSIVE = {"train.steps": "epochs", "train.epochs": "steps"}
+
+
+def _drop_excluded(data: dict[str, Any], key: str, given: set[str]) -> None:
+    """An override of `steps` replaces the file's `epochs`, and the other way round; two overrides clash."""
+    other = _EXCLUSIVE.get(key)
+    if other is not None and f"train.{other}" not in given and data["train"].get(key.rpartition(".")[2]) is not None:
+        data["train"].pop(other, None)
+
+
+def _absolute(value: Any, path: Path_, base: Path) -> Any:
+    """A value that stands at `path`, with the `data.path` in it made absolute."""
+    if path == ("data", "path") and isinstance(value, str):
+        return str(base / value)
+    below = ("data", "path")[len(path) :][:1]
+    if isinstance(value, dict) and path == ("data", "path")[: len(path)] and below and below[0] in value:
+        return {**value, below[0]: _absolute(value[below[0]], (*path, *below), base)}
+    return value
+
+
+# ----------------------------------------------------------------------------------------------------------- messages
+
+
+def _line(problem: Problem) -> tuple[bool, int]:
+    """Problems of the file by line, then those of overrides."""
+    _, colon, line = problem.place.rpartition(":")
+    return (not colon, int(line)) if line.isdigit() else (True, 0)

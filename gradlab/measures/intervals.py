@@ -1,0 +1,43 @@
+"""A mean over runs with its 95 % interval.
+
+The interval is Student's: mean ± t(0.975, n − 1) · s / √n with the sample standard deviation s, n ≥ 2. It says where
+the mean over all seeds may lie, if seeds are independent and roughly normal.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over the runs of a row.
+
+    Attributes:
+        value: the mean; null where no run has the number.
+        half_width: of the 95 % interval; null for fewer than two runs.
+        count: runs that have the number. A diverged run has no final loss.
+    """
+
+    value: float | None
+    half_width: float | None
+    count: int
+
+
+def mean_of(numbers: Sequence[float | None]) -> Mean:
+    """Mean and half-width of its 95 % interval."""
+    values = [number for number in numbers if number is not None]
+    n = len(values)
+    if not n:
+        return Mean(None, None, 0)
+    if (size := max(map(abs, values))) > 1e150:  # squares would overflow
+        scaled = mean_of([value / size for value in values])
+        mean, half = scaled.value or 0.0, scaled.half_width
+        return Mean(mean * size, None if half is None else half * size, n)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Mean(mean, None, 1)
+    from scipy.special import stdtrit
+
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    return Mean(mean, float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n), n)

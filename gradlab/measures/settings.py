@@ -1,0 +1,108 @@
+"""Which runs are meant: settings by dotted key, configurations, and the same run with other settings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gradlab.choices import ALIASES
+from gradlab.config.problems import CHOICES
+from gradlab.text import written
+
+Settings = Mapping[str, Any]
+"""Settings of a run by dotted key."""
+Wanted = Mapping[str, Any]
+"""Values of settings by dotted key; a list means any of them."""
+FOLDED = ("seed", "name")
+"""Settings that do not make a configuration another one."""
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config's settings by dotted path; what is chosen by name stands under the path of the choice itself."""
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        path = prefix.rstrip(".") if key == "name" and prefix else prefix + key
+        if isinstance(value, Mapping):
+            settings.update(flat(value, f"{path}."))
+        else:
+            settings[path] = tuple(value) if isinstance(value, list) else value
+    return settings
+
+
+def matches(settings: Settings, wanted: Wanted) -> bool:
+    """Whether a run has all the settings that are wanted; a list of values means any of them.
+
+    What is chosen by name may be wanted by name, or as a mapping of a name and some of its options.
+    """
+    return all(any(_is(settings, key, value) for value in _values(wanted[key])) for key in wanted)
+
+
+def value_of(settings: Settings, key: str) -> Any:
+    """The value of a setting; of what is chosen by name, the name and its options, to be compared and hashed."""
+    options = tuple((other, value) for other, value in settings.items() if other.startswith(f"{key}."))
+    return (settings.get(key), *options) if options else settings.get(key)
+
+
+def label_of(value: Any, values: Sequence[Any]) -> str:
+    """A value of `value_of` in words: `relu`, or `normal 0.01` where values of the same name differ in one option."""
+    if not _is_choice(value):
+        return written(value)
+    name, *options = value
+    others = [dict(other[1:]) for other in values if _is_choice(other) and other[0] == name]
+    told = [(key, own) for key, own in options if any(other.get(key) != own for other in others)]
+    if len(told) == 1:
+        return f"{written(name)} {written(told[0][1])}"
+    words = [f"{key.rpartition('.')[2].replace('_', ' ')} {written(own)}" for key, own in told]
+    return " ".join([written(name), *words])
+
+
+def without(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:
+    """Settings but for some keys and the options below them."""
+    roots = tuple(keys)
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in FOLDED and not any(key == root or key.startswith(f"{root}.") for root in roots)
+    }
+
+
+def configuration(settings: Settings) -> tuple[tuple[str, Any], ...]:
+    """What a run shares with the runs of other seeds, to be compared and hashed."""
+    return tuple(sorted(without(settings, ()).items()))
+
+
+def partner(settings: Settings, others: Sequence[Settings], changed: Wanted) -> int | None:
+    """The run of the same seed that differs in the changed settings only, and has those values.
+
+    Returns:
+        its index in `others`; None where there is none, or more than one.
+    """
+    same = without(settings, changed)
+    found = [
+        index
+        for index, other in enumerate(others)
+        if other.get("seed") == settings.get("seed") and matches(other, changed) and without(other, changed) == same
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def differing(all_settings: Sequence[Settings]) -> list[str]:
+    """Keys, but for the seed and the name, that are not the same in all of some runs."""
+    keys = dict.fromkeys(key for settings in all_settings for key in settings if key not in FOLDED)
+    return [key for key in keys if len({repr(settings.get(key)) for settings in all_settings}) > 1]
+
+
+def _is_choice(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) > 1 and isinstance(value[1], tuple)
+
+
+def _values(wanted: Any) -> Sequence[Any]:
+    return wanted if isinstance(wanted, list) else [wanted]
+
+
+def _is(settings: Settings, key: str, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return all(_is(settings, key if name == "name" else f"{key}.{name}", value) for name, value in wanted.items())
+    setting = settings.get(key)
+    if isinstance(wanted, str) and key in CHOICES:
+        wanted = ALIASES.get(wanted, wanted)
+    wanted = tuple(wanted) if isinstance(wanted, list) else wanted
+    return bool(setting == wanted) and isinstance(setting, bool) == isinstance(wanted, bool)

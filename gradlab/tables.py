@@ -1,0 +1,316 @@
+"""The tables of a run: their columns, how rows become tables, and the snapshot of a run that everything else reads.
+
+    SCHEMAS      columns and types of every table
+    Finding      one thing that is wrong with a run
+    Tables       a run as it stands at one moment: what rules, pictures, exports and claims are given
+
+A run folder and a live `watch` both hand out `Tables`. Nothing here needs torch.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import FrozenInstanceError, asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import numpy as np
+import polars as pl
+
+from gradlab.choices import Activation
+from gradlab.config import Config
+from gradlab.statistics import LAYER_STATISTICS, StepRows
+
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "layers": {
+        "step": pl.Int64,
+        "layer": pl.Int32,
+        "module": pl.String,
+        "kind": pl.String,
+        "calls": pl.Int32,
+        "dtype": pl.String,
+        **dict.fromkeys(LAYER_STATISTICS, pl.Float64),
+    },
+    "steps": {
+        "step": pl.Int64,
+        "epoch": pl.Int64,
+        "loss": pl.Float64,
+        "learning_rate": pl.Float64,
+        "gradient_norm": pl.Float64,
+        "gradient_scale": pl.Float64,
+        "step_seconds": pl.Float64,
+        "record_seconds": pl.Float64,
+    },
+    "evaluations": {
+        "step": pl.Int64,
+        "split": pl.String,
+        "loss": pl.Float64,
+        "accuracy": pl.Float64,
+    },
+    "histograms": {
+        "step": pl.Int64,
+        "layer": pl.Int32,
+        "module": pl.String,
+        "quantity": pl.String,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "counts": pl.List(pl.Int64),
+        "non_finite": pl.Int64,
+    },
+    "theory": {
+        "layer": pl.Int32,
+        "preactivation_variance": pl.Float64,
+        "activation_mean": pl.Float64,
+        "activation_rms": pl.Float64,
+        "activation_std": pl.Float64,
+        "chi": pl.Float64,
+        "delta_relative": pl.Float64,
+    },
+}
+"""Column names and types of each table."""
+
+
+def layers_frame(rows: Sequence[StepRows]) -> pl.DataFrame:
+    """The table `layers` of some recorded steps."""
+    if not rows:
+        return pl.DataFrame(schema=SCHEMAS["layers"])
+    values = np.concatenate([row.values_MS for row in rows])
+    applies = np.concatenate([row.applies_MS for row in rows])
+    columns: dict[str, Any] = {
+        "step": np.repeat([row.step for row in rows], [len(row.layer) for row in rows]),
+        "layer": [number for row in rows for number in row.layer],
+        "module": [name for row in rows for name in row.module],
+        "kind": [kind for row in rows for kind in row.kind],
+        "calls": [calls for row in rows for calls in row.calls],
+        "dtype": [dtype for row in rows for dtype in row.dtype],
+    }
+    for index, name in enumerate(LAYER_STATISTICS):
+        column = pl.Series(name, np.ascontiguousarray(values[:, index]))
+        mask = pl.Series(np.ascontiguousarray(applies[:, index]))
+        columns[name] = pl.select(pl.when(mask).then(column)).to_series()
+    return pl.DataFrame(columns, schema=SCHEMAS["layers"])
+
+
+def rows_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Any other table, from one mapping a row; a missing column is null."""
+    schema = SCHEMAS[table]
+    return pl.DataFrame({name: [row.get(name) for row in rows] for name in schema}, schema=schema)
+
+
+# ------------------------------------------------------------------------------------------------------------ findings
+
+Severity = Literal["error", "warning", "info"]
+"""error: the run cannot do its job · warning: it is hampered · info: worth knowing, and no reason to act."""
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+"""Worst first."""
+HEALTHY = "healthy"
+"""The verdict on a run with nothing to act on."""
+UNKNOWN = "unknown"
+"""The verdict on a run that has not been judged."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a run, with the evidence.
+
+    Attributes:
+        rule: id of the rule that found it.
+        severity: how bad it is.
+        message: one line in plain words, with the numbers.
+        layers: the layers concerned, by number; empty where it concerns the whole run.
+        steps: first and last step that show it.
+        measured: the numbers it rests on, by name; finite ones only.
+        threshold: the limits they crossed, under the same names.
+        predicted: what theory says of them, under the same names.
+        remedies: what to try, each a string of config overrides that can be pasted after `gradlab run CONFIG`.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    layers: tuple[int, ...] = ()
+    steps: tuple[int, int] | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
+    threshold: Mapping[str, float] = field(default_factory=dict)
+    predicted: Mapping[str, float] = field(default_factory=dict)
+    remedies: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Finding":
+        """The finding that `to_json` wrote."""
+        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**fields)
+
+
+def verdict_of(findings: Iterable[Finding]) -> str:
+    """A run in a word: the rule of its worst finding, or `healthy`, which findings of severity info leave it."""
+    worst = min(findings, key=lambda finding: SEVERITIES.index(finding.severity), default=None)
+    return HEALTHY if worst is None or worst.severity == "info" else worst.rule
+
+
+# ------------------------------------------------------------------------------------------------------------ snapshot
+
+DEATH_THROES = 5
+"""Records at the end of a diverged run that show the divergence itself, not what led to it."""
+
+
+def empty_table(table: str) -> pl.DataFrame:
+    """A table of `SCHEMAS` without rows."""
+    return pl.DataFrame(schema=SCHEMAS[table])
+
+
+class Source:
+    """Where the parts of a snapshot come from: a run folder, or a recorder. This one has nothing."""
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A table of `SCHEMAS`."""
+        return empty_table(name)
+
+    def config(self) -> Config | None:
+        """The resolved config; None for a model that gradlab only watched."""
+        return None
+
+    def findings(self, tables: "Tables") -> Sequence[Finding]:
+        """What the rules found. A rule is given the snapshot before it has any."""
+        return ()
+
+    def verdict(self, tables: "Tables") -> str:
+        """The findings in a word."""
+        return verdict_of(tables.findings)
+
+
+class RowsSource(Source):
+    """Rows in memory, which become tables when they are asked for.
+
+    Args:
+        layers: gives the rows of `layers`, a step each.
+        rows: gives the rows of any other table, by its name.
+    """
+
+    def __init__(
+        self, layers: Callable[[], Sequence[StepRows]], **rows: Callable[[], Sequence[Mapping[str, Any]]]
+    ) -> None:
+        self._layers = layers
+        self._rows = rows
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A table of these rows; empty where there are none."""
+        if name == "layers":
+            return layers_frame(self._layers())
+        return rows_frame(name, self._rows[name]()) if name in self._rows else empty_table(name)
+
+
+class Tables:
+    """A run as it stands at one moment: whole or cut off, configured or only watched. It does not change.
+
+    Its parts are read from the source when they are first asked for, and kept.
+
+    Args:
+        source: where the parts come from.
+        name: what the run is called.
+        path: its folder; of a run that has none, the working directory.
+        status: `running`, `completed`, `diverged`, `interrupted` or `failed`.
+        summary: what `summary.json` holds.
+        parts: tables, the config or the findings, by name, that are at hand already.
+    """
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        *,
+        name: str = "",
+        path: Path = Path(),
+        status: str = "completed",
+        summary: Mapping[str, Any] | None = None,
+        **parts: Any,
+    ) -> None:
+        about = {"name": name, "path": path, "status": status, "summary": summary or {}}
+        vars(self).update(about, _source=source or Source(), **parts)
+
+    if TYPE_CHECKING:
+        name: str
+        path: Path
+        status: str
+        summary: Mapping[str, Any]
+        _source: Source
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot change {name!r} of a snapshot")
+
+    @cached_property
+    def config(self) -> Config | None:
+        """The resolved config; None for a model that gradlab only watched."""
+        return self._source.config()
+
+    @cached_property
+    def layers(self) -> pl.DataFrame:
+        """A row a recorded step and module."""
+        return self._source.table("layers")
+
+    @cached_property
+    def steps(self) -> pl.DataFrame:
+        """A row a step."""
+        return self._source.table("steps")
+
+    @cached_property
+    def evaluations(self) -> pl.DataFrame:
+        """Loss and accuracy of each split, about a dozen times; empty for a model that was only watched."""
+        return self._source.table("evaluations")
+
+    @cached_property
+    def histograms(self) -> pl.DataFrame:
+        """Distributions of activations, deltas, weights and weight gradients."""
+        return self._source.table("histograms")
+
+    @cached_property
+    def theory(self) -> pl.DataFrame:
+        """What mean-field theory predicts, a row a hidden layer; empty where it does not cover the network."""
+        return self._source.table("theory")
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the rules found, worst first."""
+        return list(self._source.findings(self))
+
+    @cached_property
+    def verdict(self) -> str:
+        """Id of the worst finding's rule, `healthy`, or `unknown` for a run that has not been judged."""
+        return self._source.verdict(self)
+
+    # What rules and views ask for besides.
+
+    @cached_property
+    def recorded_steps(self) -> list[int]:
+        """The steps that have rows in `layers`, ascending."""
+        return [int(step) for step in self.layers["step"].unique().sort()]
+
+    @cached_property
+    def judged(self) -> pl.DataFrame:
+        """`layers` without the death throes of a diverged run, the first record always kept."""
+        if self.status != "diverged":
+            return self.layers
+        steps = self.recorded_steps
+        return self.layers.filter(pl.col("step").is_in([*steps[:1], *steps[1:-DEATH_THROES]]))
+
+    @cached_property
+    def activation(self) -> Activation | None:
+        """The activation function, where it is known."""
+        return None if self.config is None else self.config.model.activation
+
+    @cached_property
+    def steps_done(self) -> int:
+        """Steps that the run did, as far as its tables tell."""
+        return max([*self.steps["step"], *self.recorded_steps], default=-1) + 1
+
+    @cached_property
+    def bad_step(self) -> int | None:
+        """The step at which a run diverged: the first whose loss is not finite."""
+        bad = self.steps.filter(~pl.col("loss").is_finite())
+        return int(bad["step"][0]) if self.status == "diverged" and bad.height else None
+
+    def split(self, name: str) -> pl.DataFrame:
+        """The evaluations of one split, in the order of steps."""
+        return self.evaluations.filter(pl.col("split") == name).sort("step")

@@ -1,0 +1,299 @@
+"""Activations: their size and distribution against depth, and the health of their units."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gradlab.measures.profiles import Floats, Numbers, Profiles, activation_kind, profiles, unit_shares
+from gradlab.tables import Tables
+from gradlab.text import number, percent
+from gradlab.views.pictures.sheet import (
+    BROKEN,
+    LARGEST,
+    THEORY,
+    depth_axis,
+    edge_legend,
+    fill_cells,
+    headline,
+    in_time,
+    log_axis,
+    log_line,
+    mark_bad_step,
+    say,
+    step_axis,
+)
+
+WIDE = 50.0
+"""Ratio of the largest layer to the median one above which a linear axis would hide most layers."""
+OVERLAP = 1.7
+"""Height of a layer's distribution, in layers."""
+CROWDED = 40
+"""Layers above which outlines would cover each other."""
+MOMENT_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#8fb8d8", "marker": "o", "ms": 3},
+    {"color": "#1f2f5f", "marker": "s", "ms": 3},
+)
+"""Early and late."""
+SHADES = "magma_r"
+HEALTH = {"zero_fraction": "zero", "saturated_fraction": "saturated", "dead_fraction": "dead"}
+
+
+# -------------------------------------------------------------------------------------------------------- statistics
+
+
+def activation_statistics(figure: Figure, run: Tables) -> None:
+    """Mean ± std and RMS against depth, early and late, with the prediction for step 0."""
+    left, right = figure.subplots(1, 2)
+    kind = activation_kind(run.layers)
+    mean, std, rms = (profiles(run.layers, f"activation_{name}", (kind,)) for name in ("mean", "std", "rms"))
+    _mean_and_std(left, run, mean, std)
+    _size(right, run, std, rms)
+    outputs = "" if kind == "activation" else " (outputs of the weight layers: there are no activation modules)"
+    headline(figure, _statistics_finding(rms, std) + outputs)
+
+
+def _mean_and_std(axes: Axes, run: Tables, mean: Profiles, std: Profiles) -> None:
+    axes.set_title("mean (line) ± standard deviation (band)")
+    axes.set_ylabel("activation")
+    if not mean:
+        return say(axes, "no activation was recorded")
+    depth_axis(axes, mean.layers)
+    chosen = sorted({0, len(mean.steps) - 1})
+    centre_TL, spread_TL = (
+        np.where(np.abs(values.values_TL[chosen]) <= LARGEST, values.values_TL[chosen], np.nan)
+        for values in (mean, std)
+    )
+    _fit_scale(axes, np.abs(centre_TL) + spread_TL)
+    handles = []
+    for index, centre_L, spread_L, style, hatch in zip(
+        chosen, centre_TL, spread_TL, MOMENT_STYLES, ("", "////"), strict=False
+    ):
+        fill: dict[str, Any] = {
+            "facecolor": (style["color"], 0.25),
+            "edgecolor": (style["color"], 0.6),
+            "hatch": hatch,
+            "lw": 0,
+        }
+        axes.fill_between(mean.layers, centre_L - spread_L, centre_L + spread_L, **fill)
+        axes.plot(mean.layers, centre_L, **style)
+        handles.append(Line2D([], [], label=f"step {mean.steps[index]}", **style))
+    handles += _theory_lines(axes, run, {"activation_mean": "theory, step 0"})
+    axes.legend(handles=handles, loc="best")
+    return None
+
+
+def _size(axes: Axes, run: Tables, std: Profiles, rms: Profiles) -> None:
+    axes.set_title("RMS (line) and standard deviation (dotted)")
+    axes.set_ylabel("activation")
+    if not rms:
+        return say(axes, "no activation was recorded")
+    chosen = sorted({0, len(rms.steps) - 1})
+    shown = np.concatenate([rms.values_TL[chosen], std.values_TL[chosen]])
+    log_axis(axes, shown)
+    depth_axis(axes, rms.layers)
+    handles = []
+    for index, style in zip(chosen, MOMENT_STYLES, strict=False):
+        log_line(axes, rms.layers, rms.values_TL[index], **style)
+        log_line(axes, std.layers, std.values_TL[index], **{**style, "ls": ":", "marker": ""})
+        handles.append(Line2D([], [], label=f"step {rms.steps[index]}", **style))
+    handles += _theory_lines(axes, run, {"activation_rms": "theory, step 0", "activation_std": ""})
+    edge_legend(axes, shown, extra=handles)
+    return None
+
+
+def _theory_lines(axes: Axes, run: Tables, labels: dict[str, str]) -> list[Line2D]:
+    """Draw predicted columns, dashed.
+
+    Returns:
+        handles for the legend: of those that have a label and a value.
+    """
+    handles = []
+    for column, label in labels.items():
+        known = run.theory.select("layer", column).drop_nulls()
+        if known.height:
+            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), **THEORY)
+            handles += [Line2D([], [], label=label, **THEORY)] if label else []
+    return handles
+
+
+def _fit_scale(axes: Axes, sizes: Floats, *, horizontal: bool = False) -> None:
+    """Bend the axis where layers differ so much in size that a straight one would hide most of them."""
+    usable = sizes[np.isfinite(sizes) & (sizes > 1e-300) & (sizes < 1e300)]
+    if usable.size and usable.max() > WIDE * np.median(usable):
+        (axes.set_xscale if horizontal else axes.set_yscale)("asinh", linear_width=float(np.quantile(usable, 0.1)))
+
+
+def _statistics_finding(rms: Profiles, std: Profiles) -> str:
+    if not rms:
+        return "No activation was recorded"
+    words = []
+    for index in sorted({0, len(std.steps) - 1}):
+        first, last = std.values_TL[index, [0, -1]]
+        words.append(f"{number(first)} → {number(last)} at step {std.steps[index]}")
+    return f"Std of activations, layer {std.layers[0]} → {std.layers[-1]}: " + ", ".join(words)
+
+
+# -------------------------------------------------------------------------------------------------------- histograms
+
+
+def activation_histograms(figure: Figure, run: Tables) -> None:
+    """The distribution of every layer's activations, at the start and the end."""
+    kind = activation_kind(run.layers)
+    modules = run.layers.lazy().filter(pl.col("kind") == kind).select("layer", "module").unique()
+    rows = run.histograms.lazy().filter(pl.col("quantity") == "activation").join(modules, on=("layer", "module"))
+    table = rows.unique(("step", "layer"), keep="last").sort("step", "layer").collect()
+    steps = table["step"].unique().sort().to_list()
+    if not steps:
+        say(figure.subplots(), "no histogram was recorded (record.histograms)")
+        return headline(figure, "No distribution of activations was recorded")
+    chosen = sorted({steps[0], steps[-1]})
+    panels = figure.subplots(1, len(chosen), sharex=True, sharey=True, squeeze=False)[0]
+    layers = table["layer"].unique().sort().to_numpy().astype(np.int64)
+    _fit_scale(panels[0], _extent(table.filter(pl.col("step").is_in(chosen))), horizontal=True)
+    for axes, step in zip(panels, chosen, strict=True):
+        _distributions(axes, table.filter(pl.col("step") == step), layers)
+        axes.set_title(f"step {step}" + (" (diverged)" if step == run.bad_step else ""))
+        axes.label_outer()
+    note = (
+        f"{'shade' if len(layers) > CROWDED else 'height'}: square root of density, each layer scaled to its own peak"
+    )
+    figure.supxlabel(note, fontsize=8, color="0.35")
+    return headline(figure, _histogram_finding(table, chosen))
+
+
+def _extent(table: pl.DataFrame) -> Floats:
+    sides = [table["low"].drop_nulls().to_numpy(), table["high"].drop_nulls().to_numpy()]
+    return np.asarray(np.abs(np.concatenate(sides)))
+
+
+def _distributions(axes: Axes, table: pl.DataFrame, layers_L: Numbers) -> None:
+    """A distribution a layer: outlines that stand on each other's shoulders, or strips where they are too many."""
+    crowded = len(layers_L) > CROWDED
+    shapes: list[Floats] = []
+    shades: list[float] = []
+    for layer, low, high, counts in table.select("layer", "low", "high", "counts").drop_nulls().rows()[::-1]:
+        heights = np.sqrt(np.array(counts) / max(*counts, 1))
+        edges = np.linspace(low, high, len(counts) + 1)
+        if crowded:
+            shapes += _strip(layer, edges, heights)
+            shades += heights.tolist()
+        else:
+            shapes.append(_outline(layer, edges, heights))
+    if crowded:
+        axes.add_collection(
+            PolyCollection(shapes, array=np.array(shades), cmap="Blues", edgecolors="face", lw=0.3, clim=(-0.2, 1))
+        )
+    else:
+        axes.add_collection(PolyCollection(shapes, facecolors="#b9cde0", edgecolors="#1f2f5f", lw=0.8))
+    axes.autoscale_view()
+    depth_axis(axes, layers_L, vertical=True)
+    axes.set_ylim(layers_L[0] - 0.6, layers_L[-1] + (0.6 if crowded else OVERLAP + 0.2))
+    axes.set_xlabel("activation")
+    _say_broken(axes, table)
+
+
+def _outline(layer: int, edges: Floats, heights: Floats) -> Floats:
+    """Corners of a histogram that stands on its layer's line, (N, 2). A constant layer is a spike."""
+    if edges[0] == edges[-1]:
+        return np.array([(edges[0], layer), (edges[0], layer + OVERLAP), (edges[0], layer)])
+    top = np.stack([np.repeat(edges, 2)[1:-1], layer + OVERLAP * np.repeat(heights, 2)], axis=1)
+    return np.concatenate([[(edges[0], layer)], top, [(edges[-1], layer)]])
+
+
+def _strip(layer: int, edges: Floats, heights: Floats) -> list[Floats]:
+    """Corners of a box a bin, on a layer's line. A constant layer is one box without width, seen by its edge."""
+    low, high = layer - 0.5, layer + 0.5
+    return [np.array([(a, low), (b, low), (b, high), (a, high)]) for a, b in pairwise(edges)][: len(heights)]
+
+
+def _say_broken(axes: Axes, table: pl.DataFrame) -> None:
+    """Where activations are not finite, say how many."""
+    share = pl.col("non_finite") / (pl.col("non_finite") + pl.col("counts").list.sum())
+    broken = table.filter(pl.col("non_finite") > 0).select("layer", share=share).sort("share", descending=True)
+    if broken.height:
+        layer, worst = broken.row(0)
+        text = f"NaN or infinite in {broken.height} of {table.height} layers\n(layer {layer}: {percent(worst)})"
+        box = {"facecolor": "white", "edgecolor": "0.5"}
+        axes.text(0.98, 0.98, text, ha="right", va="top", fontsize=8.5, transform=axes.transAxes, bbox=box)
+
+
+def _histogram_finding(table: pl.DataFrame, chosen: list[int]) -> str:
+    last = int(table["layer"].to_numpy().max())
+    words = []
+    for step in chosen:
+        low, high = table.filter((pl.col("step") == step) & (pl.col("layer") == last)).select("low", "high").row(0)
+        span = (
+            "nothing finite"
+            if low is None
+            else f"all {number(low)}"
+            if low == high
+            else f"{number(low)} … {number(high)}"
+        )
+        words.append(f"{span} at step {step}")
+    return f"Activations of layer {last}: " + ", ".join(words)
+
+
+# ------------------------------------------------------------------------------------------------------------ health
+
+
+def unit_health(figure: Figure, run: Tables) -> None:
+    """Share of zeros, of saturated entries and of dead units, layer × step."""
+    panels = figure.subplots(1, 3, sharey=True)
+    grids = {column: unit_shares(run.layers, column) for column in HEALTH}
+    palette = ScalarMappable(Normalize(0, 100), SHADES)
+    for axes, (column, name) in zip(panels, HEALTH.items(), strict=True):
+        axes.set_title(f"{name} units" if column == "dead_fraction" else f"{name} activations")
+        _share(axes, run, grids[column])
+    panels[0].set_ylabel("layer (0 = nearest the input)")
+    figure.colorbar(palette, ax=list(panels), label="share, %", pad=0.015, fraction=0.05)
+    headline(figure, _health_finding(grids))
+
+
+def _share(axes: Axes, run: Tables, share: Profiles) -> None:
+    if not share:
+        axes.set_xticks([])
+        axes.grid(False)
+        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", color="0.35", transform=axes.transAxes)
+        return
+    columns, edges = in_time(share.steps)
+    values_LC = share.values_TL[columns].T
+    bounds = (*edges, float(share.layers[0]) - 0.5, float(share.layers[-1]) + 0.5)
+    axes.imshow(
+        100 * values_LC,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=bounds,
+        vmin=0,
+        vmax=100,
+        cmap=SHADES,
+    )
+    axes.grid(False)
+    depth_axis(axes, share.layers, vertical=True)
+    axes.set_ylabel("")
+    axes.set_ylim(bounds[2:])
+    step_axis(axes, int(share.steps[0]), int(share.steps[-1]))
+    fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, BROKEN)
+    if len(share.steps) < run.layers["step"].n_unique():
+        axes.set_xlabel(f"step (measured at {len(share.steps)})")
+    mark_bad_step(axes, run.bad_step, named=False)
+
+
+def _health_finding(grids: dict[str, Profiles]) -> str:
+    words = []
+    for column, name in HEALTH.items():
+        finite_TL = np.isfinite(grids[column].values_TL)
+        if finite_TL.any():
+            last = int(np.flatnonzero(finite_TL.any(axis=1))[-1])
+            share_L = np.where(finite_TL[last], grids[column].values_TL[last], -1)
+            layer = int(grids[column].layers[int(share_L.argmax())])
+            words.append(f"{name} {percent(share_L.max())}" + (f" (layer {layer})" if share_L.max() > 0 else ""))
+    return "Worst layer, last measured: " + ", ".join(words) if words else "No unit health was recorded"

@@ -1,0 +1,196 @@
+"""Gradients against depth and over time: the pictures that show them vanish or explode."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from gradlab.measures.profiles import Floats, Profiles, profiles
+from gradlab.measures.slopes import decades_per_layer
+from gradlab.tables import Tables
+from gradlab.text import number
+from gradlab.views.pictures.sheet import (
+    ABOVE,
+    BROKEN,
+    THEORY,
+    ZERO,
+    depth_axis,
+    edge_legend,
+    fans_out,
+    fill_cells,
+    headline,
+    in_time,
+    log_axis,
+    log_line,
+    mark_bad_step,
+    moments,
+    name_lines,
+    ramp,
+    say,
+    step_axis,
+)
+
+WEIGHTS = ("weight", "output")
+LEVEL = 0.5
+"""Decades over the whole depth below which a profile is called level."""
+
+
+def gradient_flow(figure: Figure, run: Tables) -> None:
+    """RMS δ and the norm of the weight gradient against depth, early to late."""
+    left, right = figure.subplots(1, 2)
+    delta_flow(left, run)
+    weight_gradient_flow(right, run)
+    headline(figure, flow_finding(run))
+
+
+def delta_flow(axes: Axes, run: Tables) -> None:
+    """RMS δ against depth, with the prediction for step 0."""
+    delta = profiles(run.layers, "delta_rms", WEIGHTS)
+    axes.set_title("signal δ")
+    _depth_lines(axes, run, delta, "RMS of ∂L/∂(pre-activation)", _predicted(run, delta))
+
+
+def weight_gradient_flow(axes: Axes, run: Tables) -> None:
+    """The norm of the weight gradient against depth."""
+    axes.set_title("weight gradient")
+    _depth_lines(axes, run, profiles(run.layers, "weight_gradient_norm", WEIGHTS), "norm of ∂L/∂W")
+
+
+def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicted: Floats | None = None) -> None:
+    axes.set_ylabel(label)
+    if not values:
+        return say(axes, "no gradient was recorded")
+    bad = run.bad_step
+    chosen = moments(values.steps)
+    if bad is not None and len(values.steps) > 1:
+        chosen = sorted({*chosen, len(values.steps) - 2})  # the last record before all is lost
+    output = bool((run.layers["kind"] == "output").any())
+    shown = values.values_TL[chosen]
+    log_axis(axes, shown if predicted is None else np.concatenate([shown.ravel(), predicted]))
+    depth_axis(axes, values.layers, output=output)
+    lines = []
+    for colour, index in zip(ramp(len(chosen)), chosen, strict=True):
+        step = int(values.steps[index])
+        name = f"step {step}" + (" (bad)" if step == bad else "")
+        lines.append((name, colour, values.values_TL[index]))
+        log_line(axes, values.layers, values.values_TL[index], color=colour, marker="o", ms=2.2)
+    name_lines(axes, values.layers, lines, left=fans_out(shown[:, 0], shown[:, -1]))
+    theory = []
+    if predicted is not None:
+        axes.plot(values.layers, predicted, **THEORY)
+        theory.append(Line2D([], [], label="theory, step 0", **THEORY))
+    edge_legend(axes, shown, extra=theory, ncols=2, **ABOVE)
+    return None
+
+
+def _predicted(run: Tables, delta: Profiles) -> Floats | None:
+    """Predicted RMS δ of each layer of `delta`, in measured units: through the last hidden layer of the first step."""
+    theory = dict(run.theory.select("layer", "delta_relative").drop_nulls().iter_rows())
+    if not (theory and delta):
+        return None
+    relative = np.array([theory.get(int(layer), np.nan) for layer in delta.layers])
+    last = int(np.argmax(np.where(np.isnan(relative), -1, delta.layers)))
+    scaled = relative * (delta.values_TL[0, last] / relative[last]) if relative[last] > 0 else relative * np.nan
+    return scaled if np.isfinite(scaled).any() else None
+
+
+def flow_finding(run: Tables) -> str:
+    """What happens to δ on its way to the input, in a few words."""
+    delta = profiles(run.layers, "delta_rms", ("weight",))
+    if not delta:
+        return "No gradient was recorded"
+    if len(delta.layers) == 1:
+        return heatmap_finding(run)
+    first, last = int(delta.steps[0]), int(delta.steps[-1])
+    words = f"RMS δ {_slope(run, first, len(delta.layers))} at step {first}"
+    zeros = int((delta.values_TL[-1] == 0).sum())
+    broken = int((~np.isfinite(delta.values_TL[-1])).sum())
+    if zeros or broken:
+        what = "exactly 0" if zeros else "NaN or infinite"
+        return f"{words}; {what} in {zeros or broken} of {len(delta.layers)} hidden layers at step {last}"
+    if last == first:
+        return words
+    early, late = (decades_per_layer(run.layers, step) for step in (first, last))
+    steep = [abs(fit.range_decades) >= LEVEL for fit in (early, late)]
+    if not any(steep):
+        slopes = ", ".join(number(round(fit.value, 3)) for fit in (early, late))
+        return f"RMS δ is level at steps {first} and {last} ({slopes} decades per layer)"
+    if early.value * late.value > 0 and all(steep):
+        return f"{words}, {abs(late.value):.2g} at step {last}"
+    return f"{words} and {_slope(run, last, len(delta.layers))} at step {last}"
+
+
+def _slope(run: Tables, step: int, layers: int) -> str:
+    fit = decades_per_layer(run.layers, step)
+    if len(fit.zeros) == layers:
+        return "is exactly 0 in every layer"
+    if not np.isfinite(fit.value):
+        return "has no slope"
+    if abs(fit.range_decades) < LEVEL:
+        return f"is level ({number(round(fit.value, 3))} decades per layer)"
+    verb = "falls" if fit.value < 0 else "grows"
+    return f"{verb} {abs(fit.value):.2g} decades per layer toward the input"
+
+
+# --------------------------------------------------------------------------------------------------------- over time
+
+
+def gradient_heatmap(figure: Figure, run: Tables) -> None:
+    """RMS δ of every layer over time."""
+    axes = figure.subplots()
+    delta_heatmap(axes, run)
+    headline(figure, heatmap_finding(run))
+
+
+def delta_heatmap(axes: Axes, run: Tables) -> None:
+    """log10 RMS δ, layer × step; what is 0 or not finite is hatched."""
+    delta = profiles(run.layers, "delta_rms", WEIGHTS)
+    if not delta:
+        return say(axes, "no gradient was recorded")
+    columns, edges = in_time(delta.steps)
+    values_LC = delta.values_TL[columns].T
+    drawable = np.isfinite(values_LC) & (values_LC > 0)
+    logs_LC = np.log10(values_LC, out=np.full(values_LC.shape, np.nan), where=drawable)
+    low, high = (float(np.nanmin(logs_LC)), float(np.nanmax(logs_LC))) if drawable.any() else (-1.0, 0.0)
+    margin = max(0.0, 2 - (high - low)) / 2  # noise must not fill the whole scale
+    bounds = (*edges, float(delta.layers[0]) - 0.5, float(delta.layers[-1]) + 0.5)
+    image = axes.imshow(
+        logs_LC,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=bounds,
+        vmin=low - margin,
+        vmax=high + margin,
+    )
+    axes.grid(False)
+    depth_axis(axes, delta.layers, vertical=True, output=bool((run.layers["kind"] == "output").any()))
+    step_axis(axes, int(delta.steps[0]), int(delta.steps[-1]))
+    axes.set_ylim(bounds[2:])
+    marks = {"exactly 0": (values_LC == 0, ZERO), "NaN or infinite": (~np.isfinite(values_LC), BROKEN)}
+    for cells_LC, look in marks.values():
+        fill_cells(axes, cells_LC, delta.layers, edges, look)
+    handles = [Patch(label=name, **look) for name, (cells_LC, look) in marks.items() if cells_LC.any()]
+    if handles:
+        axes.legend(handles=handles, ncols=2, **ABOVE)
+    mark_bad_step(axes, run.bad_step)
+    axes.figure.colorbar(image, ax=axes, label="log10 of RMS δ", pad=0.015, fraction=0.06)
+    return None
+
+
+def heatmap_finding(run: Tables) -> str:
+    """How much of the gradient reaches the first layer, at the start and at the end."""
+    delta = profiles(run.layers, "delta_rms", ("weight",))
+    if not delta:
+        return "No gradient was recorded"
+    one = len(delta.layers) == 1
+    words = []
+    for index in sorted({0, len(delta.steps) - 1}):
+        near, far = delta.values_TL[index, [0, -1]].tolist()
+        ratio = near / far if far > 0 and not one else math.nan
+        words.append(f"{f'{number(ratio)} ×' if math.isfinite(ratio) else number(near)} at step {delta.steps[index]}")
+    relative = "" if one else f", relative to layer {delta.layers[-1]}"
+    return f"RMS δ in layer {delta.layers[0]}{relative}: " + ", ".join(words)

@@ -1,0 +1,179 @@
+import json
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from gradlab.claims.judging import judge
+from gradlab.measures.intervals import Mean
+from gradlab.views.claims.report import as_json, bound_words, mean_words, measure_words, settings_words, verdict_words
+from tests.claims.test_judging import made
+from tests.claims.vocabulary import claim, printed
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "views" / "claims"
+ACCURACY = {("relu", 5): [0.91, 0.92, 0.94], ("relu", 30): [0.71, 0.78, 0.81], ("tanh", 5): [0.9, None, 0.95],
+            ("tanh", 30): [0.1, 0.12, 0.11]}  # fmt: skip
+RUNS = [
+    one
+    for (activation, depth), numbers in ACCURACY.items()
+    for one in made(numbers, **{"model.activation": activation, "model.depth": depth})
+]
+VERDICT = judge(
+    claim(
+        {
+            "says": "relu networks learn, whether they are shallow or deep, and [no] markup is read in what is said",
+            "of": {"model.activation": "relu"},
+            "above": 0.5,
+        },
+        {
+            "says": "a deep tanh network does not",
+            "of": {"model.activation": "tanh", "model.depth": 30},
+            "minus": {"model.activation": "relu"},
+            "above": None,
+            "below": -0.5,
+        },
+        {
+            "says": "shallow networks learn too",
+            "role": "condition",
+            "of": {"model.depth": [5]},
+            "above": 0.8,
+            "below": 1.0,
+        },
+        title="Rectifiers keep deep networks trainable",
+    ),
+    RUNS,
+)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_verdict_is_the_golden_text(width):
+    """To accept a change that you have read: BLESS=1 pytest tests/claims"""
+    text, file = printed(VERDICT, width), GOLDEN / f"verdict-{width}.txt"
+    if os.environ.get("BLESS"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_is_printed_is_what_was_measured(width):
+    text = printed(VERDICT, width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any(line.endswith(" ") for line in lines)
+    outcomes = [one.outcome for one in VERDICT.judgements]
+    assert [line.split()[0] for line in lines if line[:3].strip()] == ["claim:", *outcomes, "verdict:"]
+    numbers = re.findall(r"measured (−?[\d.]+) ± ([\d.]+)", re.sub(r"\s+", " ", text))
+    deep = np.array(ACCURACY["tanh", 30]) - ACCURACY["relu", 30]
+    pair = [one for one in ACCURACY["tanh", 5] if one is not None]
+    for (value, half), expected in zip(numbers, (ACCURACY["relu", 30], deep, pair), strict=True):
+        assert float(value.replace("−", "-")) == pytest.approx(np.mean(expected), abs=6e-4)
+        width_ = stats.t.ppf(0.975, len(expected) - 1) * stats.sem(expected)
+        assert float(half) == pytest.approx(width_, abs=6e-4)
+
+
+def test_words_of_a_line_are_not_broken_or_lost():
+    narrow, wide = (re.sub(r"\s+", " ", printed(VERDICT, width)) for width in (40, 500))
+    assert narrow == wide
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"),
+    [
+        (Mean(None, None, 0), "nothing"),
+        (Mean(0.93123, None, 1), "0.931"),
+        (Mean(-0.5, None, 1), "−0.5"),
+        (Mean(0.93123, 0.0123, 5), "0.931 ± 0.012"),
+        (Mean(-0.93123, 0.0123, 5), "−0.931 ± 0.012"),
+        (Mean(0.93123, 0.00123, 5), "0.9312 ± 0.0012"),
+        (Mean(0.93123, 0.000023, 5), "0.93123 ± 0.00002"),
+        (Mean(0.93123, 1e-9, 5), "0.931230 ± 0.000000"),
+        (Mean(1.0, 0.0, 5), "1.000 ± 0.000"),
+        (Mean(0.0, 0.0, 5), "0.000 ± 0.000"),
+        (Mean(-0.0001, 0.3, 5), "0.000 ± 0.300"),
+        (Mean(12.3456, 1.5, 5), "12.346 ± 1.500"),
+        (Mean(123.456, 12.3, 5), "123.5 ± 12.3"),
+        (Mean(123.456, 0.03, 5), "123.46 ± 0.03"),
+        (Mean(4321.9, 12.3, 5), "4322 ± 12"),
+        (Mean(1.2e-4, 3e-5, 5), "1.20e−04 ± 3.0e−05"),
+        (Mean(-3.21e7, 1e6, 5), "−3.21e+07 ± 1.0e+06"),
+        (Mean(0.0, 3e-5, 5), "0.00e+00 ± 3.0e−05"),
+    ],
+)
+def test_a_mean_has_as_many_digits_as_its_interval_deserves(mean, words):
+    assert mean_words(mean) == words
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9))
+def test_a_mean_is_written_to_within_its_interval(value, half):
+    written, _, width = mean_words(Mean(value, half, 5)).replace("−", "-").partition(" ± ")
+    assert float(written) == pytest.approx(value, rel=5.1e-3, abs=max(5e-7, 0.51 * half))
+    assert float(width) == pytest.approx(half, rel=0.51, abs=6e-7)
+    assert len(written) <= 13
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ({"above": 0.3}, "> 0.3"),
+        ({"above": None, "below": -1.0}, "< −1"),
+        ({"above": -0.02, "below": 0.02}, "−0.02 … 0.02"),
+        ({"above": 1e-7}, "> 1e−07"),
+    ],
+)
+def test_bounds_in_words(bounds, words):
+    assert bound_words(claim(bounds).expect[0]) == words
+
+
+def test_a_measure_in_words():
+    one = {"measure": {"column": "delta_rms", "layers": "slope"}, "of": {"model.depth": [10, 30]}}
+    words = "delta_rms, decades per layer toward the input, at the end; model.depth=10|30"
+    assert measure_words(claim(one).expect[0]) == words
+    assert measure_words(claim({**one, "minus": {"seed": 0}}).expect[0]) == f"{words}; less that with seed=0"
+    assert measure_words(claim({**one, "over": {"seed": 0}}).expect[0]) == f"{words}; over that with seed=0"
+
+
+def test_settings_in_words():
+    either = [{"name": "normal", "std": 0.01}, "he_normal"]
+    assert settings_words({"model.initializer": either}) == "model.initializer=normal (std=0.01)|he_normal"
+    assert settings_words({"model.residual": True, "model.width": (5, 3)}) == "model.residual=true, model.width=[5, 3]"
+    assert settings_words({"model.width": [[5, 3]]}) == "model.width=[5, 3]"
+
+
+def test_the_verdict_in_words():
+    assert verdict_words(VERDICT) == VERDICT.word == "confirmed"
+    limits = [{"role": "condition", "says": says, "above": 0.0} for says in ("it is warm", "it is dry")]
+    conditional = judge(claim({"above": 0.0}, *limits), made([0.9, 0.91]))
+    assert verdict_words(conditional) == "confirmed with a condition: it is warm; it is dry"
+    refuted = judge(claim({"above": 0.95}, *limits), made([0.9, 0.91, 0.9]))
+    assert verdict_words(refuted) == "not what we measured"
+
+
+def strictly(data):
+    """Through JSON that has no NaN and no infinity."""
+    return json.loads(json.dumps(data, allow_nan=False))
+
+
+def test_json_says_the_same():
+    data = strictly(as_json(VERDICT))
+    assert (data["title"], data["verdict"], data["conditions"]) == (VERDICT.claim.title, VERDICT.word, [])
+    for one, found in zip(VERDICT.judgements, data["expectations"], strict=True):
+        assert (found["says"], found["role"]) == (one.expectation.says, one.expectation.role)
+        assert found["outcome"] == one.outcome
+        assert (found["mean"], found["half_width"]) == (one.mean.value, one.mean.half_width)
+        assert (found["runs"], found["seeds"]) == (one.mean.count, one.seeds)
+        assert found["measured"] == mean_words(one.mean)
+    assert data["expectations"][0]["settings"] == {"model.depth": 30}
+
+
+@pytest.mark.parametrize("numbers", [[], [0.9], [None], [0.9, None], [1.7e308, -1.7e308], [math.pi, math.e]])
+def test_json_is_strictly_valid_whatever_was_measured(numbers):
+    runs = made(numbers, **{"model.width": (5, 3)}) + made(numbers, **{"model.width": 4})
+    data = as_json(judge(claim({"above": 0.0}), runs))
+    assert strictly(data) == data

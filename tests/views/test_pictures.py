@@ -1,0 +1,229 @@
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.patches import PathPatch
+
+from gradlab.errors import UserError
+from gradlab.views import pictures
+from gradlab.views.pictures import PICTURES, figure, save_pictures
+from gradlab.views.pictures.sheet import apart, in_time, moments
+from gradlab.views.pictures.training import constant_loss
+from tests.views.synthetic import INF, NAN, ODD_RUNS, make_run
+
+
+def lines(axes, **wanted):
+    """The lines of axes that have some properties, as x and y."""
+    return [
+        (line.get_xdata(), line.get_ydata())
+        for line in axes.get_lines()
+        if all(getattr(line, f"get_{name}")() == value for name, value in wanted.items())
+    ]
+
+
+def words(sheet):
+    return [sheet.get_suptitle(), *(text.get_text() for axes in sheet.axes for text in axes.texts)]
+
+
+@pytest.mark.parametrize("options", ODD_RUNS.values(), ids=ODD_RUNS)
+def test_every_picture_of_every_odd_run_is_drawn_without_a_warning(options):
+    run = make_run(**options)
+    for name in PICTURES:
+        sheet = figure(run, name)
+        sheet.draw_without_rendering()
+        assert len(sheet.get_suptitle()) > 10
+
+
+def test_pictures_are_files_in_a_new_folder(tmp_path):
+    paths = save_pictures(make_run(), tmp_path / "run" / "plots")
+    assert paths == [tmp_path / "run" / "plots" / f"{name}.png" for name in PICTURES]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_svg_is_the_same_every_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "PICTURES", {name: PICTURES[name] for name in ("gradient_heatmap", "training")})
+    run = make_run()
+    first = {path.name: path.read_bytes() for path in save_pictures(run, tmp_path / "a", "svg")}
+    again = {path.name: path.read_bytes() for path in save_pictures(run, tmp_path / "b", "svg")}
+    assert first == again
+    assert all(name.endswith(".svg") and b"<svg" in data for name, data in first.items())
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_change_no_table_and_no_setting(name):
+    run, before = make_run(theory=True), dict(mpl.rcParams)
+    tables = [run.layers.clone(), run.histograms.clone()]
+    figure(run, name)
+    assert dict(mpl.rcParams) == before
+    assert run.layers.equals(tables[0], null_equal=True)
+    assert run.histograms.equals(tables[1], null_equal=True)
+
+
+def test_pictures_do_not_depend_on_the_users_settings():
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "black", "image.cmap": "jet", "figure.dpi": 20}):
+        sheet = figure(make_run(), "gradient_heatmap")
+    axes = sheet.axes[0]
+    assert axes.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
+    assert axes.images[0].get_cmap().name == "viridis"
+    assert axes.xaxis.label.get_fontsize() == 9
+
+
+def test_pictures_open_no_window():
+    code = "import sys, gradlab.views.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_unknown_pictures_and_formats_are_the_users_mistake(tmp_path):
+    with pytest.raises(UserError, match="there is no picture 'gradient'"):
+        figure(make_run(), "gradient")
+    with pytest.raises(UserError, match="cannot be written as 'pdf'"):
+        save_pictures(make_run(), tmp_path, "pdf")
+
+
+# ---------------------------------------------------------------------------------------------------------- gradients
+
+
+def test_gradient_flow_draws_the_measured_delta_on_a_log_axis():
+    axes = figure(make_run(depth=4), "gradient_flow").axes[0]
+    assert axes.get_yscale() == "log"
+    x, y = lines(axes, marker="o")[0]
+    np.testing.assert_array_equal(x, [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(y, [1e-4, 1e-3, 1e-2, 1e-1, 1])
+
+
+def test_gradient_flow_says_what_it_shows():
+    steep, level = make_run(depth=6), make_run(depth=6, delta=lambda s, layer, d: 0.25)
+    assert figure(steep, "gradient_flow").get_suptitle() == (
+        "RMS δ falls 1 decades per layer toward the input at step 0, 1 at step 2"
+    )
+    assert "RMS δ is level at steps 0 and 2" in figure(level, "gradient_flow").get_suptitle()
+
+
+def test_gradient_flow_scales_the_prediction_through_the_last_hidden_layer_of_step_0():
+    run = make_run(depth=4, theory=True, delta=lambda s, layer, d: 7.0 * (s + 1))
+    ((x, y),) = lines(figure(run, "gradient_flow").axes[0], linestyle="--")
+    np.testing.assert_array_equal(x, [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(y, [7e-3, 7e-2, 7e-1, 7, NAN])
+
+
+def test_gradient_flow_marks_zeros_below_and_broken_values_above():
+    run = make_run(depth=3, steps=[0], delta=lambda s, layer, d: (0.0, NAN, INF, 1.0)[layer])
+    axes = figure(run, "gradient_flow").axes[0]
+    ((zeros, low),) = lines(axes, marker="v")
+    ((broken, high),) = lines(axes, marker="x")
+    assert (zeros.tolist(), broken.tolist()) == ([0], [1, 2])
+    assert low.max() < 0.1
+    assert high.min() > 0.9
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["exactly 0", "NaN or infinite"]
+
+
+def test_what_is_level_does_not_look_steep():
+    axes = figure(make_run(delta=lambda s, layer, d: 1.0 + 0.01 * layer), "gradient_flow").axes[0]
+    low, high = axes.get_ylim()
+    assert high / low >= 999
+
+
+def test_heatmap_shows_log10_and_hatches_what_has_none():
+    run = make_run(depth=3, delta=lambda s, layer, d: 0.0 if layer == 0 else NAN if s == 2 else 10.0**layer)
+    axes = figure(run, "gradient_heatmap").axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array().filled(NAN)[:, 0], [NAN, 1, 2, 3])
+    zero, broken = (patch for patch in axes.patches if isinstance(patch, PathPatch))
+    assert (zero.get_hatch(), broken.get_hatch()) == ("/////", "xxxxx")
+    to_cells = axes.transData.inverted()
+    np.testing.assert_allclose(zero.get_extents().transformed(to_cells).bounds, [-0.5, -0.5, 3, 1])
+    np.testing.assert_allclose(broken.get_extents().transformed(to_cells).bounds, [1.5, 0.5, 1, 3])
+
+
+@pytest.mark.parametrize("name", ["gradient_heatmap", "updates", "training"])
+def test_a_diverged_run_is_marked_at_its_bad_step(name):
+    sheet = figure(make_run(**ODD_RUNS["diverged"]), name)
+    assert "diverged at step 2" in words(sheet)
+    assert any(list(x) == [2, 2] and list(y) == [0, 1] for x, y in lines(sheet.axes[0]))
+
+
+# -------------------------------------------------------------------------------------------------------- activations
+
+
+def test_activations_are_those_of_the_activation_modules():
+    run = make_run(activation=lambda s, layer: (layer, 0.5))
+    mean = lines(figure(run, "activation_statistics").axes[0], marker="s")[0]
+    np.testing.assert_array_equal(mean[1], [0, 1, 2, 3])
+    (outlines,) = (c for c in figure(run, "activation_histograms").axes[0].collections if isinstance(c, PolyCollection))
+    corners = np.concatenate([path.vertices for path in outlines.get_paths()])
+    assert (corners[:, 0].min(), corners[:, 0].max()) == (-1, 4), "not the ±9e9 of the linear modules"
+
+
+def test_without_activation_modules_the_weight_layers_stand_for_them():
+    title = figure(make_run(kinds=("weight", "output")), "activation_statistics").get_suptitle()
+    assert "there are no activation modules" in title.replace("\n", " ")
+
+
+def test_histograms_say_what_is_not_finite():
+    run = make_run(activation=lambda s, layer: (NAN, NAN) if layer else (0.5, 0.25))
+    assert "NaN or infinite in 3 of 4 layers\n(layer 1: 100%)" in words(figure(run, "activation_histograms"))
+
+
+def test_health_is_in_percent():
+    panels = figure(make_run(), "unit_health").axes[:3]
+    shown = [axes.images[0].get_array().filled(NAN) for axes in panels]
+    np.testing.assert_allclose(shown[0], np.full((4, 3), 50))
+    np.testing.assert_allclose(shown[1], np.repeat([[0], [2], [4], [6]], 3, axis=1))
+    np.testing.assert_allclose(shown[2], np.full((4, 1), 10), err_msg="measured once")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "note"),
+    [
+        ("gradient_flow", "no update", "no gradient was recorded"),
+        ("activation_histograms", "no histograms, no evaluations", "no histogram was recorded\n(record.histograms)"),
+        ("training", "no histograms, no evaluations", "no evaluation was recorded"),
+        ("unit_health", "weights only", "not recorded"),
+    ],
+)
+def test_pictures_say_what_is_missing(name, options, note):
+    assert note in words(figure(make_run(**ODD_RUNS[options]), name))
+
+
+# ----------------------------------------------------------------------------------------------------------- progress
+
+
+def test_the_loss_of_a_constant_guess_is_shown_where_it_is_known():
+    assert constant_loss(make_run().config) == pytest.approx(np.log(10))
+    assert constant_loss(make_run(classes={"name": "gaussian", "classes": 3}).config) == pytest.approx(np.log(3))
+    assert constant_loss(make_run(**ODD_RUNS["unknown classes"]).config) is None
+
+
+def test_updates_show_the_guide_and_the_layers_that_stand_still():
+    run = make_run(depth=3, delta=lambda s, layer, d: (0.0, 0.01, 0.01, 10.0)[layer])
+    sheet = figure(run, "updates")
+    assert any(set(y) == {1e-3} for _, y in lines(sheet.axes[0], linestyle="--"))
+    assert "2 of 4 layers within a decade of 10⁻³, 1 do not move at all" in sheet.get_suptitle().replace("\n", " ")
+
+
+def test_overview_has_name_verdict_and_status():
+    assert figure(make_run(), "overview").get_suptitle().startswith("made-up: healthy (completed)\n")
+
+
+# -------------------------------------------------------------------------------------------------------------- sheet
+
+
+def test_moments_begin_and_end_with_the_run():
+    assert moments(np.arange(500)) == [0, 2, 11, 41, 143, 499]
+    assert moments(np.arange(2)) == [0, 1]
+    assert moments(np.arange(0)) == []
+
+
+def test_apart_keeps_order_and_distance():
+    moved = apart(np.array([0.5, 0.5, 0.5, 0.99, 1.0]), gap=0.1)
+    assert (np.diff(moved) >= 0.1 - 1e-12).all()
+    assert moved.max() <= 0.97 + 1e-12
+
+
+def test_in_time_shows_the_nearest_record():
+    columns, edges = in_time(np.array([0, 10, 11]))
+    assert columns.tolist() == [0] * 6 + [1] * 5 + [2]
+    assert edges == (-0.5, 11.5)
+    assert in_time(np.array([7]))[0].tolist() == [0]

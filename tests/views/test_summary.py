@@ -1,0 +1,211 @@
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from gradlab.tables import Finding
+from gradlab.text import ABSENT, compact, join, percent
+from gradlab.views.summary import BAR, bar, print_summary
+from tests.views.synthetic import INF, NAN, ODD_RUNS, changed, make_run
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "views"
+FINDINGS = [
+    Finding(
+        "vanishing-gradient",
+        "error",
+        "δ shrinks by 1.00 decades per layer toward the input (R² 1.00): 19.0 decades over 20 layers, from the first "
+        "recorded step to the last [not markup]",
+        remedies=("model.initializer=he_normal model.activation=relu", "model.batch_norm=before"),
+    ),
+    Finding("updates-too-small", "warning", "one step moves the weights by 5e-10 of their size"),
+]
+RUNS = {
+    "vanishing": {"depth": 20, "steps": range(5), "findings": FINDINGS, "verdict": "vanishing-gradient"},
+    "diverged": {**ODD_RUNS["diverged"], "verdict": "diverged"},
+}
+
+
+def printed(run, width=80, **options):
+    console = Console(file=io.StringIO(), width=width, **options)
+    print_summary(run, console)
+    return console.file.getvalue()
+
+
+def layer_rows(text):
+    """The table's rows, split at blanks: layer, δ at the start, →, δ at the end, …"""
+    return [line.split() for line in text.splitlines() if "→" in line and re.match(r" +(\d+|out) ", line)]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", RUNS)
+def test_summary_is_the_golden_text(name, width):
+    """To accept a change that you have read: BLESS=1 pytest tests/views"""
+    text, file = printed(make_run(**RUNS[name]), width), GOLDEN / f"summary-{name}-{width}.txt"
+    if os.environ.get("BLESS"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_summary_shows_the_numbers_of_the_tables(width):
+    run = make_run(**RUNS["vanishing"])
+    rows = layer_rows(printed(run, width))
+    assert len(rows) == 21
+    for row in rows:
+        layer = 20 if row[0] == "out" else int(row[0])
+        of_layer = {kind: run.layers.filter(layer=layer, kind=kind) for kind in ("weight", "output", "activation")}
+        weight = of_layer["output"] if layer == 20 else of_layer["weight"]
+        start, end = weight["delta_rms"].to_numpy()[[0, -1]]
+        np.testing.assert_allclose([float(row[1]), float(row[3])], [start, end], rtol=0.05)
+        numbers = row[4:]
+        if "█" in numbers[0] or numbers[0] in "▏▎▍▌▋▊▉":
+            numbers = numbers[1:]
+        np.testing.assert_allclose(float(numbers[0]), weight["weight_gradient_norm"].to_numpy()[-1], rtol=0.05)
+        np.testing.assert_allclose(float(numbers[-1]), np.log10(weight["update_ratio"].to_numpy()[-1]), atol=0.051)
+        if layer < 20:
+            last = of_layer["activation"].row(-1, named=True)
+            assert [float(numbers[1]), float(numbers[3])] == [last["activation_mean"], last["activation_std"]]
+            shares = [float(number.rstrip("%")) / 100 for number in numbers[4:6]]
+            np.testing.assert_allclose(shares, [last["zero_fraction"], last["saturated_fraction"]], atol=0.005)
+
+
+def test_totals_are_those_of_the_tables():
+    run = make_run(**RUNS["vanishing"])
+    text = printed(run)
+    recording, steps = run.steps["record_seconds"].to_numpy().sum(), run.steps["step_seconds"].to_numpy().sum()
+    assert f"{run.steps.height} steps" in text
+    assert f"loss {run.steps['loss'][0]:.2f} → {run.steps['loss'][-1]:.3f}" in text
+    assert "test accuracy 62%" in text
+    assert "-1.00 → -1.00 decades per layer" in text
+    assert f"{recording / (steps - recording):.2f} × the bare steps" in text
+    assert "1.2 s" in text
+
+
+def test_remedies_can_be_pasted_and_markup_is_text():
+    lines = printed(make_run(**RUNS["vanishing"])).splitlines()
+    assert "  try  model.initializer=he_normal model.activation=relu" in lines
+    assert "not markup]" in printed(make_run(**RUNS["vanishing"]))
+    assert lines[-1] == "runs/made-up-0123456789ab"
+
+
+def test_a_long_remedy_and_a_long_path_are_not_broken():
+    remedy = "model.activation=" + "x" * 100
+    run = make_run(findings=[Finding("a-rule", "info", "a message", remedies=(remedy,))])
+    run = changed(run, path=Path("runs") / ("y" * 200))
+    lines = printed(run).splitlines()
+    assert f"  try  {remedy}" in lines
+    assert lines[-1] == str(run.path)
+
+
+@pytest.mark.parametrize("options", ODD_RUNS.values(), ids=ODD_RUNS)
+def test_odd_runs_have_a_summary_that_fits(options):
+    run = make_run(**options)
+    text = printed(run)
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(layer_rows(text)) == run.layers["layer"].n_unique()
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize("depth", [1, 100])
+def test_extreme_numbers_fit_in_80_columns(depth):
+    run = make_run(
+        depth,
+        delta=lambda s, layer, d: 1.2345e-134 if s else 5.4321e-300,
+        activation=lambda s, layer: (-1.2345e-134, 9.8765e-234),
+    )
+    text = printed(run)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "5e-300 → 1e-134" in text
+    assert "-1e-134 ± 1e-233" in text
+    assert "…" not in text
+
+
+def test_long_numbers_fit_in_80_columns():
+    text = printed(
+        make_run(100, delta=lambda s, layer, d: 1.2e-34, activation=lambda s, layer: (-1.2e-34, 1.2e-34)),
+    )
+    assert max(map(len, text.splitlines())) <= 80
+    assert "1.2e-34 → 1.2e-34" in text
+    assert "-1.2e-34 ± 1.2e-34" in text
+    assert "…" not in text
+
+
+def test_a_terminal_gets_colour():
+    assert "\x1b[" in printed(make_run(), force_terminal=True)
+
+
+def test_status_says_where_it_ended():
+    assert "diverged at step 2: the loss is not finite" in printed(make_run(**ODD_RUNS["diverged"]))
+    assert "interrupted after 3 steps" in printed(make_run(status="interrupted"))
+    assert "no step was recorded" in printed(make_run(steps=[]))
+    assert "completed" not in printed(make_run())
+
+
+def test_a_layer_of_nan_does_not_look_healthy():
+    rows = layer_rows(printed(make_run(**ODD_RUNS["diverged"])))
+    assert rows[1][-3:-1] == ["nan", "nan"], "zero and saturated share"
+
+
+# ------------------------------------------------------------------------------------------------------ words, numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1.0, "1.00"),
+        (-0.5, "-0.500"),
+        (0.001, "0.00100"),
+        (0.000999, "1.0e-3"),
+        (9999.0, "9999"),
+        (9999.6, "1.0e4"),
+        (1.2e-34, "1.2e-34"),
+        (-5e-324, "-5e-324"),
+        (NAN, "nan"),
+        (INF, "inf"),
+        (-INF, "-inf"),
+        (None, ABSENT),
+    ],
+)
+def test_compact(value, text):
+    assert compact(value) == text
+
+
+@given(st.floats(-1e300, 1e300))
+def test_compact_is_short_and_near(value):
+    text = compact(value)
+    assert len(text) <= 8
+    assert float(text) == pytest.approx(value, rel=0.051 if 1e-99 < abs(value) < 1e99 else 0.51, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0%"), (0.004, "<1%"), (0.5, "50%"), (0.996, ">99%"), (1.0, "100%"), (NAN, "nan"), (None, ABSENT)],
+)
+def test_percent(share, text):
+    assert percent(share) == text
+
+
+def test_bar_grows_with_the_logarithm():
+    lengths = [len(bar(10.0**k, -12, 0)) for k in range(-12, 1)]
+    assert lengths == sorted(lengths)
+    assert bar(1.0, -12, 0) == "█" * BAR
+    assert bar(1e-12, -12, 0) == "▏"
+    assert bar(0.0, -12, 0) == bar(None, -12, 0) == bar(NAN, -12, 0) == ""
+    assert bar(INF, -12, 0) == "!" * BAR
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=30)), st.integers(1, 80))
+def test_join_breaks_between_parts_only(parts, width):
+    lines = join(parts, width).split("\n")
+    assert [part for line in lines for part in line.split(" · ") if part] == parts
+    assert all(len(line) <= width or " · " not in line for line in lines)
