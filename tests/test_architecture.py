@@ -19,7 +19,7 @@ ORDER = [
 """Each may import those before it."""
 TORCH = ["recording", "training", "environment", "watch_records", "watching", "experiment", "integrations"]
 """What may reach torch when it is imported."""
-TORCH_FILES = ["networks/mlp.py", "networks/evaluation.py"]
+TORCH_FILES = ["networks/mlp.py", "networks/evaluation.py", "networks/elementwise.py"]
 """In `networks`, the modules may; activation functions and variances of weights do without."""
 LONGEST = 400
 """Lines of a file at most."""
