@@ -20,8 +20,8 @@ from gradlab import datasets, theory, training
 from gradlab.columns import layers_frame, rows_frame
 from gradlab.diagnosis import Tables
 from gradlab.experiment import spread
+from gradlab.networks.evaluation import batch_statistics
 from gradlab.networks.mlp import build_mlp
-from gradlab.recording.full_pass import batch_statistics
 from gradlab.recording.recorder import Recorder
 
 RECORDS = 25

@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from gradlab.environment import environment
 from gradlab.errors import RunFolderError, UserError
 from gradlab.recording.recorder import Recorder
-from gradlab.recording.records import StepRecord
+from gradlab.recording.step_record import StepRecord
 
 if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplotlib before somebody asks for rows
     import polars as pl
@@ -259,11 +259,11 @@ class Watch:
         if number % self._stride:
             return
         self._records.append(record)
-        self._rows += len(self._recorder.places)
+        self._rows += len(self._recorder.modules)
         if self._rows > MEMORY_ROWS:
             self._records = self._records[::2]
             self._stride *= 2
-            self._rows = len(self._records) * len(self._recorder.places)
+            self._rows = len(self._records) * len(self._recorder.modules)
             kept_steps = {kept.step for kept in self._records}
             self._times = {step: seconds for step, seconds in self._times.items() if step in kept_steps}
 
