@@ -1,0 +1,91 @@
+"""What takes the sums of tensors on one device: the interface that `plain.py` and `native/backend.py` implement.
+
+A backend writes into tables (`SumTable`) that lie on the device. Nothing waits for the device.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradlab.networks.activations import Intervals
+from gradlab.recording.hooks import Hook, HookFields, OutputMethods
+from gradlab.recording.modules import RecordedModule
+from gradlab.recording.sum_table import SumTable
+from gradlab.recording.weight_copies import WeightCopies
+
+
+class Batch(Protocol):
+    """Weights that are copied before an update and compared after it, all in one go.
+
+    Attributes:
+        numbers: the numbers of the parameters.
+    """
+
+    numbers: NDArray[np.intp]
+
+    def is_as_before(self) -> bool:
+        """Look where the weights lie now; whether they still have the size and format that the batch was made for."""
+
+    def copy(self) -> None:
+        """Take Σ w² and copy the weights; right after `is_as_before`."""
+
+    def compare(self) -> Sequence[int]:
+        """Take Σ (w − copy)²; returns the parameters that no longer have the shape of their copy."""
+
+
+class Backend(Protocol):
+    """Takes sums of tensors on one device."""
+
+    def take_output(self, x: Tensor, h: Tensor | None, saturation: Intervals | None, table: SumTable, row: int) -> None:
+        """Take the sums of an output, and of what entered.
+
+        Args:
+            x: the output.
+            h: what entered, where the module is an activation.
+            saturation: intervals of `h` in which it is saturated; None where that has no meaning.
+            table: where to write, …
+            row: … and into which row.
+        """
+
+    def take_squares(self, x: Tensor, table: SumTable, row: int, name: str) -> None:
+        """Take the sum of squares of a dense tensor, as the sum `name` of a row."""
+
+    def take_gradients(self, weights: WeightCopies, numbers: tuple[int, ...], has_gradient: Tensor) -> Sequence[int]:
+        """Take Σ g² of the parameters that have a gradient, and note in `has_gradient` which ones do.
+
+        Returns:
+            The numbers of those that are left for `take_squares`.
+        """
+
+    def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> Sequence[Batch]:
+        """The weights with these numbers, for which there is room for copies, in as few batches as can be."""
+
+    def histogram(self, x: Tensor) -> Tensor:
+        """See `gradlab.recording.plain.histogram`."""
+
+    def step_fields(self, table: SumTable) -> HookFields:
+        """The fields of a new step whose calls are written to a table."""
+
+    def current(self) -> Any:
+        """See `gradlab.recording.step.Current`."""
+
+    def output_hook(
+        self, current: Any, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
+    ) -> Any:
+        """A forward hook for a module.
+
+        Args:
+            current: holds the step that is going on.
+            module: the module.
+            methods: what the hook leaves to Python.
+            has_own_outputs: whether it is known that the module does not just return what a module in it has returned.
+                Until it is known, the hook leaves everything to `methods.on_output`; see `has_own_outputs` of the hook.
+        """
+
+    def gradient_hook(
+        self, current: Any, weights: WeightCopies, number: int, has_gradient: Tensor, on_gradient: Hook
+    ) -> Any:
+        """A hook that takes Σ g² of a parameter when its gradient is there; `on_gradient` takes any."""

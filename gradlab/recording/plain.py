@@ -1,0 +1,195 @@
+"""The plain backend: sums of tensors by PyTorch's own operators, on any device and of any format.
+
+Every sum is written into a table on the tensor's device, so that nothing waits for the device. Accumulation is in
+float64: squares of float32 values below 1e-23 are 0 in float32, and a one-pass float32 standard deviation is off by
+half where the mean is large. (MPS has no float64; there float32 has to do.)
+
+The operators are chosen by measurement: `amin` and `amax` instead of `aminmax`, `eq(out=)` and `sum` instead of
+`count_nonzero`, `mul` and `sum` instead of `dot`, which wakes BLAS threads for small vectors; and working memory is
+kept instead of allocated each time.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradlab.networks.activations import Intervals
+from gradlab.recording.hooks import Hook, HookFields, OutputMethods
+from gradlab.recording.modules import RecordedModule
+from gradlab.recording.step import Current
+from gradlab.recording.sum_table import SumTable, accumulator
+from gradlab.recording.weight_copies import WeightCopies
+
+BINS = 64
+"""Bins of a histogram."""
+
+
+class Plain:
+    """Takes sums of tensors on one device, in working memory that grows to the largest of them.
+
+    Args:
+        device: where the tensors are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._dtype = accumulator(device)
+        self._capacity = 0
+        self._wide = torch.empty(0, dtype=self._dtype, device=device)
+        self._spare = torch.empty_like(self._wide)
+
+    # ------------------------------------------------------------------------------------------------ see `Backend`
+
+    def take_output(self, x: Tensor, h: Tensor | None, saturation: Intervals | None, table: SumTable, row: int) -> None:
+        """See `Backend`."""
+        sums = table.sums(row)
+        self.output(x.detach(), sums)
+        if h is not None and saturation is not None:
+            self.count_inside(h.detach(), saturation, sums["saturated"])
+
+    def take_squares(self, x: Tensor, table: SumTable, row: int, name: str) -> None:
+        """See `Backend`."""
+        self.sum_of_squares(x.detach(), table.sums(row)[name])
+
+    def take_gradients(self, weights: WeightCopies, numbers: tuple[int, ...], has_gradient: Tensor) -> Sequence[int]:
+        """See `Backend`."""
+        return numbers
+
+    def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> "Sequence[PlainBatch]":
+        """See `Backend`."""
+        return [PlainBatch(self, weights, tuple(numbers))] if numbers else []
+
+    def histogram(self, x: Tensor) -> Tensor:
+        """See `Backend`."""
+        return histogram(x)
+
+    def step_fields(self, table: SumTable) -> HookFields:
+        """See `Backend`."""
+        return HookFields(table.base, len(table))
+
+    def current(self) -> Current:
+        """See `Backend`."""
+        return Current()
+
+    def output_hook(
+        self, current: Current, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
+    ) -> Any:
+        """See `Backend`."""
+        return methods.on_output
+
+    def gradient_hook(
+        self, current: Current, weights: WeightCopies, number: int, has_gradient: Tensor, on_gradient: Hook
+    ) -> Any:
+        """See `Backend`."""
+        return on_gradient
+
+    # -------------------------------------------------------------------------------------------------------- sums
+
+    def output(self, x: Tensor, sums: Mapping[str, Tensor]) -> None:
+        """Take the sums of an output: a line each.
+
+        Two passes: the squares are taken around the mean, so that a small spread on a large mean survives. NaN in the
+        tensor is NaN in all but the number of zeros.
+
+        Args:
+            x: any floating-point tensor with at least one element.
+            sums: 0-d tensors to write to.
+        """
+        wide, spare = self._widen(x)
+        mean = torch.sum(wide, dim=0, out=sums["mean"]).div_(x.numel())
+        torch.amin(wide, 0, out=sums["minimum"])
+        torch.amax(wide, 0, out=sums["maximum"])
+        torch.sum(torch.eq(wide, 0, out=spare), dim=0, out=sums["zeros"])
+        torch.sum(torch.sub(wide, mean, out=spare).square_(), dim=0, out=sums["centred_squares"])
+
+    def count_inside(self, x: Tensor, intervals: Sequence[tuple[float, float]], count: Tensor) -> None:
+        """How many entries lie inside any of some disjoint open intervals; infinity does in one up to it, NaN in none.
+
+        The two shapes that activations have most, one flat side and two alike, are counted with fewer operators.
+        """
+        wide, spare = self._widen(x)
+        match intervals:
+            case [(low, edge)] if low == -torch.inf:
+                torch.sum(torch.lt(wide, edge, out=spare), dim=0, out=count)
+            case [(low, left), (right, high)] if left == -right and high == -low == torch.inf:
+                torch.gt(torch.abs(wide, out=spare), right, out=spare)
+                torch.sum(spare, dim=0, out=count)
+            case _:
+                count.zero_()
+                for low, high in intervals:
+                    above = wide >= low if low == -torch.inf else wide > low
+                    below = wide <= high if high == torch.inf else wide < high
+                    count += torch.mul(above, below, out=spare).sum()
+
+    def sum_of_squares(self, x: Tensor, squares: Tensor) -> None:
+        """Σ x²."""
+        wide, spare = self._widen(x)
+        torch.sum(torch.mul(wide, wide, out=spare), dim=0, out=squares)
+
+    def _widen(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The entries of a tensor as a vector of accumulators, not to be written to, and a vector like it that is."""
+        size = x.numel()
+        if size > self._capacity:
+            self._capacity = size
+            self._wide, self._spare = self._wide.new_empty(size), self._spare.new_empty(size)
+        spare = self._spare[:size]
+        if x.dtype == self._dtype:
+            return x.reshape(-1), spare
+        wide = self._wide[:size]
+        wide.copy_(x.reshape(-1))
+        return wide, spare
+
+
+class PlainBatch:
+    """Weights that are copied before an update and compared after it; see `Batch`."""
+
+    def __init__(self, backend: Plain, weights: WeightCopies, numbers: tuple[int, ...]) -> None:
+        self.numbers = np.array(numbers, dtype=np.intp)
+        self._backend = backend
+        self._weights = weights
+        self._sizes = {number: weights.parameters[number].numel() for number in numbers}
+
+    def is_as_before(self) -> bool:
+        """See `Batch`."""
+        return all(self._weights.parameters[number].numel() == size for number, size in self._sizes.items())
+
+    def copy(self) -> None:
+        """See `Batch`."""
+        for number in self._sizes:
+            parameter = self._weights.parameters[number]
+            self._backend.take_squares(parameter, self._weights.sums, number, "weight_squares")
+            self._weights.copies[number].copy_(self._weights.sample(number))
+
+    def compare(self) -> list[int]:
+        """See `Batch`."""
+        changed_shape = []
+        wide = self._weights.sums.numbers.dtype
+        for number in self._sizes:
+            sample, copy = self._weights.sample(number), self._weights.copies[number]
+            if sample.shape == copy.shape:
+                change = sample.to(wide) - copy.to(wide)
+                self._backend.take_squares(change, self._weights.sums, number, "change_squares")
+            else:
+                changed_shape.append(number)
+        return changed_shape
+
+
+def histogram(x: Tensor) -> Tensor:
+    """Equal bins between the smallest and the largest finite entry.
+
+    Returns:
+        `[low, high, non_finite, count_0, …]`, `3 + BINS` accumulators on the tensor's device. Without a finite entry,
+        low is +inf and high −inf. Where all are equal, they are in the first bin.
+    """
+    wide = x.detach().to(accumulator(x.device)).reshape(-1)
+    finite = torch.isfinite(wide)
+    low = torch.where(finite, wide, torch.inf).amin()
+    high = torch.where(finite, wide, -torch.inf).amax()
+    scaled = (wide - low) / (high - low) * BINS
+    bins = torch.where(finite, scaled, 0).nan_to_num(0).clamp(0, BINS - 1).long()
+    counts = torch.zeros(BINS, dtype=wide.dtype, device=wide.device)
+    counts.scatter_add_(0, bins, finite.to(wide.dtype))
+    non_finite = wide.numel() - finite.sum()
+    return torch.cat([torch.stack([low, high, non_finite.to(wide.dtype)]), counts])
