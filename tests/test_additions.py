@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gradlab"
@@ -113,6 +114,15 @@ PICTURE = {
     "views/pictures/__init__.py": ("PICTURES: Mapping", "from gradlab.views.pictures.training import loss_alone\n\n"),
     "views/pictures/__init__.py#2": ('    "overview": (', '    "loss_alone": (loss_alone, 3.0),\n'),
 }
+STATISTIC = {
+    "statistics.py": (
+        '    "zero_fraction": Statistic(',
+        """    "activation_range": Statistic(
+        lambda maximum, minimum: maximum - minimum, "range of activations", "Largest entry minus smallest.", log=True
+    ),
+""",
+    ),
+}
 EXPORT = {
     "views/export/csv.py": (
         "def write_csv(",
@@ -144,7 +154,7 @@ def gradlab(tmp_path_factory):
     """Runs `gradlab` of a copy of the package that has all the additions."""
     root = tmp_path_factory.mktemp("copy")
     shutil.copytree(PACKAGE, root / "gradlab", ignore=shutil.ignore_patterns("__pycache__"))
-    for touches in (ACTIVATION, INITIALIZER, RULE, PICTURE, EXPORT):
+    for touches in (ACTIVATION, INITIALIZER, STATISTIC, RULE, PICTURE, EXPORT):
         add(root / "gradlab", touches)
     (root / "config.yaml").write_text(CONFIG)
 
@@ -188,6 +198,16 @@ def test_an_activation_that_torch_does_not_have_trains_and_is_on_its_theory(grad
     assert "off-theory" not in [finding["rule"] for finding in summary["findings"]]
 
 
+def test_a_statistic_is_a_column_of_every_row_that_has_an_output(gradlab, trained):
+    path, _ = trained
+    layers = pl.concat(pl.read_parquet(part) for part in sorted((path / "layers").glob("*.parquet")))
+    assert layers["activation_range"].null_count() == 0
+    expected = layers["activation_max"] - layers["activation_min"]
+    assert (layers["activation_range"] - expected).abs().max() == 0
+    gradlab("export", str(path), "--to", "csv")
+    assert "activation_range" in (path / "export" / "csv" / "layers.csv").read_text().splitlines()[0]
+
+
 def test_lists_and_the_schema_have_them(gradlab):
     assert "hard_swish" in gradlab("list", "activations")
     assert "tripled" in gradlab("list", "initializers")
@@ -228,4 +248,4 @@ assert rows["module"].to_list() == ["act", ":hardswish"], rows
 assert rows["saturated_fraction"].null_count() == 0, rows
 """
     environment = {**os.environ, "PYTHONPATH": str(gradlab.root)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=gradlab.root, env=environment, check=True)
