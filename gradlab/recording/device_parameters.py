@@ -83,7 +83,8 @@ class DeviceParameters:
 
     def read_gradients(self, numbers: tuple[int, ...]) -> None:
         """Take Σ g² of some parameters; those without a gradient are passed over."""
-        for number in self._backend.take_gradients(self.weights, numbers, self._gradient_seen):
+        sums, flags = self.weights.sums.base, self._gradient_seen.data_ptr()
+        for number in self._backend.hooks.gradients(self.weights.parameters, numbers, sums, flags):
             if self.weights.parameters[number].grad is not None:
                 self.read_gradient(number)
 
@@ -97,8 +98,11 @@ class DeviceParameters:
         self._gradient_seen[number] = True
 
     def gradient_hook(self, current: Any, number: int, on_gradient: Hook) -> Any:
-        """See `Backend.gradient_hook`."""
-        return self._backend.gradient_hook(current, self.weights, number, self._gradient_seen, on_gradient)
+        """A hook that takes Σ g² of a parameter when its gradient is there; `on_gradient` takes any."""
+        table, seen = self.weights.sums, self._gradient_seen
+        owner = (table.numbers, seen)  # a native hook writes into their memory
+        sum_address, flag = table.address(number, "gradient_squares"), seen.data_ptr() + number
+        return self._backend.hooks.Gradient(current, on_gradient, owner, sum_address, flag)
 
     # ------------------------------------------------------------------------------------------ weights and updates
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from gradlab.networks.activations import Intervals
-from gradlab.recording.hooks import Hook, HookFields, OutputMethods
+from gradlab.recording import python_hooks
+from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule
-from gradlab.recording.step import Current
 from gradlab.recording.sum_table import SumTable, accumulator
 from gradlab.recording.weight_copies import WeightCopies
 
@@ -33,6 +33,8 @@ class Plain:
     Args:
         device: where the tensors are.
     """
+
+    hooks = python_hooks
 
     def __init__(self, device: torch.device) -> None:
         self._dtype = accumulator(device)
@@ -53,10 +55,6 @@ class Plain:
         """See `Backend`."""
         self.sum_of_squares(x.detach(), table.sums(row)[name])
 
-    def take_gradients(self, weights: WeightCopies, numbers: tuple[int, ...], has_gradient: Tensor) -> Sequence[int]:
-        """See `Backend`."""
-        return numbers
-
     def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> "Sequence[PlainBatch]":
         """See `Backend`."""
         return [PlainBatch(self, weights, tuple(numbers))] if numbers else []
@@ -65,25 +63,11 @@ class Plain:
         """See `Backend`."""
         return histogram(x)
 
-    def step_fields(self, table: SumTable) -> HookFields:
-        """See `Backend`."""
-        return HookFields(table.base, len(table))
-
-    def current(self) -> Current:
-        """See `Backend`."""
-        return Current()
-
     def output_hook(
-        self, current: Current, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
+        self, current: Any, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
     ) -> Any:
         """See `Backend`."""
         return methods.on_output
-
-    def gradient_hook(
-        self, current: Current, weights: WeightCopies, number: int, has_gradient: Tensor, on_gradient: Hook
-    ) -> Any:
-        """See `Backend`."""
-        return on_gradient
 
     # -------------------------------------------------------------------------------------------------------- sums
 

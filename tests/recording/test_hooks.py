@@ -11,16 +11,15 @@ import torch
 from torch import nn
 
 import gradlab
-from gradlab.recording import native
+from gradlab.recording import native, python_hooks
 from gradlab.recording.calls import Device
 from gradlab.recording.devices import CPU, Devices
-from gradlab.recording.native import without_hooks
 from gradlab.recording.plain import Plain
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step import Step
 
 HOOKS = native.LIBRARY and native.LIBRARY.hooks
-pytestmark = pytest.mark.skipif(HOOKS in (None, without_hooks), reason="gradlab was installed without native hooks")
+pytestmark = pytest.mark.skipif(HOOKS in (None, python_hooks), reason="gradlab was installed without native hooks")
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
 
 
@@ -64,7 +63,7 @@ def train(steps=4, model=None, x=X, between=lambda step, model: None, **options)
 
 def test_they_record_what_the_recorder_records_without_them(monkeypatch):
     hooked = train(steps=12)
-    monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=without_hooks))
+    monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=python_hooks))
     called = train(steps=12)
     assert hooked.rows().equals(called.rows())
     same = ["step", "loss", "gradient_norm"]
@@ -248,7 +247,7 @@ def test_outputs_of_every_layout_and_format(change, backend, monkeypatch):
     if backend == "plain":
         monkeypatch.setattr(native, "LIBRARY", None)
     elif backend != "native":
-        monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=without_hooks))
+        monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=python_hooks))
     model = nn.Sequential(nn.Linear(6, 6), Gives(change))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with gradlab.watch(model, optimizer) as recorder:

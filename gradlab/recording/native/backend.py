@@ -1,5 +1,6 @@
 """The native backend: kernels for dense tensors in main memory, and hooks in C. The plain backend does all the rest."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording.backend import Batch
-from gradlab.recording.hooks import Hook, HookFields, OutputMethods
+from gradlab.recording.dense import dense
+from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule, may_call_functions
 from gradlab.recording.native import FORMATS, Kernels, Library
-from gradlab.recording.native.dense import closed_intervals, dense
 from gradlab.recording.plain import BINS, Plain, PlainBatch
 from gradlab.recording.sum_table import SumTable
 from gradlab.recording.weight_copies import WeightCopies
@@ -29,7 +30,7 @@ class Native:
 
     def __init__(self, library: Library, plain: Plain) -> None:
         self._kernels = library.kernels
-        self._hooks = library.hooks
+        self.hooks = library.hooks
         self._plain = plain
         self._edges: dict[tuple[torch.dtype, Intervals], NDArray[np.floating]] = {}
 
@@ -53,13 +54,6 @@ class Native:
         else:
             kernels.sum_of_squares(x.data_ptr(), x.numel(), table.address(row, name))
 
-    def take_gradients(self, weights: WeightCopies, numbers: tuple[int, ...], has_gradient: Tensor) -> Sequence[int]:
-        """See `Backend`."""
-        left: Sequence[int] = self._hooks.gradients(
-            weights.parameters, numbers, weights.sums.base, has_gradient.data_ptr()
-        )
-        return left
-
     def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> Sequence[Batch]:
         """See `Backend`."""
         readable: dict[torch.dtype, list[int]] = {}
@@ -73,7 +67,7 @@ class Native:
         batches: list[Batch] = list(self._plain.batches(weights, others))
         for dtype, chosen in readable.items():
             (plain,) = self._plain.batches(weights, chosen)
-            batches.append(_NativeBatch(plain, weights, dtype, self._kernels[dtype], self._hooks))
+            batches.append(_NativeBatch(plain, weights, dtype, self._kernels[dtype], self.hooks.starts))
         return batches
 
     def histogram(self, x: Tensor) -> Tensor:
@@ -85,15 +79,6 @@ class Native:
         kernels.histogram(x.data_ptr(), x.numel(), BINS, out.data_ptr())
         return out
 
-    def step_fields(self, table: SumTable) -> HookFields:
-        """See `Backend`."""
-        fields: HookFields = self._hooks.Fields(table.base, len(table))
-        return fields
-
-    def current(self) -> Any:
-        """See `Backend`."""
-        return self._hooks.Current()
-
     def output_hook(
         self, current: Any, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
     ) -> Any:
@@ -104,15 +89,7 @@ class Native:
         if module.saturation is not None:
             (narrow, count), (wide, _) = (self._limits(dtype, module.saturation) for dtype in FORMATS)
             edges = (narrow, wide, count)
-        return self._hooks.Output(current, *methods, edges, has_own_outputs)
-
-    def gradient_hook(
-        self, current: Any, weights: WeightCopies, number: int, has_gradient: Tensor, on_gradient: Hook
-    ) -> Any:
-        """See `Backend`."""
-        address = weights.sums.address(number, "gradient_squares")
-        owner = (weights.sums.numbers, has_gradient)  # the hook writes into their memory
-        return self._hooks.Gradient(current, on_gradient, owner, address, has_gradient.data_ptr() + number)
+        return self.hooks.Output(current, *methods, edges, has_own_outputs)
 
     def _kernels_for(self, x: Tensor) -> Kernels | None:
         """The kernels that can read a tensor."""
@@ -123,7 +100,7 @@ class Native:
         """Where the edges of intervals lie in memory, and how many intervals there are."""
         key = dtype, saturation
         if key not in self._edges:
-            self._edges[key] = closed_intervals(dtype, saturation)
+            self._edges[key] = _closed(np.float32 if dtype is torch.float32 else np.float64, saturation)
         return self._edges[key].ctypes.data, len(saturation)
 
 
@@ -131,14 +108,14 @@ class _NativeBatch:
     """Weights of one format that a kernel reads in one call; see `Batch`."""
 
     def __init__(
-        self, plain: PlainBatch, weights: WeightCopies, dtype: torch.dtype, kernels: Kernels, hooks: Any
+        self, plain: PlainBatch, weights: WeightCopies, dtype: torch.dtype, kernels: Kernels, find_starts: Any
     ) -> None:
         self.numbers = plain.numbers
         self._plain = plain
         self._parameters = weights.parameters
         self._dtype = dtype
         self._kernels = kernels
-        self._starts = hooks.starts
+        self._find_starts = find_starts
         self._numbers = tuple(plain.numbers.tolist())
         rows = [
             [0] * len(self._numbers),  # where the weights lie now
@@ -154,7 +131,7 @@ class _NativeBatch:
     def is_as_before(self) -> bool:
         """See `Batch`."""
         starts, sizes, *_ = self._rows
-        found: bool = self._starts(self._parameters, self._numbers, self._dtype, sizes, starts)
+        found: bool = self._find_starts(self._parameters, self._numbers, self._dtype, sizes, starts)
         return found
 
     def copy(self) -> None:
@@ -169,3 +146,16 @@ class _NativeBatch:
         starts, sizes, strides, copies, _, change_squares = self._rows
         self._kernels.changes(len(self._numbers), starts, sizes, strides, copies, change_squares)
         return ()
+
+
+def _closed(number: type[np.floating], intervals: Intervals) -> NDArray[np.floating]:
+    """Open intervals as closed ones that hold the same numbers of a format; infinity lies in an interval up to it."""
+    edges = []
+    for low, high in intervals:
+        least, most = number(low), number(high)
+        if math.isfinite(low) and float(least) <= low:
+            least = np.nextafter(least, number(math.inf))
+        if math.isfinite(high) and float(most) >= high:
+            most = np.nextafter(most, number(-math.inf))
+        edges += [least, most]
+    return np.array(edges, dtype=number)

@@ -57,8 +57,8 @@ static PyObject *prepare(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"prepare", prepare, METH_VARARGS, "What the hooks call: see `gradlab.recording.native`."},
-    {"gradients", gradients, METH_VARARGS, "Sums of squares of gradients; see `gradlab.recording.backend.Backend`."},
-    {"starts", starts, METH_VARARGS, "Addresses of tensors; see `gradlab.recording.backend.Batch`."},
+    {"gradients", gradients, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
+    {"starts", starts, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "hooks", NULL, -1, functions, NULL, NULL, NULL, NULL};
