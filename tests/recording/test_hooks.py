@@ -322,3 +322,22 @@ def test_layers_inside_transformations_of_functions_are_left_alone():
             model(X).sum().backward()
             optimizer.step()
     assert recorder.rows()["calls"].unique().to_list() == [1]
+
+
+def test_weights_with_the_channels_last():
+    def records(memory_format):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).to(memory_format=memory_format)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        torch.manual_seed(1)
+        with gradlab.watch(model, optimizer) as recorder:
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(2, 3, 8, 8).to(memory_format=memory_format)).sum().backward()
+                optimizer.step()
+        return recorder.rows()
+
+    usual, last = records(torch.contiguous_format), records(torch.channels_last)
+    for column in ("activation_rms", "saturated_fraction", "delta_rms", "weight_norm", "update_ratio"):
+        assert last[column].is_null().equals(usual[column].is_null())
+        assert last[column].drop_nulls().to_list() == pytest.approx(usual[column].drop_nulls().to_list(), rel=1e-5)

@@ -23,7 +23,7 @@ from gradlab.recording import python_hooks, torch_private
 from gradlab.recording.hooks import no_hook, nothing
 from gradlab.statistics import LAYOUT
 
-INTERFACE = 5
+INTERFACE = 6
 """Changes with the arguments of the functions; `gradlab_layout` of the matching source begins with it."""
 FORMATS = (torch.float32, torch.float64)
 Kernels = SimpleNamespace
@@ -105,6 +105,7 @@ def _hooks(path: Path) -> Any:
         no_hook,
         torch_private.BACKWARD_HOOKS,
         torch_private.REGISTER_HOOK_DICT,
+        {"memory_format": torch.channels_last},
     )
     return module
 

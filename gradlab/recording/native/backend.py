@@ -131,13 +131,16 @@ class _NativeBatch:
     def is_as_before(self) -> bool:
         """See `Batch`."""
         starts, sizes, *_ = self._rows
-        found: bool = self._find_starts(self._parameters, self._numbers, self._dtype, sizes, starts)
-        return found
+        self._found: bool = self._find_starts(self._parameters, self._numbers, self._dtype, sizes, starts)
+        return self._found
 
     def copy(self) -> None:
         """See `Batch`."""
-        starts, sizes, strides, copies, weight_squares, _ = self._rows
-        self._kernels.remember(len(self._numbers), starts, sizes, strides, copies, weight_squares)
+        if not self._found:
+            self._plain.copy()
+        else:
+            starts, sizes, strides, copies, weight_squares, _ = self._rows
+            self._kernels.remember(len(self._numbers), starts, sizes, strides, copies, weight_squares)
 
     def compare(self) -> Sequence[int]:
         """See `Batch`."""
