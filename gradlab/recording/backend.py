@@ -6,8 +6,6 @@ A backend writes into tables (`SumTable`) that lie on the device. Nothing waits 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlab.networks.activations import Intervals
@@ -15,25 +13,6 @@ from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule
 from gradlab.recording.sum_table import SumTable
 from gradlab.recording.weight_copies import WeightCopies
-
-
-class Batch(Protocol):
-    """Weights that are copied before an update and compared after it, all in one go.
-
-    Attributes:
-        numbers: the numbers of the parameters.
-    """
-
-    numbers: NDArray[np.intp]
-
-    def is_as_before(self) -> bool:
-        """Look where the weights lie now; whether they still have the size and format that the batch was made for."""
-
-    def copy(self) -> None:
-        """Take Σ w² and copy the weights; right after `is_as_before`."""
-
-    def compare(self) -> Sequence[int]:
-        """Take Σ (w − copy)²; returns the parameters that no longer have the shape of their copy."""
 
 
 class Backend(Protocol):
@@ -57,8 +36,11 @@ class Backend(Protocol):
     def take_squares(self, x: Tensor, table: SumTable, row: int, name: str) -> None:
         """Take the sum of squares of a dense tensor, as the sum `name` of a row."""
 
-    def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> Sequence[Batch]:
-        """The weights with these numbers, for which there is room for copies, in as few batches as can be."""
+    def copy_weights(self, weights: WeightCopies, numbers: tuple[int, ...]) -> None:
+        """Take Σ w² of the weights with these numbers, and copy them."""
+
+    def compare_weights(self, weights: WeightCopies, numbers: tuple[int, ...]) -> Sequence[int]:
+        """Take Σ (w − copy)²; returns the numbers of weights that no longer have the shape of their copy."""
 
     def histogram(self, x: Tensor) -> Tensor:
         """See `gradlab.recording.plain.histogram`."""

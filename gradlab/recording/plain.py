@@ -12,7 +12,6 @@ kept instead of allocated each time.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,9 +54,24 @@ class Plain:
         """See `Backend`."""
         self.sum_of_squares(x.detach(), table.sums(row)[name])
 
-    def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> "Sequence[PlainBatch]":
+    def copy_weights(self, weights: WeightCopies, numbers: Sequence[int]) -> None:
         """See `Backend`."""
-        return [PlainBatch(self, weights, tuple(numbers))] if numbers else []
+        for number in numbers:
+            self.take_squares(weights.parameters[number], weights.sums, number, "weight_squares")
+            weights.make_room(number)
+            weights.copies[number].copy_(weights.sample(number))
+
+    def compare_weights(self, weights: WeightCopies, numbers: Sequence[int]) -> Sequence[int]:
+        """See `Backend`."""
+        changed_shape = []
+        for number in numbers:
+            sample, copy = weights.sample(number), weights.copies[number]
+            if sample.shape == copy.shape:
+                change = sample.to(self._dtype) - copy.to(self._dtype)
+                self.take_squares(change, weights.sums, number, "change_squares")
+            else:
+                changed_shape.append(number)
+        return changed_shape
 
     def histogram(self, x: Tensor) -> Tensor:
         """See `Backend`."""
@@ -124,40 +138,6 @@ class Plain:
         wide = self._wide[:size]
         wide.copy_(x.reshape(-1))
         return wide, spare
-
-
-class PlainBatch:
-    """Weights that are copied before an update and compared after it; see `Batch`."""
-
-    def __init__(self, backend: Plain, weights: WeightCopies, numbers: tuple[int, ...]) -> None:
-        self.numbers = np.array(numbers, dtype=np.intp)
-        self._backend = backend
-        self._weights = weights
-        self._sizes = {number: weights.parameters[number].numel() for number in numbers}
-
-    def is_as_before(self) -> bool:
-        """See `Batch`."""
-        return all(self._weights.parameters[number].numel() == size for number, size in self._sizes.items())
-
-    def copy(self) -> None:
-        """See `Batch`."""
-        for number in self._sizes:
-            parameter = self._weights.parameters[number]
-            self._backend.take_squares(parameter, self._weights.sums, number, "weight_squares")
-            self._weights.copies[number].copy_(self._weights.sample(number))
-
-    def compare(self) -> list[int]:
-        """See `Batch`."""
-        changed_shape = []
-        wide = self._weights.sums.numbers.dtype
-        for number in self._sizes:
-            sample, copy = self._weights.sample(number), self._weights.copies[number]
-            if sample.shape == copy.shape:
-                change = sample.to(wide) - copy.to(wide)
-                self._backend.take_squares(change, self._weights.sums, number, "change_squares")
-            else:
-                changed_shape.append(number)
-        return changed_shape
 
 
 def histogram(x: Tensor) -> Tensor:
