@@ -87,11 +87,7 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 STATISTICS: Mapping[str, Statistic] = {
-    "activation_mean": Statistic(
-        lambda mean: mean,
-        "mean of activations",
-        "Mean of the output.",
-    ),
+    "activation_mean": Statistic(lambda mean: mean, "mean of activations", "Mean of the output."),
     "activation_std": Statistic(
         lambda centred_squares, output_size: np.sqrt(centred_squares / output_size),
         "std of activations",
@@ -103,16 +99,8 @@ STATISTICS: Mapping[str, Statistic] = {
         "Root mean square of the output.",
         log=True,
     ),
-    "activation_min": Statistic(
-        lambda minimum: minimum,
-        "smallest activation",
-        "Smallest entry of the output.",
-    ),
-    "activation_max": Statistic(
-        lambda maximum: maximum,
-        "largest activation",
-        "Largest entry of the output.",
-    ),
+    "activation_min": Statistic(lambda minimum: minimum, "smallest activation", "Smallest entry of the output."),
+    "activation_max": Statistic(lambda maximum: maximum, "largest activation", "Largest entry of the output."),
     "zero_fraction": Statistic(
         lambda zeros, output_size, mean: np.where(np.isnan(mean), np.nan, zeros / output_size),
         "share of zeros",

@@ -6,38 +6,21 @@ A backend writes into tables (`SumTable`) that lie on the device. Nothing waits 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlab.networks.activations import Intervals
-from gradlab.recording.hooks import Hook, HookFields, OutputMethods
+from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule
 from gradlab.recording.sum_table import SumTable
 from gradlab.recording.weight_copies import WeightCopies
 
 
-class Batch(Protocol):
-    """Weights that are copied before an update and compared after it, all in one go.
-
-    Attributes:
-        numbers: the numbers of the parameters.
-    """
-
-    numbers: NDArray[np.intp]
-
-    def is_as_before(self) -> bool:
-        """Look where the weights lie now; whether they still have the size and format that the batch was made for."""
-
-    def copy(self) -> None:
-        """Take Σ w² and copy the weights; right after `is_as_before`."""
-
-    def compare(self) -> Sequence[int]:
-        """Take Σ (w − copy)²; returns the parameters that no longer have the shape of their copy."""
-
-
 class Backend(Protocol):
     """Takes sums of tensors on one device."""
+
+    @property
+    def hooks(self) -> Any:
+        """The module `gradlab.recording.python_hooks`, or the same in C."""
 
     def take_output(self, x: Tensor, h: Tensor | None, saturation: Intervals | None, table: SumTable, row: int) -> None:
         """Take the sums of an output, and of what entered.
@@ -53,24 +36,14 @@ class Backend(Protocol):
     def take_squares(self, x: Tensor, table: SumTable, row: int, name: str) -> None:
         """Take the sum of squares of a dense tensor, as the sum `name` of a row."""
 
-    def take_gradients(self, weights: WeightCopies, numbers: tuple[int, ...], has_gradient: Tensor) -> Sequence[int]:
-        """Take Σ g² of the parameters that have a gradient, and note in `has_gradient` which ones do.
+    def copy_weights(self, weights: WeightCopies, numbers: tuple[int, ...]) -> None:
+        """Take Σ w² of the weights with these numbers, and copy them."""
 
-        Returns:
-            The numbers of those that are left for `take_squares`.
-        """
-
-    def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> Sequence[Batch]:
-        """The weights with these numbers, for which there is room for copies, in as few batches as can be."""
+    def compare_weights(self, weights: WeightCopies, numbers: tuple[int, ...]) -> Sequence[int]:
+        """Take Σ (w − copy)²; returns the numbers of weights that no longer have the shape of their copy."""
 
     def histogram(self, x: Tensor) -> Tensor:
         """See `gradlab.recording.plain.histogram`."""
-
-    def step_fields(self, table: SumTable) -> HookFields:
-        """The fields of a new step whose calls are written to a table."""
-
-    def current(self) -> Any:
-        """See `gradlab.recording.step.Current`."""
 
     def output_hook(
         self, current: Any, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
@@ -84,8 +57,3 @@ class Backend(Protocol):
             has_own_outputs: whether it is known that the module does not just return what a module in it has returned.
                 Until it is known, the hook leaves everything to `methods.on_output`; see `has_own_outputs` of the hook.
         """
-
-    def gradient_hook(
-        self, current: Any, weights: WeightCopies, number: int, has_gradient: Tensor, on_gradient: Hook
-    ) -> Any:
-        """A hook that takes Σ g² of a parameter when its gradient is there; `on_gradient` takes any."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording.backend import Backend
+from gradlab.recording.python_hooks import Fields
 from gradlab.recording.sum_table import SumTable
 from gradlab.statistics import SUMS
 
@@ -69,7 +70,7 @@ class Calls:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.fields = device.backend.step_fields(device.table)
+        self.fields: Fields = device.backend.hooks.Fields(device.table.base, len(device.table))
         self.calls: list[Call] = self.fields.calls
         self.delta_sizes: list[int] = self.fields.delta_sizes
 

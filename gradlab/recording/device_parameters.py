@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradlab.recording.backend import Batch
 from gradlab.recording.calls import Device
 from gradlab.recording.hooks import Hook
 from gradlab.recording.sum_table import SumTable
@@ -47,7 +46,7 @@ class DeviceParameters:
         self._copied = list(copied)
         table = SumTable(device.device, len(parameters), PARAMETER_SUMS)
         self.weights = WeightCopies(parameters, table)
-        self._batches: dict[tuple[int, ...], Sequence[Batch]] = {}
+        self._copied_numbers: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._gradient_seen = torch.zeros(len(parameters), dtype=torch.bool)
         self.sums = torch.zeros_like(table.numbers) if several_optimizers else table.numbers
         self.has_gradient = np.zeros(len(parameters), dtype=bool)
@@ -83,7 +82,8 @@ class DeviceParameters:
 
     def read_gradients(self, numbers: tuple[int, ...]) -> None:
         """Take Σ g² of some parameters; those without a gradient are passed over."""
-        for number in self._backend.take_gradients(self.weights, numbers, self._gradient_seen):
+        sums, flags = self.weights.sums.base, self._gradient_seen.data_ptr()
+        for number in self._backend.hooks.gradients(self.weights.parameters, numbers, sums, flags):
             if self.weights.parameters[number].grad is not None:
                 self.read_gradient(number)
 
@@ -97,8 +97,11 @@ class DeviceParameters:
         self._gradient_seen[number] = True
 
     def gradient_hook(self, current: Any, number: int, on_gradient: Hook) -> Any:
-        """See `Backend.gradient_hook`."""
-        return self._backend.gradient_hook(current, self.weights, number, self._gradient_seen, on_gradient)
+        """A hook that takes Σ g² of a parameter when its gradient is there; `on_gradient` takes any."""
+        table, seen = self.weights.sums, self._gradient_seen
+        owner = (table.numbers, seen)  # a native hook writes into their memory
+        sum_address, flag = table.address(number, "gradient_squares"), seen.data_ptr() + number
+        return self._backend.hooks.Gradient(current, on_gradient, owner, sum_address, flag)
 
     # ------------------------------------------------------------------------------------------ weights and updates
 
@@ -111,27 +114,17 @@ class DeviceParameters:
 
     def before_update(self, numbers: tuple[int, ...]) -> None:
         """Take Σ w² of some parameters, and copy them."""
-        batches = self._batched(numbers)
-        if not all(batch.is_as_before() for batch in batches):
-            self._batches.clear()  # somebody has given a parameter data of another shape, format or device
-            self.weights.copies.clear()
-            batches = self._batched(numbers)
-            for batch in batches:
-                batch.is_as_before()
-        for batch in batches:
-            batch.copy()
-            self.has_weight[batch.numbers] = True
+        copied = self._copied_among(numbers)
+        self._backend.copy_weights(self.weights, copied)
+        self.has_weight[list(copied)] = True
 
     def after_update(self, numbers: tuple[int, ...]) -> None:
         """Take Σ (w − copy)² of some parameters."""
-        for batch in self._batched(numbers):
-            for number in batch.compare():
-                self.has_weight[number] = False
+        for number in self._backend.compare_weights(self.weights, self._copied_among(numbers)):
+            self.has_weight[number] = False
 
-    def _batched(self, numbers: tuple[int, ...]) -> Sequence[Batch]:
-        """The copied ones among some parameters, in batches."""
-        if numbers not in self._batches:
-            copied = [n for n in numbers if self._copied[n] and self.weights.parameters[n].numel()]
-            self.weights.make_room(copied)
-            self._batches[numbers] = self._backend.batches(self.weights, copied)
-        return self._batches[numbers]
+    def _copied_among(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        if numbers not in self._copied_numbers:
+            copied = (n for n in numbers if self._copied[n] and self.weights.parameters[n].numel())
+            self._copied_numbers[numbers] = tuple(copied)
+        return self._copied_numbers[numbers]

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from gradlab.recording.call_stack import roots
 from gradlab.recording.calls import Calls
 from gradlab.recording.devices import CPU
-from gradlab.recording.hooks import HookFields
 from gradlab.recording.parameters import Parameters
-from gradlab.recording.step import Current, Step
+from gradlab.recording.python_hooks import Current, Fields
+from gradlab.recording.step import Step
 from gradlab.recording.torch_private import after_backward, current_pass
 
 
@@ -28,7 +28,7 @@ class Gradients:
 
     def on_delta(self, calls: Calls, row: int, delta: Tensor) -> None:
         """The gradient of an output has come: that of a call of the current step, or of one long gone."""
-        step = self._current.step
+        step: Step = self._current.step
         if not isinstance(delta, Tensor) or not step.listening or step.calls.get(calls.device.device) is not calls:
             return
         start = perf_counter()
@@ -38,7 +38,7 @@ class Gradients:
         step.take_histogram(calls.device, calls.calls[row].module, "delta", delta)
         step.fields.seconds += perf_counter() - start
 
-    def on_native_delta(self, fields: HookFields, row: int, delta: Tensor) -> None:
+    def on_native_delta(self, fields: Fields, row: int, delta: Tensor) -> None:
         """The same, from a native hook that has recorded the output in main memory."""
         calls = self._current.step.calls[CPU]
         if calls.fields is fields:

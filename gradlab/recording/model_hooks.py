@@ -13,7 +13,7 @@ from gradlab.recording.modules import RecordedModule
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.outputs import Outputs
 from gradlab.recording.parameters import Parameters
-from gradlab.recording.step import Current
+from gradlab.recording.python_hooks import Current
 
 
 class ModelHooks:

@@ -21,7 +21,8 @@ from gradlab.recording.gradients import Gradients
 from gradlab.recording.hooks import DeltaHook, Hook, OutputMethods
 from gradlab.recording.main_tensor import is_readable, main_tensor
 from gradlab.recording.numbering import Numbering
-from gradlab.recording.step import Current, KeptInput, Step
+from gradlab.recording.python_hooks import Current
+from gradlab.recording.step import KeptInput, Step
 from gradlab.recording.torch_private import register_hook
 
 

@@ -14,7 +14,7 @@ from gradlab.recording.device_parameters import LARGE, DeviceParameters
 from gradlab.recording.devices import Devices
 from gradlab.recording.hooks import Hook
 from gradlab.recording.modules import RecordedModule
-from gradlab.recording.step import Current
+from gradlab.recording.python_hooks import Current
 from gradlab.statistics import PARAMETER_SUMS, Flags, Floats
 
 Owned = list[tuple[DeviceParameters, tuple[int, ...]]]

@@ -12,14 +12,13 @@ kept instead of allocated each time.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gradlab.networks.activations import Intervals
-from gradlab.recording.hooks import Hook, HookFields, OutputMethods
+from gradlab.recording import python_hooks
+from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule
-from gradlab.recording.step import Current
 from gradlab.recording.sum_table import SumTable, accumulator
 from gradlab.recording.weight_copies import WeightCopies
 
@@ -33,6 +32,8 @@ class Plain:
     Args:
         device: where the tensors are.
     """
+
+    hooks = python_hooks
 
     def __init__(self, device: torch.device) -> None:
         self._dtype = accumulator(device)
@@ -53,37 +54,34 @@ class Plain:
         """See `Backend`."""
         self.sum_of_squares(x.detach(), table.sums(row)[name])
 
-    def take_gradients(self, weights: WeightCopies, numbers: tuple[int, ...], has_gradient: Tensor) -> Sequence[int]:
+    def copy_weights(self, weights: WeightCopies, numbers: Sequence[int]) -> None:
         """See `Backend`."""
-        return numbers
+        for number in numbers:
+            self.take_squares(weights.parameters[number], weights.sums, number, "weight_squares")
+            weights.make_room(number)
+            weights.copies[number].copy_(weights.sample(number))
 
-    def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> "Sequence[PlainBatch]":
+    def compare_weights(self, weights: WeightCopies, numbers: Sequence[int]) -> Sequence[int]:
         """See `Backend`."""
-        return [PlainBatch(self, weights, tuple(numbers))] if numbers else []
+        changed_shape = []
+        for number in numbers:
+            sample, copy = weights.sample(number), weights.copies[number]
+            if sample.shape == copy.shape:
+                change = sample.to(self._dtype) - copy.to(self._dtype)
+                self.take_squares(change, weights.sums, number, "change_squares")
+            else:
+                changed_shape.append(number)
+        return changed_shape
 
     def histogram(self, x: Tensor) -> Tensor:
         """See `Backend`."""
         return histogram(x)
 
-    def step_fields(self, table: SumTable) -> HookFields:
-        """See `Backend`."""
-        return HookFields(table.base, len(table))
-
-    def current(self) -> Current:
-        """See `Backend`."""
-        return Current()
-
     def output_hook(
-        self, current: Current, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
+        self, current: Any, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
     ) -> Any:
         """See `Backend`."""
         return methods.on_output
-
-    def gradient_hook(
-        self, current: Current, weights: WeightCopies, number: int, has_gradient: Tensor, on_gradient: Hook
-    ) -> Any:
-        """See `Backend`."""
-        return on_gradient
 
     # -------------------------------------------------------------------------------------------------------- sums
 
@@ -140,40 +138,6 @@ class Plain:
         wide = self._wide[:size]
         wide.copy_(x.reshape(-1))
         return wide, spare
-
-
-class PlainBatch:
-    """Weights that are copied before an update and compared after it; see `Batch`."""
-
-    def __init__(self, backend: Plain, weights: WeightCopies, numbers: tuple[int, ...]) -> None:
-        self.numbers = np.array(numbers, dtype=np.intp)
-        self._backend = backend
-        self._weights = weights
-        self._sizes = {number: weights.parameters[number].numel() for number in numbers}
-
-    def is_as_before(self) -> bool:
-        """See `Batch`."""
-        return all(self._weights.parameters[number].numel() == size for number, size in self._sizes.items())
-
-    def copy(self) -> None:
-        """See `Batch`."""
-        for number in self._sizes:
-            parameter = self._weights.parameters[number]
-            self._backend.take_squares(parameter, self._weights.sums, number, "weight_squares")
-            self._weights.copies[number].copy_(self._weights.sample(number))
-
-    def compare(self) -> list[int]:
-        """See `Batch`."""
-        changed_shape = []
-        wide = self._weights.sums.numbers.dtype
-        for number in self._sizes:
-            sample, copy = self._weights.sample(number), self._weights.copies[number]
-            if sample.shape == copy.shape:
-                change = sample.to(wide) - copy.to(wide)
-                self._backend.take_squares(change, self._weights.sums, number, "change_squares")
-            else:
-                changed_shape.append(number)
-        return changed_shape
 
 
 def histogram(x: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ from gradlab.recording.hooks import Hook
 from gradlab.recording.model_hooks import ModelHooks
 from gradlab.recording.modules import RecordedModule, find_modules, refuse_compiled
 from gradlab.recording.parameters import Parameters
-from gradlab.recording.step import Current, Step
+from gradlab.recording.python_hooks import Current
+from gradlab.recording.step import Step
 from gradlab.recording.step_copy import StepCopier
 from gradlab.recording.step_record import Reader, StepRecord
 from gradlab.recording.torch_private import current_pass
@@ -67,7 +68,7 @@ class Recorder:
         self._records = records
         self._takes_histograms = histograms
         self._devices = Devices()
-        self._current: Current = self._devices[CPU].backend.current()
+        self._current: Current = self._devices[CPU].backend.hooks.Current()
         self._parameters = Parameters(model, modules, self._optimizers, self._devices)
         self._hooks = ModelHooks(
             model, modules, self._current, self._devices, self._parameters, self._on_forward, functions=layers is None
@@ -76,12 +77,13 @@ class Recorder:
         self._full_pass = FullPass(model, modules)
         self._copier = StepCopier()
         self._reader = Reader(self._hooks.numbering, self._parameters)
-        self._set_step(self._unrecorded(0))
+        self._current.step = self._unrecorded(0)
 
     @property
     def step(self) -> int:
         """Steps that have ended; the number of the one that is going on."""
-        return self._current.step.number
+        number: int = self._current.step.number
+        return number
 
     @property
     def modules(self) -> Sequence[RecordedModule]:
@@ -107,7 +109,7 @@ class Recorder:
         for handle in self._optimizer_handles:
             handle.remove()
         self._optimizer_handles.clear()
-        self._set_step(self._unrecorded(self.step))
+        self._current.step = self._unrecorded(self.step)
 
     def look_at_units(self, x: Tensor) -> None:
         """Pass all samples through the network, before the coming step; its rows will say which units are dead.
@@ -127,17 +129,17 @@ class Recorder:
         recorded = self._records(number)
         if recorded:
             self._hooks.place()
-            self._set_step(self._recorded(number, [0] * len(self._optimizers), self._takes_histograms(number)))
+            self._current.step = self._recorded(number, [0] * len(self._optimizers), self._takes_histograms(number))
         else:
             self._hooks.remove()
-            self._set_step(self._unrecorded(number))
+            self._current.step = self._unrecorded(number)
 
     def _begin_again(self) -> None:
         """A step was given up and begins again: a scaler met an infinity, or the loop did not like the loss."""
         old = self._current.step
         step = self._recorded(old.number, old.phases, old.histograms is not None)
         step.full_pass, step.scale = old.full_pass, old.scale
-        self._set_step(step)
+        self._current.step = step
 
     def _recorded(self, number: int, phases: Sequence[int], histograms: bool) -> Step:
         self._parameters.begin_step()
@@ -147,9 +149,6 @@ class Recorder:
 
     def _unrecorded(self, number: int) -> Step:
         return Step(number, self._devices[CPU], ())
-
-    def _set_step(self, step: Step) -> None:
-        self._current.step = step
 
     def _on_forward(self, _: None, module: nn.Module, inputs: Any) -> None:
         """The whole model is about to compute."""

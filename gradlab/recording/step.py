@@ -91,9 +91,3 @@ class Step:
         """Take a histogram, in a step in which they are taken."""
         if self.histograms is not None:
             self.histograms.append((module, quantity, device.backend.histogram(x)))
-
-
-class Current:
-    """Holds the step that is going on, for all that record; `native/tensors.inc` has the same class in C."""
-
-    step: Step

@@ -3,8 +3,9 @@
 PyTorch may rename such a name in any version. `missing` says which ones the installed version lacks.
 """
 
+import importlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -32,7 +33,7 @@ _BACKWARD_CODE = getattr(getattr(graph, "_engine_run_backward", None), "__code__
 _saved_tensor_hooks: Callable[[bool], Any] = getattr(
     torch._C._autograd, "_top_saved_tensors_default_hooks", lambda ignore_is_tracing: None
 )
-_COMPILED_MODULE = "OptimizedModule"
+_COMPILED_MODULE, _REPEATING = "OptimizedModule", "_recomputation_hook"
 
 
 def after_backward(function: Callable[[], None]) -> None:
@@ -54,7 +55,7 @@ def loss_scale(scaler: GradScaler) -> Tensor | float:
 def is_checkpoint_repeating() -> bool:
     """Whether activation checkpointing is repeating a forward pass in order to keep what it did not keep before."""
     hooks = _saved_tensor_hooks(True)
-    return bool(hooks) and "_recomputation_hook" in getattr(hooks[0], "__qualname__", "")
+    return bool(hooks) and _REPEATING in getattr(hooks[0], "__qualname__", "")
 
 
 def is_compiled(module: nn.Module) -> bool:
@@ -74,48 +75,29 @@ def register_hook(tensor: Tensor, function: Callable[[Tensor], None]) -> None:
 
 def missing() -> list[str]:
     """The private names that this version of PyTorch lacks."""
-    return [name for name, uses in _USES.items() if not _works(uses)]
+    return [name for name, owner in _uses() if not _has(owner, name)]
 
 
-def _works(uses: Callable[[], Any]) -> bool:
+def _has(owner: Callable[[], Any], name: str) -> bool:
     try:
-        return uses() is not False
-    except (AttributeError, ImportError):
+        return hasattr(owner(), name) or name in owner()
+    except (AttributeError, ImportError, TypeError):
         return False
 
 
-def _dynamo() -> bool:
-    from torch._dynamo.eval_frame import OptimizedModule
-
-    return OptimizedModule.__name__ == _COMPILED_MODULE
-
-
-def _recomputation() -> bool:
-    import torch.utils.checkpoint
-
-    return "_recomputation_hook" in torch.utils.checkpoint._recomputation_hook.__init__.__qualname__
-
-
-_USES: Mapping[str, Callable[[], Any]] = {
-    "torch.nn.modules.batchnorm._NormBase": lambda: batchnorm._NormBase,
-    "torch._C._nn": lambda: torch._C._nn,
-    "torch._C._current_graph_task_id": lambda: torch._C._current_graph_task_id() == -1,
-    "torch._C._functorch.is_functorch_wrapped_tensor": lambda: not stands_in(torch.ones(1)),
-    "torch._C._autograd._top_saved_tensors_default_hooks": lambda: (
-        torch._C._autograd._top_saved_tensors_default_hooks(True) is None
-    ),
-    "torch.autograd.graph._engine_run_backward(t_outputs)": lambda: (
-        "t_outputs" in graph._engine_run_backward.__code__.co_varnames
-    ),
-    "torch.autograd.variable.Variable._execution_engine.queue_callback": lambda: (
-        Variable._execution_engine.queue_callback
-    ),
-    "torch.Tensor._backward_hooks": lambda: hasattr(torch.Tensor, "_backward_hooks"),
-    "torch.autograd.graph.Node._register_hook_dict": lambda: (
-        (torch.ones(1, requires_grad=True) * 1).grad_fn._register_hook_dict  # type: ignore[union-attr]
-    ),
-    "torch.amp.GradScaler._scale": lambda: GradScaler("cpu")._scale is None,
-    "torch.nn.Module._compiled_call_impl": lambda: nn.Identity()._compiled_call_impl is None,
-    "torch._dynamo.eval_frame.OptimizedModule": _dynamo,
-    "torch.utils.checkpoint._recomputation_hook": _recomputation,
-}
+def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Each private name, and what should have it as an attribute or in it."""
+    yield "_NormBase", lambda: batchnorm
+    yield "_nn", lambda: torch._C
+    yield "_current_graph_task_id", lambda: torch._C
+    yield "is_functorch_wrapped_tensor", lambda: torch._C._functorch
+    yield "_top_saved_tensors_default_hooks", lambda: torch._C._autograd
+    yield "_engine_run_backward", lambda: graph
+    yield "t_outputs", lambda: graph._engine_run_backward.__code__.co_varnames
+    yield "queue_callback", lambda: Variable._execution_engine
+    yield BACKWARD_HOOKS, lambda: Tensor
+    yield REGISTER_HOOK_DICT, lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
+    yield "_scale", lambda: GradScaler("cpu")
+    yield "_compiled_call_impl", nn.Identity
+    yield _COMPILED_MODULE, lambda: importlib.import_module("torch._dynamo.eval_frame")
+    yield _REPEATING, lambda: importlib.import_module("torch.utils.checkpoint")

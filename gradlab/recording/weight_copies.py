@@ -38,14 +38,13 @@ class WeightCopies:
         self.strides = [stride(parameter) for parameter in self.parameters]
         self.copies: dict[int, Tensor] = {}
 
-    def make_room(self, numbers: Sequence[int]) -> None:
-        """Make room for the copies of some parameters, where there is none yet."""
-        for number in numbers:
-            parameter = self.parameters[number]
-            self.strides[number] = stride(parameter)
-            if number not in self.copies:
-                size = -(-parameter.numel() // self.strides[number])
-                self.copies[number] = empty_vector(size, parameter.dtype, self.sums.device)
+    def make_room(self, number: int) -> None:
+        """Make room for the copy of a parameter, where there is none for one of its size and format."""
+        parameter, copy = self.parameters[number], self.copies.get(number)
+        k = self.strides[number] = stride(parameter)
+        size = -(-parameter.numel() // k)
+        if copy is None or len(copy) != size or copy.dtype is not parameter.dtype:
+            self.copies[number] = empty_vector(size, parameter.dtype, self.sums.device)
 
     def sample(self, number: int) -> Tensor:
         """The entries of a parameter that are copied."""

@@ -11,16 +11,15 @@ import torch
 from torch import nn
 
 import gradlab
-from gradlab.recording import native
+from gradlab.recording import native, python_hooks
 from gradlab.recording.calls import Device
 from gradlab.recording.devices import CPU, Devices
-from gradlab.recording.native import without_hooks
 from gradlab.recording.plain import Plain
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step import Step
 
 HOOKS = native.LIBRARY and native.LIBRARY.hooks
-pytestmark = pytest.mark.skipif(HOOKS in (None, without_hooks), reason="gradlab was installed without native hooks")
+pytestmark = pytest.mark.skipif(HOOKS in (None, python_hooks), reason="gradlab was installed without native hooks")
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
 
 
@@ -64,7 +63,7 @@ def train(steps=4, model=None, x=X, between=lambda step, model: None, **options)
 
 def test_they_record_what_the_recorder_records_without_them(monkeypatch):
     hooked = train(steps=12)
-    monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=without_hooks))
+    monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=python_hooks))
     called = train(steps=12)
     assert hooked.rows().equals(called.rows())
     same = ["step", "loss", "gradient_norm"]
@@ -248,7 +247,7 @@ def test_outputs_of_every_layout_and_format(change, backend, monkeypatch):
     if backend == "plain":
         monkeypatch.setattr(native, "LIBRARY", None)
     elif backend != "native":
-        monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=without_hooks))
+        monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=python_hooks))
     model = nn.Sequential(nn.Linear(6, 6), Gives(change))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with gradlab.watch(model, optimizer) as recorder:
@@ -323,3 +322,22 @@ def test_layers_inside_transformations_of_functions_are_left_alone():
             model(X).sum().backward()
             optimizer.step()
     assert recorder.rows()["calls"].unique().to_list() == [1]
+
+
+def test_weights_with_the_channels_last():
+    def records(memory_format):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).to(memory_format=memory_format)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        torch.manual_seed(1)
+        with gradlab.watch(model, optimizer) as recorder:
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(2, 3, 8, 8).to(memory_format=memory_format)).sum().backward()
+                optimizer.step()
+        return recorder.rows()
+
+    usual, last = records(torch.contiguous_format), records(torch.channels_last)
+    for column in ("activation_rms", "saturated_fraction", "delta_rms", "weight_norm", "update_ratio"):
+        assert last[column].is_null().equals(usual[column].is_null())
+        assert last[column].drop_nulls().to_list() == pytest.approx(usual[column].drop_nulls().to_list(), rel=1e-5)

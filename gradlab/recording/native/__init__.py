@@ -8,46 +8,43 @@ accumulated in float64; plain operators take 60 µs and 12 µs. The library is c
 import ctypes
 import platform
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradlab.recording import torch_private
+from gradlab.recording import python_hooks, torch_private
 from gradlab.recording.hooks import no_hook, nothing
-from gradlab.recording.native import without_hooks
 from gradlab.statistics import LAYOUT
 
-INTERFACE = 5
+INTERFACE = 6
 """Changes with the arguments of the functions; `gradlab_layout` of the matching source begins with it."""
 FORMATS = (torch.float32, torch.float64)
-Kernel = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Kernels:
-    """The functions of `kernels.inc` for one format; sizes are numbers of entries, everything else is an address.
-
-    Attributes:
-        output: x, size, sums.
-        activation: x, size, h, size, edges, intervals, sums.
-        sum_of_squares: x, size, sum.
-        remember: count, addresses, sizes, strides, addresses of copies, addresses of sums.
-        changes: the same.
-        histogram: x, size, number of bins, result.
-    """
-
-    output: Kernel
-    activation: Kernel
-    sum_of_squares: Kernel
-    remember: Kernel
-    changes: Kernel
-    histogram: Kernel
+Kernels = SimpleNamespace
+"""The functions of `kernels.inc` for one format, by the names of `SIGNATURES`."""
+_pointer, _size = ctypes.c_void_p, ctypes.c_int64
+SIGNATURES: Mapping[str, list[Any]] = {
+    "output": [_pointer, _size, _pointer],  # x, size, sums
+    "activation": [_pointer, _size, _pointer, _size, _pointer, _size, _pointer],  # x, size, h, size, edges, …, sums
+    "sum_of_squares": [_pointer, _size, _pointer],  # x, size, sum
+    "remember": [
+        _size,
+        _pointer,
+        _pointer,
+        _pointer,
+        _pointer,
+        _pointer,
+    ],  # count, weights, sizes, strides, copies, …
+    "changes": [_size, _pointer, _pointer, _pointer, _pointer, _pointer],  # the same
+    "histogram": [_pointer, _size, _size, _pointer],  # x, size, number of bins, result
+}
+"""Sizes are numbers of entries; all else are addresses, of several things those of their addresses."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Library:
 
     Attributes:
         kernels: the kernels by format.
-        hooks: the extension module of `hooks.c`; `without_hooks` where the library was compiled without it.
+        hooks: the extension module of `hooks.c`, or `python_hooks` where the library was compiled without it.
     """
 
     kernels: Mapping[torch.dtype, Kernels]
@@ -76,23 +73,14 @@ def load(folder: Path = Path(__file__).parent) -> Library | None:
             continue
         layout.restype = ctypes.c_char_p
         if layout() == f"{INTERFACE};{LAYOUT}".encode():
-            hooks = _hooks(path) if hasattr(library, "PyInit_hooks") else without_hooks
+            hooks = _hooks(path) if hasattr(library, "PyInit_hooks") else python_hooks
             return Library({dtype: _kernels(library, dtype) for dtype in FORMATS}, hooks)
     return None
 
 
 def _kernels(library: ctypes.CDLL, dtype: torch.dtype) -> Kernels:
-    pointer, size = ctypes.c_void_p, ctypes.c_int64
-    signatures: dict[str, list[Any]] = {
-        "output": [pointer, size, pointer],
-        "activation": [pointer, size, pointer, size, pointer, size, pointer],
-        "sum_of_squares": [pointer, size, pointer],
-        "remember": [size, pointer, pointer, pointer, pointer, pointer],
-        "changes": [size, pointer, pointer, pointer, pointer, pointer],
-        "histogram": [pointer, size, size, pointer],
-    }
     functions = {}
-    for name, arguments in signatures.items():
+    for name, arguments in SIGNATURES.items():
         functions[name] = library[f"{str(dtype).removeprefix('torch.')}_{name}"]
         functions[name].argtypes, functions[name].restype = arguments, None
     return Kernels(**functions)
@@ -117,6 +105,7 @@ def _hooks(path: Path) -> Any:
         no_hook,
         torch_private.BACKWARD_HOOKS,
         torch_private.REGISTER_HOOK_DICT,
+        {"memory_format": torch.channels_last},
     )
     return module
 

@@ -1,6 +1,8 @@
 """The native backend: kernels for dense tensors in main memory, and hooks in C. The plain backend does all the rest."""
 
+import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlab.networks.activations import Intervals
-from gradlab.recording.backend import Batch
-from gradlab.recording.hooks import Hook, HookFields, OutputMethods
+from gradlab.recording.dense import dense
+from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule, may_call_functions
 from gradlab.recording.native import FORMATS, Kernels, Library
-from gradlab.recording.native.dense import closed_intervals, dense
-from gradlab.recording.plain import BINS, Plain, PlainBatch
+from gradlab.recording.plain import BINS, Plain
 from gradlab.recording.sum_table import SumTable
 from gradlab.recording.weight_copies import WeightCopies
 
@@ -29,8 +30,9 @@ class Native:
 
     def __init__(self, library: Library, plain: Plain) -> None:
         self._kernels = library.kernels
-        self._hooks = library.hooks
+        self.hooks = library.hooks
         self._plain = plain
+        self._tables: dict[tuple[int, ...], tuple[list[_WeightTable], list[int]]] = {}
         self._edges: dict[tuple[torch.dtype, Intervals], NDArray[np.floating]] = {}
 
     def take_output(self, x: Tensor, h: Tensor | None, saturation: Intervals | None, table: SumTable, row: int) -> None:
@@ -53,28 +55,45 @@ class Native:
         else:
             kernels.sum_of_squares(x.data_ptr(), x.numel(), table.address(row, name))
 
-    def take_gradients(self, weights: WeightCopies, numbers: tuple[int, ...], has_gradient: Tensor) -> Sequence[int]:
+    def copy_weights(self, weights: WeightCopies, numbers: tuple[int, ...]) -> None:
         """See `Backend`."""
-        left: Sequence[int] = self._hooks.gradients(
-            weights.parameters, numbers, weights.sums.base, has_gradient.data_ptr()
-        )
-        return left
+        tables, _ = self._tables.get(numbers, ((), ()))
+        if not all(table.find() for table in tables):
+            self._tables.clear()  # somebody has given a parameter data of another shape, format or device
+        if numbers not in self._tables:
+            self._tables[numbers] = self._tables_of(weights, numbers)
+        tables, others = self._tables[numbers]
+        for table in tables:
+            table.copy()
+        self._plain.copy_weights(weights, others)
 
-    def batches(self, weights: WeightCopies, numbers: Sequence[int]) -> Sequence[Batch]:
+    def compare_weights(self, weights: WeightCopies, numbers: tuple[int, ...]) -> Sequence[int]:
         """See `Backend`."""
-        readable: dict[torch.dtype, list[int]] = {}
-        others = []
-        for number in numbers:
-            weight = weights.parameters[number].detach()
-            if self._kernels_for(weight) is None:
-                others.append(number)
+        tables, others = self._tables.get(numbers, ((), numbers))
+        left = list(others)
+        for table in tables:
+            if table.find():
+                table.compare()
             else:
-                readable.setdefault(weight.dtype, []).append(number)
-        batches: list[Batch] = list(self._plain.batches(weights, others))
-        for dtype, chosen in readable.items():
-            (plain,) = self._plain.batches(weights, chosen)
-            batches.append(_NativeBatch(plain, weights, dtype, self._kernels[dtype], self._hooks))
-        return batches
+                left += table.numbers
+        return self._plain.compare_weights(weights, left)
+
+    def _tables_of(self, weights: WeightCopies, numbers: Sequence[int]) -> "tuple[list[_WeightTable], list[int]]":
+        """Tables of the weights that kernels can read, one for each format; and the others."""
+        by_format: dict[torch.dtype, list[int]] = {}
+        tables: list[_WeightTable] = []
+        others: list[int] = []
+        for number in numbers:
+            weights.make_room(number)
+            weight = weights.parameters[number].detach()
+            (by_format.setdefault(weight.dtype, []) if self._kernels_for(weight) else others).append(number)
+        for dtype, chosen in by_format.items():
+            table = _WeightTable(weights, tuple(chosen), dtype, self._kernels[dtype], self.hooks.starts)
+            if table.find():
+                tables.append(table)
+            else:
+                others += chosen
+        return tables, others
 
     def histogram(self, x: Tensor) -> Tensor:
         """See `Backend`."""
@@ -84,15 +103,6 @@ class Native:
         out = torch.empty(3 + BINS, dtype=torch.float64)
         kernels.histogram(x.data_ptr(), x.numel(), BINS, out.data_ptr())
         return out
-
-    def step_fields(self, table: SumTable) -> HookFields:
-        """See `Backend`."""
-        fields: HookFields = self._hooks.Fields(table.base, len(table))
-        return fields
-
-    def current(self) -> Any:
-        """See `Backend`."""
-        return self._hooks.Current()
 
     def output_hook(
         self, current: Any, module: RecordedModule, methods: OutputMethods, *, has_own_outputs: bool
@@ -104,15 +114,7 @@ class Native:
         if module.saturation is not None:
             (narrow, count), (wide, _) = (self._limits(dtype, module.saturation) for dtype in FORMATS)
             edges = (narrow, wide, count)
-        return self._hooks.Output(current, *methods, edges, has_own_outputs)
-
-    def gradient_hook(
-        self, current: Any, weights: WeightCopies, number: int, has_gradient: Tensor, on_gradient: Hook
-    ) -> Any:
-        """See `Backend`."""
-        address = weights.sums.address(number, "gradient_squares")
-        owner = (weights.sums.numbers, has_gradient)  # the hook writes into their memory
-        return self._hooks.Gradient(current, on_gradient, owner, address, has_gradient.data_ptr() + number)
+        return self.hooks.Output(current, *methods, edges, has_own_outputs)
 
     def _kernels_for(self, x: Tensor) -> Kernels | None:
         """The kernels that can read a tensor."""
@@ -123,49 +125,51 @@ class Native:
         """Where the edges of intervals lie in memory, and how many intervals there are."""
         key = dtype, saturation
         if key not in self._edges:
-            self._edges[key] = closed_intervals(dtype, saturation)
+            self._edges[key] = _closed(np.float32 if dtype is torch.float32 else np.float64, saturation)
         return self._edges[key].ctypes.data, len(saturation)
 
 
-class _NativeBatch:
-    """Weights of one format that a kernel reads in one call; see `Batch`."""
+class _WeightTable:
+    """Weights of one format, in a table by which a kernel finds them, their copies and their sums."""
 
     def __init__(
-        self, plain: PlainBatch, weights: WeightCopies, dtype: torch.dtype, kernels: Kernels, hooks: Any
+        self, weights: WeightCopies, numbers: tuple[int, ...], dtype: torch.dtype, kernels: Kernels, find_starts: Any
     ) -> None:
-        self.numbers = plain.numbers
-        self._plain = plain
-        self._parameters = weights.parameters
-        self._dtype = dtype
+        self.numbers = numbers
         self._kernels = kernels
-        self._starts = hooks.starts
-        self._numbers = tuple(plain.numbers.tolist())
         rows = [
-            [0] * len(self._numbers),  # where the weights lie now
-            [weights.parameters[number].numel() for number in self._numbers],
-            [weights.strides[number] for number in self._numbers],
-            [weights.copies[number].data_ptr() for number in self._numbers],
-            [weights.sums.address(number, "weight_squares") for number in self._numbers],
-            [weights.sums.address(number, "change_squares") for number in self._numbers],
+            [0] * len(numbers),  # where the weights lie now
+            [weights.parameters[number].numel() for number in numbers],
+            [weights.strides[number] for number in numbers],
+            [weights.copies[number].data_ptr() for number in numbers],
+            [weights.sums.address(number, "weight_squares") for number in numbers],
+            [weights.sums.address(number, "change_squares") for number in numbers],
         ]
         self._table = np.array(rows, dtype=np.int64)
-        self._rows = [int(self._table.ctypes.data + self._table.strides[0] * row) for row in range(len(rows))]
-
-    def is_as_before(self) -> bool:
-        """See `Batch`."""
-        starts, sizes, *_ = self._rows
-        found: bool = self._starts(self._parameters, self._numbers, self._dtype, sizes, starts)
-        return found
+        first, step = self._table.ctypes.data, self._table.strides[0]
+        self._rows = [first + step * row for row in range(len(rows))]
+        self.find = partial(find_starts, weights.parameters, numbers, dtype, self._rows[1], self._rows[0])
+        """Look where the weights lie now; whether they have the format and size that they had."""
 
     def copy(self) -> None:
-        """See `Batch`."""
+        """Take Σ w², and copy the weights."""
         starts, sizes, strides, copies, weight_squares, _ = self._rows
-        self._kernels.remember(len(self._numbers), starts, sizes, strides, copies, weight_squares)
+        self._kernels.remember(len(self.numbers), starts, sizes, strides, copies, weight_squares)
 
-    def compare(self) -> Sequence[int]:
-        """See `Batch`."""
-        if not self.is_as_before():
-            return self._plain.compare()
+    def compare(self) -> None:
+        """Take Σ (w − copy)²."""
         starts, sizes, strides, copies, _, change_squares = self._rows
-        self._kernels.changes(len(self._numbers), starts, sizes, strides, copies, change_squares)
-        return ()
+        self._kernels.changes(len(self.numbers), starts, sizes, strides, copies, change_squares)
+
+
+def _closed(number: type[np.floating], intervals: Intervals) -> NDArray[np.floating]:
+    """Open intervals as closed ones that hold the same numbers of a format; infinity lies in an interval up to it."""
+    edges = []
+    for low, high in intervals:
+        least, most = number(low), number(high)
+        if math.isfinite(low) and float(least) <= low:
+            least = np.nextafter(least, number(math.inf))
+        if math.isfinite(high) and float(most) >= high:
+            most = np.nextafter(most, number(-math.inf))
+        edges += [least, most]
+    return np.array(edges, dtype=number)

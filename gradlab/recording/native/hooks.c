@@ -32,6 +32,7 @@ enum { FLOAT32, FLOAT64, FORMATS };
 /* What `prepare` is given, and the names by which tensors are asked. */
 static PyObject *tensor_type, *parameter_type, *formats[FORMATS], *ordered_dict, *current_pass, *is_grad_enabled, *nothing;
 static PyObject *no_hook, *no_size, *key;
+static PyObject *channels_last; /* as keyword arguments of is_contiguous */
 static PyObject *s_dtype, *s_is_cpu, *s_grad, *s_grad_fn, *s_training, *s_backward_hooks, *s_register_hook_dict;
 static PyObject *is_contiguous, *numel, *data_ptr; /* methods, still to be bound */
 static PyObject *fields_type, *current_type, *delta_type;
@@ -43,9 +44,9 @@ static PyObject *fields_type, *current_type, *delta_type;
 #include "parameters.inc"
 
 static PyObject *prepare(PyObject *module, PyObject *args) {
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOOO", &tensor_type, &parameter_type, &formats[FLOAT32], &formats[FLOAT64],
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOO", &tensor_type, &parameter_type, &formats[FLOAT32], &formats[FLOAT64],
                           &ordered_dict, &current_pass, &is_grad_enabled, &nothing, &no_hook,
-                          &s_backward_hooks, &s_register_hook_dict))
+                          &s_backward_hooks, &s_register_hook_dict, &channels_last))
         return NULL;
     for (Py_ssize_t k = 0; k < PyTuple_Size(args); k++) Py_INCREF(PyTuple_GetItem(args, k));
     is_contiguous = PyObject_GetAttrString(tensor_type, "is_contiguous");
@@ -57,8 +58,8 @@ static PyObject *prepare(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"prepare", prepare, METH_VARARGS, "What the hooks call: see `gradlab.recording.native`."},
-    {"gradients", gradients, METH_VARARGS, "Sums of squares of gradients; see `gradlab.recording.backend.Backend`."},
-    {"starts", starts, METH_VARARGS, "Addresses of tensors; see `gradlab.recording.backend.Batch`."},
+    {"gradients", gradients, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
+    {"starts", starts, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "hooks", NULL, -1, functions, NULL, NULL, NULL, NULL};
