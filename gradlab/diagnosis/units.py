@@ -7,10 +7,11 @@ import numpy as np
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
-from gradlab.measures.profiles import Flags, Floats, Numbers, Profiles, profiles
+from gradlab.measures.profiles import Flags, Floats, Profiles, profiles
 from gradlab.measures.slopes import fit_depth
 from gradlab.measures.spells import Spell, lasting, smooth, spell
 from gradlab.tables import Finding, Tables
+from gradlab.text import layers_text
 
 DEAD_FRACTION = 0.7
 """Dead share of a layer's units that is too much, AutoTrainer's limit. Depth alone makes some: the activations of
@@ -70,7 +71,7 @@ def dead_units(tables: Tables) -> Answer:
         Finding(
             rule="dead-units",
             severity=severity_of(when, "error" if worst >= ALL_DEAD else "warning"),
-            message=f"{mean:.0%} of all units are dead{at_first}; most of them in {_layers(layers)}, "
+            message=f"{mean:.0%} of all units are dead{at_first}; most of them in {layers_text(layers.tolist())}, "
             f"up to {worst:.0%} of a layer; {_life(when)}",
             layers=tuple(layers.tolist()),
             steps=when.steps,
@@ -127,7 +128,7 @@ def saturated_activations(tables: Tables) -> Answer:
             rule="saturated-activations",
             severity=severity_of(when, "warning"),
             message=f"{worst:.0%} of the outputs are saturated in the worst layer, half or more in "
-            f"{_layers(layers)}, {when}",
+            f"{layers_text(layers.tolist())}, {when}",
             layers=tuple(layers.tolist()),
             steps=when.steps,
             measured=numbers(saturated_fraction=worst),
@@ -165,7 +166,7 @@ def symmetric_units(tables: Tables) -> Answer:
         Finding(
             rule="symmetric-units",
             severity=severity_of(when, "error"),
-            message=f"all units are copies of one another in {_layers(layers)}, {when}",
+            message=f"all units are copies of one another in {layers_text(layers.tolist())}, {when}",
             layers=tuple(layers.tolist()),
             steps=when.steps,
             threshold={"across_units": COPIES},
@@ -233,8 +234,8 @@ def _indistinct(tables: Tables, samples: Profiles) -> list[Finding]:
         Finding(
             rule="signal-collapse",
             severity=severity_of(when, "warning"),
-            message=f"different inputs give the same activations in {_layers(layers)}: they vary by {worst:.1g} of "
-            f"their size from sample to sample, {when}",
+            message=f"different inputs give the same activations in {layers_text(layers.tolist())}: "
+            f"they vary by {worst:.1g} of their size from sample to sample, {when}",
             layers=tuple(layers.tolist()),
             steps=when.steps,
             measured=numbers(across_samples=worst),
@@ -280,10 +281,3 @@ def _aligned(source: Profiles, target: Profiles) -> Floats:
     row_T, column_L = row_T.clip(max=len(source.steps) - 1), column_L.clip(max=len(source.layers) - 1)
     found_TL = (source.steps[row_T] == target.steps)[:, None] & (source.layers[column_L] == target.layers)
     return np.where(found_TL, source.values_TL[np.ix_(row_T, column_L)], np.nan)
-
-
-def _layers(layers: Numbers) -> str:
-    """`layer 3`, `layers 0–4`, `layers 0–4, 7`: runs of numbers are folded."""
-    runs = np.split(layers, np.flatnonzero(np.diff(layers) > 1) + 1)
-    folded = ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs if len(run))
-    return f"layer{'' if len(layers) == 1 else 's'} {folded}"

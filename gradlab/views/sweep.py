@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -21,6 +20,8 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from gradlab.text import clock, tally
 
 COLOURS = {"completed": "green", "diverged": "yellow", "failed": "bold red", "interrupted": "yellow"}
 SHOWN_FAILURES = 20
@@ -64,7 +65,7 @@ def print_plan(rows: Sequence[Row], console: Console) -> None:
         cells = [row.settings.get(axis, "") for axis in axes]
         table.add_row(*map(Text, cells), _state(row.status), Text(row.verdict), Text(row.path.name))
     console.print(table)
-    console.print(Text(f"{len(rows)} points: {tally(row.status for row in rows)}"))
+    console.print(Text(f"{len(rows)} points: {_by_number(row.status for row in rows)}"))
 
 
 def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Console) -> None:
@@ -77,11 +78,11 @@ def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Cons
         console: where to.
     """
     before = f" · {len(rows) - ran} settled before" if ran < len(rows) else ""
-    took = f" · {ran} in {_clock(seconds)}" if ran else ""
-    _line(console, f"{len(rows)} points: {tally(row.status for row in rows)}{before}{took}")
+    took = f" · {ran} in {clock(seconds)}" if ran else ""
+    _line(console, f"{len(rows)} points: {_by_number(row.status for row in rows)}{before}{took}")
     verdicts = [row.verdict for row in rows if row.verdict]
     if verdicts:
-        _line(console, f"verdicts: {tally(verdicts)}")
+        _line(console, f"verdicts: {_by_number(verdicts)}")
     failed = [row for row in rows if row.status == "failed"]
     for row in failed[:SHOWN_FAILURES]:
         _line(console, f"failed  {row.label}", "bold red")
@@ -93,9 +94,9 @@ def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Cons
         _line(console, "Their summary.json has the traceback; --retry-failed runs them again.")
 
 
-def tally(words: Iterable[str]) -> str:
-    """How many there are of each: `20 completed, 1 diverged`."""
-    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
+def _by_number(words: Iterable[str]) -> str:
+    """A tally with the most frequent word first."""
+    return tally(dict(Counter(words).most_common()))
 
 
 class SweepProgress:
@@ -154,8 +155,7 @@ class SweepProgress:
             return
         self._states[row.status] += 1
         others = {state: count for state, count in self._states.items() if state != "completed"}
-        description = ", ".join(f"{count} {state}" for state, count in others.items())
-        self._bar.update(self._task, advance=1, description=description)
+        self._bar.update(self._task, advance=1, description=tally(others))
         if self._live is None:
             done = f"{self._states.total():{len(str(self._total))}}/{self._total}"
             about = " · ".join(filter(None, (row.verdict, row.reason)))
@@ -167,16 +167,12 @@ class SweepProgress:
         workers.add_column(no_wrap=True, overflow="ellipsis")
         workers.add_column(style="dim", no_wrap=True)
         for worker, (label, begun) in sorted(self._busy.items()):
-            workers.add_row(str(worker + 1), Text(label), _clock(monotonic() - begun))
+            workers.add_row(str(worker + 1), Text(label), clock(monotonic() - begun))
         return Group(self._bar, workers)
 
 
 def _state(status: str) -> Text:
     return Text(status, style=COLOURS.get(status, ""))
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
-from gradlab.text import did_you_mean, written
+from gradlab.text import did_you_mean, first_of, setting_text
 from gradlab.views.comparison.expression import Expression, parse
 from gradlab.views.comparison.runs import Finished, Runs
 
@@ -177,11 +177,11 @@ def _nothing(where: str, runs: Sequence[Finished], names: Iterable[str]) -> User
     """No row is left: say what there would have been."""
     lines = []
     for name in sorted(names):
-        values = sorted({written(run.settings[name]) for run in runs if name in run.settings})
+        values = sorted({setting_text(run.settings[name]) for run in runs if name in run.settings})
         if name == "verdict":
             values = sorted({run.verdict for run in runs})
         if values:
-            lines.append(f"{name} is {', '.join(values[:10])}{', …' if len(values) > 10 else ''}")
+            lines.append(f"{name} is {first_of(values)}")
     return UserError(f"--where: {where!r} holds of none of {len(runs)} runs", fix="; ".join(lines))
 
 

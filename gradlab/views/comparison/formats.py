@@ -11,13 +11,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rich.cells import cell_len
-
 from gradlab.measures.headline import MEASURES
-from gradlab.text import written
+from gradlab.text import setting_text
 from gradlab.views.comparison.fold import Comparison, Row
 from gradlab.views.comparison.runs import Runs
 from gradlab.views.comparison.table import PROFILES, SHOWN, fit
+from gradlab.views.markdown import aligned_markdown_table
 
 POSITIONS = 21
 """Points of a profile in JSON, from the first hidden layer to the last."""
@@ -26,19 +25,9 @@ POSITIONS = 21
 def markdown(comparison: Comparison, columns: Sequence[str] = ()) -> str:
     """The table as on the terminal, for a README, an issue, a notebook."""
     fitted, _ = fit(comparison, list(columns), 10_000)
-    cells = [[column.name for column in fitted]]
-    cells += [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
-    widths = [max(cell_len(line[index]) for line in cells) for index in range(len(fitted))]
-    rule = [("-" * (width - 1) + ":") if c.right else "-" * width for c, width in zip(fitted, widths, strict=True)]
-    lines = []
-    for line in (cells[0], rule, *cells[1:]):
-        padded = [
-            " " * (width - cell_len(cell)) + cell if column.right else cell + " " * (width - cell_len(cell))
-            for cell, column, width in zip(line, fitted, widths, strict=True)
-        ]
-        lines.append(f"| {' | '.join(padded)} |")
-    return "\n".join(lines) + "\n"
+    rows = [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
+    head, right = [column.name for column in fitted], [column.right for column in fitted]
+    return "\n".join(aligned_markdown_table(head, rows, right)) + "\n"
 
 
 def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
@@ -72,7 +61,7 @@ def _cells(row: Row, name: str) -> dict[str, Any]:
 
 
 def _field(value: Any) -> Any:
-    return "" if value is None else written(value) if isinstance(value, bool | tuple) else value
+    return "" if value is None else setting_text(value) if isinstance(value, bool | tuple) else value
 
 
 def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradlab import run_folder
 from gradlab.errors import UserError
-from gradlab.text import written
+from gradlab.text import MINUS, setting_text
 from gradlab.views.comparison.fold import Comparison, Row
 from gradlab.views.pictures.sheet import BROKEN, DPI, WIDTH, drawing, headline, log_axis, log_line
 
@@ -101,7 +101,7 @@ def _title(comparison: Comparison) -> str:
     return (
         f"RMS δ changes by {least:+.2f} decades per layer toward the input with {_label(low)}, "
         f"by {most:+.2f} with {_label(high)}"
-    ).replace("-", "−")
+    ).replace("-", MINUS)
 
 
 def _label(row: Row) -> str:
@@ -111,7 +111,7 @@ def _label(row: Row) -> str:
 def _short(key: str, value: Any) -> str:
     """`relu`, but `depth 20`: the name of an activation says itself what it is."""
     name = key.rpartition(".")[2].replace("_", " ")
-    return written(value) if name in SPEAKING else f"{name} {written(value)}"
+    return setting_text(value) if name in SPEAKING else f"{name} {setting_text(value)}"
 
 
 SPEAKING = ("activation", "initializer", "optimizer", "name", "data")
@@ -248,16 +248,17 @@ def _heat_map(
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xticks(
-        range(len(grid.columns)), [textwrap.fill(written(value), 12, break_long_words=False) for value in grid.columns]
+        range(len(grid.columns)),
+        [textwrap.fill(setting_text(value), 12, break_long_words=False) for value in grid.columns],
     )
-    axes.set_yticks(range(len(grid.lines)), [written(value) for value in grid.lines])
+    axes.set_yticks(range(len(grid.lines)), [setting_text(value) for value in grid.lines])
     axes.tick_params(length=0)
     axes.set_xlabel(grid.keys[1].rpartition(".")[2])
     for (line, column), value in np.ndenumerate(values):
         if math.isfinite(value):
             red, green, blue, _ = image.cmap(norm(value))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            text = form.format(value).replace("-", "−")
+            text = form.format(value).replace("-", MINUS)
             axes.text(column, line, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
         elif (line, column) in grid.cells:
             axes.add_patch(mpl.patches.Rectangle((column - 0.5, line - 0.5), 1, 1, **BROKEN))

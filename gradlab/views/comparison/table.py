@@ -14,7 +14,7 @@ least are left out, and named below the table.
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.measures.intervals import Mean
-from gradlab.text import ABSENT, compact, written
+from gradlab.text import ABSENT, counted, same_decimals, setting_text, settings_text, tally
 from gradlab.views.comparison.fold import Comparison, Row
 from gradlab.views.comparison.runs import Runs
 from gradlab.views.progress import strip
@@ -153,17 +153,13 @@ def _parts(comparison: Comparison, runs: Runs, columns: Sequence[str], width: in
 
 def _title(comparison: Comparison) -> str:
     runs = sum(len(row.runs) for row in comparison.rows)
-    what = "groups" if comparison.groups else "configurations"
-    text = f"{_count(runs, 'run')} in {_count(len(comparison.rows), what.removesuffix('s'))}"
+    what = "group" if comparison.groups else "configuration"
+    text = f"{counted(runs, 'run')} in {counted(len(comparison.rows), what)}"
     if runs > len(comparison.rows):
         folded = [f"{key} ({count})" for key, count in comparison.folded.items()]
         over = ", ".join(folded) if comparison.groups else "seeds"
         text += f"; mean ± 95 % interval (t) over {over}"
     return text
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _shared(shared: Mapping[str, object], width: int) -> Iterator[Text]:
@@ -172,7 +168,7 @@ def _shared(shared: Mapping[str, object], width: int) -> Iterator[Text]:
     for key, value in shared.items():
         section, _, rest = key.partition(".")
         is_section = rest or any(other.startswith(f"{key}.") for other in shared)
-        sections.setdefault(section if is_section else "", []).append(f"{rest or key}={written(value)}")
+        sections.setdefault(section if is_section else "", []).append(f"{rest or key}={setting_text(value)}")
     indent = max((len(section) for section in sections), default=0) + 2
     for section, settings in sections.items():
         text = textwrap.fill(
@@ -230,7 +226,7 @@ def _column(name: str, rows: Sequence[Row], scale: tuple[float, float], *, inlin
         return Column(name, [name], [[str(len(row.runs))] for row in rows], right=True)
     values = [row.values[name] if name in row.values else row.runs[0].settings.get(name) for row in rows]
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    lines = [[ABSENT if value is None else written(value)] for value in values]
+    lines = [[ABSENT if value is None else setting_text(value)] for value in values]
     return Column(name, _broken(name), lines, right=numeric)
 
 
@@ -258,27 +254,14 @@ def _interval(mean: Mean, measure: Measure, *, inline: bool, of: int) -> list[st
         return [ABSENT]
     value = mean.value * measure.scale
     half = None if mean.half_width is None else mean.half_width * measure.scale
-    show = _digits(max(abs(value), half or 0) if measure.decimals is None else 1, measure)
-    first = show(value)
-    if not float(first):
-        first = first.removeprefix("-")
-    elif measure.signed and value > 0:
+    first, *rest = same_decimals([value] if half is None else [value, half], measure.decimals)
+    if measure.signed and float(first) > 0:
         first = f"+{first}"
-    if half is None:
+    if not rest:
         return [f"{first}{measure.unit}{star}"]
     if inline:
-        return [f"{first} ±{show(half)}{measure.unit}{star}"]
-    return [f"{first}{measure.unit}{star}", f"±{show(half)}{measure.unit}"]
-
-
-def _digits(size: float, measure: Measure) -> Callable[[float], str]:
-    """How to write a mean and its interval: with the same number of decimals."""
-    if size >= 9999.5 or 0 < size < 1e-3:
-        return compact
-    decimals = measure.decimals
-    if decimals is None:  # three digits that count
-        decimals = min(max(2 - math.floor(math.log10(size)), 0), 3) if size else 0
-    return lambda number: f"{number:.{decimals}f}"
+        return [f"{first} ±{rest[0]}{measure.unit}{star}"]
+    return [f"{first}{measure.unit}{star}", f"±{rest[0]}{measure.unit}"]
 
 
 def _scale(rows: Sequence[Row]) -> tuple[float, float]:
@@ -352,12 +335,11 @@ def _unfinished(comparison: Comparison, runs: Runs, width: int) -> Iterator[Text
         yield Text(f"{len(runs.copies)} {noun} too: {runs.copies[0]}{' …' if len(runs.copies) > 1 else ''}")
     if not runs.unfinished:
         return
-    counts = Counter(run.status for run in runs.unfinished)
-    tally = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    yield Text(f"not compared: {tally}", style="yellow")
+    counts = Counter(sorted(run.status for run in runs.unfinished))
+    yield Text(f"not compared: {tally(counts)}", style="yellow")
     for run in sorted(runs.unfinished, key=lambda run: run.status)[:LISTED]:
         differing = [key for key in (*comparison.differing, *comparison.folded) if key in run.settings]
-        label = " ".join(f"{key}={written(run.settings[key])}" for key in differing)
+        label = settings_text({key: run.settings[key] for key in differing})
         line = "  ".join(filter(None, (f"{run.status:<11}", str(run.path), label, run.reason)))
         yield Text(f"  {line}", style="dim")
     if len(runs.unfinished) > LISTED:

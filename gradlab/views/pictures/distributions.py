@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from gradlab.measures.profiles import Floats, Numbers, Profiles, activation_kind, profiles, unit_shares
 from gradlab.tables import Tables
-from gradlab.text import number, percent
+from gradlab.text import percent, three_digits
 from gradlab.views.pictures.sheet import (
     BROKEN,
     LARGEST,
@@ -137,7 +137,7 @@ def _statistics_finding(rms: Profiles, std: Profiles) -> str:
     words = []
     for index in sorted({0, len(std.steps) - 1}):
         first, last = std.values_TL[index, [0, -1]]
-        words.append(f"{number(first)} → {number(last)} at step {std.steps[index]}")
+        words.append(f"{three_digits(first)} → {three_digits(last)} at step {std.steps[index]}")
     return f"Std of activations, layer {std.layers[0]} → {std.layers[-1]}: " + ", ".join(words)
 
 
@@ -233,9 +233,9 @@ def _histogram_finding(table: pl.DataFrame, chosen: list[int]) -> str:
         span = (
             "nothing finite"
             if low is None
-            else f"all {number(low)}"
+            else f"all {three_digits(low)}"
             if low == high
-            else f"{number(low)} … {number(high)}"
+            else f"{three_digits(low)} … {three_digits(high)}"
         )
         words.append(f"{span} at step {step}")
     return f"Activations of layer {last}: " + ", ".join(words)

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from gradlab.measures.profiles import Floats, Profiles, profiles
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import Tables
-from gradlab.text import number
+from gradlab.text import three_digits
 from gradlab.views.pictures.sheet import (
     ABOVE,
     BROKEN,
@@ -116,7 +116,7 @@ def flow_finding(run: Tables) -> str:
     early, late = (decades_per_layer(run.layers, step) for step in (first, last))
     steep = [abs(fit.range_decades) >= LEVEL for fit in (early, late)]
     if not any(steep):
-        slopes = ", ".join(number(round(fit.value, 3)) for fit in (early, late))
+        slopes = ", ".join(three_digits(round(fit.value, 3)) for fit in (early, late))
         return f"RMS δ is level at steps {first} and {last} ({slopes} decades per layer)"
     if early.value * late.value > 0 and all(steep):
         return f"{words}, {abs(late.value):.2g} at step {last}"
@@ -130,7 +130,7 @@ def _slope(run: Tables, step: int, layers: int) -> str:
     if not np.isfinite(fit.value):
         return "has no slope"
     if abs(fit.range_decades) < LEVEL:
-        return f"is level ({number(round(fit.value, 3))} decades per layer)"
+        return f"is level ({three_digits(round(fit.value, 3))} decades per layer)"
     verb = "falls" if fit.value < 0 else "grows"
     return f"{verb} {abs(fit.value):.2g} decades per layer toward the input"
 
@@ -191,6 +191,8 @@ def heatmap_finding(run: Tables) -> str:
     for index in sorted({0, len(delta.steps) - 1}):
         near, far = delta.values_TL[index, [0, -1]].tolist()
         ratio = near / far if far > 0 and not one else math.nan
-        words.append(f"{f'{number(ratio)} ×' if math.isfinite(ratio) else number(near)} at step {delta.steps[index]}")
+        words.append(
+            f"{f'{three_digits(ratio)} ×' if math.isfinite(ratio) else three_digits(near)} at step {delta.steps[index]}"
+        )
     relative = "" if one else f", relative to layer {delta.layers[-1]}"
     return f"RMS δ in layer {delta.layers[0]}{relative}: " + ", ".join(words)

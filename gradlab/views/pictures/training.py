@@ -14,7 +14,7 @@ from gradlab.config import Config
 from gradlab.diagnosis.outcome import classes_of
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.tables import Tables
-from gradlab.text import number
+from gradlab.text import three_digits
 from gradlab.views.pictures.sheet import (
     ABOVE,
     edge_legend,
@@ -90,7 +90,9 @@ def updates_finding(run: Tables) -> str:
     last_L = ratio.values_TL[last]
     near = int(((last_L > GUIDE / 10) & (last_L < GUIDE * 10)).sum())
     still = int((last_L == 0).sum())
-    ends = f"{number(last_L[0])} in layer {ratio.layers[0]}, {number(last_L[-1])} in layer {ratio.layers[-1]}"
+    ends = (
+        f"{three_digits(last_L[0])} in layer {ratio.layers[0]}, {three_digits(last_L[-1])} in layer {ratio.layers[-1]}"
+    )
     counts = f"{near} of {len(last_L)} layers within a decade of 10⁻³" + (
         f", {still} do not move at all" if still else ""
     )
@@ -155,7 +157,7 @@ def training_finding(run: Tables) -> str:
     table = run.steps.filter(pl.col("loss").is_finite())
     words = []
     if table.height:
-        ends = [number(table["loss"][index]) for index in sorted({0, table.height - 1})]
+        ends = [three_digits(table["loss"][index]) for index in sorted({0, table.height - 1})]
         words.append(f"Loss {' → '.join(ends)} in {run.steps.height} step{'s' if run.steps.height > 1 else ''}")
     tests = _splits(run, "accuracy").get("test")
     if tests is not None:
