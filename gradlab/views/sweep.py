@@ -29,7 +29,7 @@ SHOWN_FAILURES = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class PointLine:
     """A point and what has become of it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Row:
         return " ".join(f"{key}={value}" for key, value in self.settings.items()) or self.path.name
 
 
-def print_plan(rows: Sequence[Row], console: Console) -> None:
+def print_plan(rows: Sequence[PointLine], console: Console) -> None:
     """Print the points of a sweep, with what is already done."""
     axes = list(dict.fromkeys(key for row in rows for key in row.settings))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -68,7 +68,7 @@ def print_plan(rows: Sequence[Row], console: Console) -> None:
     console.print(Text(f"{len(rows)} points: {_by_number(row.status for row in rows)}"))
 
 
-def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Console) -> None:
+def print_report(rows: Sequence[PointLine], *, ran: int, seconds: float, console: Console) -> None:
     """Print what a sweep came to.
 
     Args:
@@ -148,7 +148,7 @@ class SweepProgress:
         """A worker, counted from 0, has begun a point."""
         self._busy[worker] = (label, monotonic())
 
-    def ended(self, worker: int, row: Row) -> None:
+    def ended(self, worker: int, row: PointLine) -> None:
         """A worker has ended its point. One that another sweep is running is not counted: it comes again."""
         _, begun = self._busy.pop(worker)
         if row.status == "running":
