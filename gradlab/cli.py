@@ -147,7 +147,7 @@ def sweep(
     if done.report.interrupted:
         _say("interrupted; the same command goes on where this one ended")
         raise typer.Exit(130)
-    if done.report.failed or (check and not done.as_it_should_be):
+    if done.report.failed or (check and not done.passed):
         raise typer.Exit(1)
 
 

@@ -209,7 +209,7 @@ class Expectation(Compared):
 # ------------------------------------------------------------------------------------------------------------ pictures
 
 
-class Frame(Options):
+class PanelOptions(Options):
     """What panels share."""
 
     title: Annotated[str, Field(min_length=1)]
@@ -220,7 +220,7 @@ class Frame(Options):
     """Of the vertical axis; by default logarithmic for δ, gradients and weights."""
 
 
-class Profile(Frame, Quantity):
+class Profile(PanelOptions, Quantity):
     """A column of `layers` against depth, at one moment: a line for each value of `lines`."""
 
     draw: Literal["profile"]
@@ -239,7 +239,7 @@ class Profile(Frame, Quantity):
         return self
 
 
-class Course(Frame):
+class Course(PanelOptions):
     """A column of `layers` or of `evaluations` against the step."""
 
     draw: Literal["course"]
@@ -273,7 +273,7 @@ class Course(Frame):
         return Quantity(column=self.column, kind=self.kind)
 
 
-class Points(Frame, Compared):
+class Points(PanelOptions, Compared):
     """A measure with its 95 % interval against the values of a setting."""
 
     draw: Literal["points"]
@@ -284,7 +284,7 @@ class Points(Frame, Compared):
     """The setting that tells the colours apart."""
 
 
-class Histograms(Frame):
+class Histograms(PanelOptions):
     """The distribution in each layer at one moment, of one run."""
 
     draw: Literal["histograms"]

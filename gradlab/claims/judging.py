@@ -86,7 +86,9 @@ def judge(claim: Claim, observations: Sequence[Observation]) -> Verdict:
     return Verdict(claim, [_judged(expectation, observations) for expectation in claim.expect])
 
 
-def values(compared: Compared, chosen: Sequence[Observation], all_: Sequence[Observation]) -> list[float | None]:
+def compared_values(
+    compared: Compared, chosen: Sequence[Observation], all_: Sequence[Observation]
+) -> list[float | None]:
     """A measure of some runs, each less or over that of its partner among all runs."""
     settings = [other.settings for other in all_]
     found: list[float | None] = []
@@ -120,7 +122,7 @@ def _judged(expectation: Expectation, observations: Sequence[Observation]) -> Ju
     high = inf if expectation.below is None else expectation.below
     found: list[tuple[float, Outcome, Mean, list[Observation]]] = []
     for group in groups:
-        mean = mean_of(values(expectation, group, observations))
+        mean = mean_of(compared_values(expectation, group, observations))
         found.append((*_inside(mean, low, high), mean, group))
     if not found:
         return Judgement(expectation, "undecided", Mean(None, None, 0), {}, 0, 0)

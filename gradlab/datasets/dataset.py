@@ -1,6 +1,6 @@
 """A classification task: samples, class numbers, and their split."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,12 +99,6 @@ def _too_many(values: NDArray[Any], samples: int) -> bool:
 
 def _quoted(value: object) -> str:
     return repr(str(value)) if isinstance(value, str) else str(value)
-
-
-def listed(names: Iterable[object]) -> str:
-    """The first ten names, and how many there are."""
-    words = [str(name) for name in names]
-    return ", ".join(words[:10]) + (f", … ({len(words)} in all)" if len(words) > 10 else "")
 
 
 def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

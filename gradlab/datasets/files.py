@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gradlab.choices import File
-from gradlab.datasets.dataset import Features, Samples, class_numbers, listed
+from gradlab.datasets.dataset import Features, Samples, class_numbers
 from gradlab.errors import DatasetError
-from gradlab.text import did_you_mean
+from gradlab.text import did_you_mean, first_of
 
 UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -34,7 +34,7 @@ def file(data: File, seed: int) -> Samples:
     if data.target not in columns:
         raise DatasetError(
             f"data.target: {path} has no column {data.target!r}{did_you_mean(data.target, columns)}"
-            f"  (columns: {listed(columns) or 'none'})"
+            f"  (columns: {first_of(columns) or 'none'})"
         )
     labels = _labels(columns.pop(data.target), data.target, path)
     if not len(labels):
@@ -103,7 +103,7 @@ def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> 
     if words:
         examples = [f"{name} (such as {_no_number(values.flat)})" for name, values in words.items()]
         raise DatasetError(
-            f"data.path: {path}: features must be numbers; these are not: {listed(examples)}",
+            f"data.path: {path}: features must be numbers; these are not: {first_of(examples)}",
             fix="Drop them, or encode them as numbers first.",
         )
     if not any(values.size for values in columns.values()):
@@ -113,7 +113,7 @@ def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> 
     if any(missing.values()):
         counts = [f"{name} ({count} of {blocks[name].size})" for name, count in missing.items() if count]
         raise DatasetError(
-            f"data.path: {path} has values that are missing or not finite: {listed(counts)}",
+            f"data.path: {path} has values that are missing or not finite: {first_of(counts)}",
             fix="Drop those rows or columns, or fill them in first.",
         )
     return np.concatenate(list(blocks.values()), axis=1)

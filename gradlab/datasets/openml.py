@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlab.choices import OpenML
-from gradlab.datasets.dataset import Labels, Samples, class_numbers, listed
+from gradlab.datasets.dataset import Labels, Samples, class_numbers
 from gradlab.errors import DatasetError
+from gradlab.text import first_of
 
 NETWORK_ERRORS = (URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 UNREADABLE = (OSError, ValueError, KeyError, EOFError)
@@ -28,7 +29,7 @@ def openml(data: OpenML, seed: int) -> Samples:
     words = [name for name, kind in frame.dtypes.items() if kind.kind not in "biuf"]
     if words:
         raise DatasetError(
-            f"data.dataset: {data.dataset!r} has features that are not numbers: {listed(words)}",
+            f"data.dataset: {data.dataset!r} has features that are not numbers: {first_of(words)}",
             fix="Choose a dataset with numeric features only.",
         )
     if target is None or getattr(target, "ndim", 1) != 1:
@@ -40,7 +41,7 @@ def openml(data: OpenML, seed: int) -> Samples:
     if missing.any():
         columns = [f"{frame.columns[i]} ({missing[i]} of {len(x)})" for i in np.flatnonzero(missing)]
         raise DatasetError(
-            f"data.dataset: {data.dataset!r} has values that are missing or not finite: {listed(columns)}",
+            f"data.dataset: {data.dataset!r} has values that are missing or not finite: {first_of(columns)}",
             fix="Choose a dataset without missing values.",
         )
     numeric = target.dtype.kind in "biuf"

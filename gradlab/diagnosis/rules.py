@@ -10,13 +10,8 @@ from gradlab.config import Config
 from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
 from gradlab.diagnosis.outcome import batch_norm_drift, diverged, off_theory, stalled_loss
 from gradlab.diagnosis.rule import Answer, NotApplicable, Rule
-from gradlab.diagnosis.units import (
-    dead_units,
-    saturated_activations,
-    signal_collapse,
-    signal_explosion,
-    symmetric_units,
-)
+from gradlab.diagnosis.signal import signal_collapse, signal_explosion
+from gradlab.diagnosis.units import dead_units, saturated_activations, symmetric_units
 from gradlab.diagnosis.updates import updates_too_large, updates_too_small
 from gradlab.tables import SEVERITIES, Finding, Source, Tables
 

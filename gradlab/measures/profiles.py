@@ -72,3 +72,13 @@ def unit_shares(layers: pl.DataFrame, column: str) -> Profiles:
     """
     spoiled = layers.with_columns(pl.col(column) + 0 * pl.col("activation_rms"))
     return profiles(spoiled, column, (activation_kind(layers),))
+
+
+def aligned(source: Profiles, target: Profiles) -> Floats:
+    """The values of `source` at the steps and layers of `target`; NaN where `source` has no value."""
+    if not source:
+        return np.full_like(target.values_TL, np.nan)
+    row_T, column_L = np.searchsorted(source.steps, target.steps), np.searchsorted(source.layers, target.layers)
+    row_T, column_L = row_T.clip(max=len(source.steps) - 1), column_L.clip(max=len(source.layers) - 1)
+    found_TL = (source.steps[row_T] == target.steps)[:, None] & (source.layers[column_L] == target.layers)
+    return np.where(found_TL, source.values_TL[np.ix_(row_T, column_L)], np.nan)

@@ -16,10 +16,10 @@ from gradlab.sweeps.engine import Engine
 from gradlab.sweeps.grid import Plan, Point, load_plan, load_points
 from gradlab.sweeps.local import LocalEngine
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
-from gradlab.sweeps.states import Outcome
+from gradlab.sweeps.states import PointState
 from gradlab.sweeps.sweep_file import written
 from gradlab.views.claims.report import print_verdict
-from gradlab.views.sweep import Row, SweepProgress, print_plan, print_report
+from gradlab.views.sweep import PointLine, SweepProgress, print_plan, print_report
 
 
 def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
@@ -49,7 +49,7 @@ def make_engine(name: str, workers: int | None, **ray_options: Any) -> Engine:
 
 
 @dataclass(frozen=True)
-class Done:
+class SweepResult:
     """What a sweep came to.
 
     Attributes:
@@ -63,7 +63,7 @@ class Done:
     claims: bool
 
     @property
-    def as_it_should_be(self) -> bool:
+    def passed(self) -> bool:
         """Whether the claim is confirmed; of a sweep that makes none, whether every run is healthy."""
         return (self.verdict is not None and self.verdict.confirmed) if self.claims else self.report.healthy
 
@@ -76,7 +76,7 @@ def sweep(
     runs: Path,
     plots: bool = False,
     retry_failed: bool = False,
-) -> Done:
+) -> SweepResult:
     """Run a sweep, show it going on, and print what it came to; judge its claim, and draw that.
 
     Args:
@@ -96,27 +96,27 @@ def sweep(
     row = _rows(points)
     with SweepProgress() as progress:
         report = run_sweep(
-            points, engine, runs=runs, watcher=_Watcher(progress, row), plots=plots, retry_failed=retry_failed
+            points, engine, runs=runs, listener=_ProgressListener(progress, row), plots=plots, retry_failed=retry_failed
         )
-    rows = [row(point, report.outcomes[point.config.id]) for point in points]
+    rows = [row(point, report.states[point.config.id]) for point in points]
     console = Console()
     print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=console)
     verdict = _judge(plan, report, run_folder.claim_picture(runs, source.stem), console)
-    return Done(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))
+    return SweepResult(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))
 
 
 def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdict | None:
     """Judge the claim of a sweep on its runs, and say and draw what came out."""
-    outcomes = [report.outcomes[point.config.id] for point in plan.points]
-    missing = [outcome for outcome in outcomes if outcome.status not in run_folder.FINISHED]
-    why_not = plan.not_judged or (plan.claim and missing and f"{len(missing)} of {len(outcomes)} runs are not finished")
+    states = [report.states[point.config.id] for point in plan.points]
+    missing = [state for state in states if state.status not in run_folder.FINISHED]
+    why_not = plan.not_judged or (plan.claim and missing and f"{len(missing)} of {len(states)} runs are not finished")
     if why_not:
         console.print(Text(f"the claim is not judged: {why_not}"), soft_wrap=True)
     if plan.claim is None or why_not:
         return None
     from gradlab.views.claims.picture import save_picture  # matplotlib takes half a second to import
 
-    observations = [Observation.of(run_folder.read_tables(outcome.path)) for outcome in outcomes]
+    observations = [Observation.of(run_folder.read_tables(state.path)) for state in states]
     verdict = judge(plan.claim, observations)
     print_verdict(verdict, console)
     save_picture(verdict, observations, picture)
@@ -124,10 +124,10 @@ def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdi
     return verdict
 
 
-class _Watcher:
-    """Points and outcomes, as the progress view wants them."""
+class _ProgressListener:
+    """Points and states, as the progress view wants them."""
 
-    def __init__(self, progress: SweepProgress, row: Callable[[Point, Outcome], Row]) -> None:
+    def __init__(self, progress: SweepProgress, row: Callable[[Point, PointState], PointLine]) -> None:
         self._progress = progress
         self._row = row
 
@@ -135,13 +135,13 @@ class _Watcher:
         self._progress.planned(count)
 
     def started(self, worker: int, point: Point) -> None:
-        self._progress.started(worker, self._row(point, Outcome("running", Path(point.config.folder))).label)
+        self._progress.started(worker, self._row(point, PointState("running", Path(point.config.folder))).label)
 
-    def ended(self, worker: int, point: Point, outcome: Outcome) -> None:
-        self._progress.ended(worker, self._row(point, outcome))
+    def ended(self, worker: int, point: Point, state: PointState) -> None:
+        self._progress.ended(worker, self._row(point, state))
 
 
-def _rows(points: Sequence[Point]) -> Callable[[Point, Outcome], Row]:
+def _rows(points: Sequence[Point]) -> Callable[[Point, PointState], PointLine]:
     """What makes rows of points: a point is known by the settings in which it may differ from others."""
     values: dict[str, set[str]] = {}
     for point in points:
@@ -150,8 +150,8 @@ def _rows(points: Sequence[Point]) -> Callable[[Point, Outcome], Row]:
     everywhere = {key for key in values if all(key in point.settings for point in points)}
     varied = [key for key in values if len(values[key]) > 1 or key not in everywhere]
 
-    def row(point: Point, outcome: Outcome) -> Row:
+    def row(point: Point, state: PointState) -> PointLine:
         settings = {key: written(point.settings[key]) for key in varied if key in point.settings}
-        return Row(settings, outcome.status, outcome.path, outcome.verdict, outcome.reason)
+        return PointLine(settings, state.status, state.path, state.verdict, state.reason)
 
     return row

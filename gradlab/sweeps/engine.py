@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunInterrupted
-from gradlab.sweeps.states import Outcome, look_up, record_failure
+from gradlab.sweeps.states import PointState, look_up, record_failure
 
 WAIT_SECONDS = 0.5
 """Between two looks at a run that another process is writing."""
@@ -49,7 +49,7 @@ class Engine(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def submit(self, task: Task) -> "Future[Outcome]":
+    def submit(self, task: Task) -> "Future[PointState]":
         """Run a point with `run_point`. The future has an exception only where a worker died."""
 
     def interrupt(self) -> None:
@@ -59,8 +59,8 @@ class Engine(Protocol):
         """What a future's exception means, in a line."""
 
 
-def run_point(task: Task, threads: int) -> Outcome:
-    """Run a point in a worker process, unless it is settled by then. What it raises becomes its outcome.
+def run_point(task: Task, threads: int) -> PointState:
+    """Run a point in a worker process, unless it is settled by then. What it raises becomes its state.
 
     Args:
         task: the point.
@@ -71,18 +71,18 @@ def run_point(task: Task, threads: int) -> Outcome:
 
         from gradlab import experiment
 
-        while not (outcome := look_up(task.runs, task.config)).settled:
+        while not (state := look_up(task.runs, task.config)).settled:
             try:
-                if outcome.status == "running":
-                    raise RunBusyError(f"another process is writing {outcome.path}")
+                if state.status == "running":
+                    raise RunBusyError(f"another process is writing {state.path}")
                 torch.set_num_threads(threads)
                 experiment.run(task.config, runs=task.runs, plots=task.plots, fit_threads=True)
-            except RunBusyError:  # perhaps it fails there: then that is its outcome, and it is not run again here
+            except RunBusyError:  # perhaps it fails there: then that is its state, and it is not run again here
                 if not task.wait:
-                    return Outcome("running", outcome.path)
+                    return PointState("running", state.path)
                 time.sleep(WAIT_SECONDS)
             except RunInterrupted:
                 return look_up(task.runs, task.config)
     except Exception:
         return record_failure(task.runs, task.config, traceback.format_exc())
-    return outcome
+    return state

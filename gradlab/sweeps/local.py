@@ -16,7 +16,7 @@ from types import TracebackType
 from pebble import ProcessExpired, ProcessPool
 
 from gradlab.sweeps.engine import Task, run_point
-from gradlab.sweeps.states import Outcome
+from gradlab.sweeps.states import PointState
 
 
 class LocalEngine:
@@ -41,7 +41,7 @@ class LocalEngine:
         self._pool.stop()
         self._pool.join()
 
-    def submit(self, task: Task) -> "Future[Outcome]":
+    def submit(self, task: Task) -> "Future[PointState]":
         """Run a point in a worker."""
         with _sigint_blocked():
             if not self._pool.active:  # a worker died while it had nothing to do: pebble then gives up

@@ -14,7 +14,7 @@ from typing import Any
 
 from gradlab.errors import UserError
 from gradlab.sweeps.engine import Task, run_point
-from gradlab.sweeps.states import Outcome
+from gradlab.sweeps.states import PointState
 
 RETRIES = 3
 """Times that a point is started again whose node or worker is lost."""
@@ -49,7 +49,7 @@ class RayEngine:
         self._wanted = workers
         self._address = address
         self._cpus, self._gpus = cpus_per_run, gpus_per_run
-        self._running: dict[Future[Outcome], Any] = {}
+        self._running: dict[Future[PointState], Any] = {}
         self._asked: set[Any] = set()
 
     @property
@@ -90,11 +90,11 @@ class RayEngine:
         if self._begun:
             self._ray.shutdown()
 
-    def submit(self, task: Task) -> "Future[Outcome]":
+    def submit(self, task: Task) -> "Future[PointState]":
         """Run a point wherever there is room."""
         task = replace(task, runs=task.runs.absolute())  # a worker's directory may be another
         reference = self._run.remote(task, max(1, int(self._cpus)))
-        future: Future[Outcome] = reference.future()
+        future: Future[PointState] = reference.future()
         self._running[future] = reference
         return future
 

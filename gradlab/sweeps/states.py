@@ -22,7 +22,7 @@ STATES = ("completed", "diverged", "failed", "interrupted", "running", "pending"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PointState:
     """What has become of a point.
 
     Attributes:
@@ -43,20 +43,20 @@ class Outcome:
         return self.status in SETTLED
 
 
-def look_up(runs: Path, config: Config) -> Outcome:
+def look_up(runs: Path, config: Config) -> PointState:
     """The state of a config's run. One that is being written by nobody was interrupted, whatever it says itself."""
     path = run_folder.run_path(runs, config)
     try:
         summary = run_folder.read_summary(path)
     except RunFolderError:
-        return Outcome("pending", path)
+        return PointState("pending", path)
     status = str(summary.get("status"))
     if status == "running" and not run_folder.is_busy(path):
         status = "interrupted"
-    return Outcome(status, path, str(summary.get("verdict", "")), run_folder.failure(summary))
+    return PointState(status, path, str(summary.get("verdict", "")), run_folder.failure(summary))
 
 
-def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
+def record_failure(runs: Path, config: Config, traceback: str) -> PointState:
     """Keep a run as failed, whose process died or raised; unless it is finished, or another process has it by now."""
     path = run_folder.run_path(runs, config)
     try:
@@ -66,13 +66,13 @@ def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
                 writer.start({})
             _replace(writer, previous or {}, "failed", {"traceback": traceback})
     except RunBusyError:
-        return Outcome("running", path)
+        return PointState("running", path)
     except RunFolderError:  # a full disk, say: there is still the report at the end of the sweep
         pass
-    return Outcome("failed", path, reason=run_folder.failure({"traceback": traceback}))
+    return PointState("failed", path, reason=run_folder.failure({"traceback": traceback}))
 
 
-def record_interruption(runs: Path, config: Config) -> Outcome:
+def record_interruption(runs: Path, config: Config) -> PointState:
     """Keep a run as interrupted that was stopped before it could say so, or a failed one that is to be run again."""
     with suppress(RunFolderError, RunBusyError):
         if run_folder.is_run(run_folder.run_path(runs, config)):

@@ -6,6 +6,7 @@ from math import ceil, log10
 
 import numpy as np
 
+from gradlab.text import power_of_ten
 from gradlab.theory.quadrature import Array
 
 THOUSANDFOLD = 3.0
@@ -107,15 +108,12 @@ def _sentence(
         return "No gradient passes between the hidden layers."
     total = slope * (depth - 1)
     if abs(total) < HUNDREDFOLD:
-        return f"δ stays within a factor of {power(abs(total))} over {depth} layers: every layer gets a gradient."
+        return (
+            f"δ stays within a factor of {power_of_ten(abs(total))} over {depth} layers: every layer gets a gradient."
+        )
     lost = f", beyond the range of {dtype}" if delta_depth is not None and delta_depth <= depth else ""
     trouble = "the first layers hardly learn" if total < 0 else "no learning rate suits both"
     return (
         f"δ {'shrinks' if total < 0 else 'grows'} {10 ** abs(slope):.3g}-fold a layer toward the input: the first of "
-        f"{depth} layers gets {power(total)} times what the last one gets{lost}, and {trouble}."
+        f"{depth} layers gets {power_of_ten(total)} times what the last one gets{lost}, and {trouble}."
     )
-
-
-def power(decades: float) -> str:
-    """10 to the power of some decades with two digits, also beyond the reach of floats."""
-    return f"{float(f'{10**decades:.2g}'):g}" if abs(decades) < 4 else f"1e{decades:.0f}"

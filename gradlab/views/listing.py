@@ -1,6 +1,5 @@
 """What a config may name, one line each."""
 
-import json
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -8,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Data
+from gradlab.text import setting_text
 
 REGISTRIES = {
     "activations": ACTIVATIONS,
@@ -59,12 +59,7 @@ def summary(choice: type[Choice]) -> str:
 def options_of(choice: type[Choice]) -> list[str]:
     """The options of a choice with their defaults, `momentum=0.0`; those without one are required."""
     return [
-        option if field.is_required() else f"{option}={_as_written(field.default)}"
+        option if field.is_required() else f"{option}={setting_text(field.default, exact=True)}"
         for option, field in choice.model_fields.items()
         if option != "name"
     ]
-
-
-def _as_written(value: object) -> str:
-    """A default as a config would have it."""
-    return value if isinstance(value, str) else json.dumps(value)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.config import Config
-from gradlab.text import compact, join
+from gradlab.text import compact, separated
 
 TALLEST = 40
 """Hidden layers that are all shown; of more, the first and the last `ENDS`."""
@@ -132,8 +132,8 @@ def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text 
     rows = prediction.rows()
     if rows:
         yield _table(rows)
-        yield Text(join(_slopes(prediction), width))
-        yield Text(join(_depths(prediction.ahead, config.dtype), width))
+        yield Text(separated(_slopes(prediction), width))
+        yield Text(separated(_depths(prediction.ahead, config.dtype), width))
     for caveat in prediction.caveats:
         yield Text(textwrap.fill(caveat, width, initial_indent="loose: ", subsequent_indent="  "), style="yellow")
     yield Text(textwrap.fill(prediction.outlook, width), style="bold")

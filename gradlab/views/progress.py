@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-ZERO, BROKEN, ABSENT = "·", "!", " "
+ZERO_BLOCK, BROKEN_BLOCK, ABSENT_BLOCK = "·", "!", " "
 """Characters of a strip for exactly 0, for NaN or infinity, and for a value that is not there."""
 DECADES = 12
 """Height of the live strip: a network that loses 12 decades uses all of it, a healthy one looks level."""
@@ -54,12 +54,12 @@ def strip(values: Sequence[float | None], width: int, low: float, high: float) -
 def _block(values: Sequence[float | None], low: float, high: float) -> str:
     present = [value for value in values if value is not None]
     if not present:
-        return ABSENT
+        return ABSENT_BLOCK
     if not all(map(math.isfinite, present)):
-        return BROKEN
+        return BROKEN_BLOCK
     logs = [math.log10(value) for value in present if value > 0]
     if not logs:
-        return ZERO
+        return ZERO_BLOCK
     share = (
         (math.fsum(logs) / len(logs) - low) / (high - low) if high > low else 1.0
     )  # infinite where they nearly touch

@@ -16,7 +16,7 @@ from rich.text import Text
 from gradlab.measures.profiles import Floats, Profiles, activation_kind, profiles, unit_shares
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import Finding, Tables
-from gradlab.text import ABSENT, compact, join, percent
+from gradlab.text import ABSENT, compact, log10_text, percent, separated
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 BAR = 7
@@ -46,7 +46,7 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
         yield _layers(run)
     else:
         yield Text("no step was recorded", style="yellow")
-    yield Text(join(_totals(run), width))
+    yield Text(separated(_totals(run), width))
     yield Text.assemble("verdict: ", (run.verdict, "bold green" if run.verdict == "healthy" else "bold"))
     for finding in run.findings:
         yield from _finding(finding, width)
@@ -82,10 +82,10 @@ def _layers(run: Tables) -> Table:
             f"{compact(start):>7} → {compact(end):<7}",
             bar(end, low, high),
             compact(_at(gradient, layer)),
-            _spread(_at(mean, layer), _at(std, layer)),
+            _mean_and_std(_at(mean, layer), _at(std, layer)),
             percent(_at(zero, layer)),
             percent(_at(saturated, layer)),
-            _log10(_at(ratio, layer)),
+            log10_text(_at(ratio, layer)),
         )
     return table
 
@@ -94,6 +94,10 @@ def _at(values: Profiles, layer: int, index: int = -1) -> float | None:
     """The value of a layer at the first (0) or last (−1) step of a grid; None where there is none."""
     found = np.flatnonzero(values.layers == layer)
     return float(values.values_TL[index, found[0]]) if len(found) else None
+
+
+def _mean_and_std(mean: float | None, std: float | None) -> str:
+    return ABSENT if mean is None else f"{compact(mean, decimals=2)} ± {compact(std, decimals=2)}"
 
 
 def _scale(delta: Profiles) -> tuple[float, float]:
@@ -161,23 +165,3 @@ def _finding(finding: Finding, width: int) -> Iterator[Text]:
     yield Text(textwrap.fill(finding.message, width, initial_indent="  ", subsequent_indent="  "))
     for remedy in finding.remedies:
         yield Text.assemble(("  try  ", "dim"), remedy)
-
-
-# -------------------------------------------------------------------------------------------------- words and numbers
-
-
-def _spread(mean: float | None, std: float | None) -> str:
-    return ABSENT if mean is None else f"{_short(mean)} ± {_short(std)}"
-
-
-def _short(value: float | None) -> str:
-    """`compact` with a digit less where it is a plain fraction."""
-    return compact(value) if value is None or not 1e-2 <= abs(value) < 10 else f"{value:.2f}"
-
-
-def _log10(value: float | None) -> str:
-    if value == 0:
-        return "-∞"
-    if value is None or not (math.isfinite(value) and value > 0):
-        return compact(value)
-    return f"{math.log10(value):.1f}"

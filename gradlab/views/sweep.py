@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -22,13 +21,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from gradlab.text import clock, tally
+
 COLOURS = {"completed": "green", "diverged": "yellow", "failed": "bold red", "interrupted": "yellow"}
 SHOWN_FAILURES = 20
 """Failed runs that the report lists; the rest is counted."""
 
 
 @dataclass(frozen=True)
-class Row:
+class PointLine:
     """A point and what has become of it.
 
     Attributes:
@@ -51,7 +52,7 @@ class Row:
         return " ".join(f"{key}={value}" for key, value in self.settings.items()) or self.path.name
 
 
-def print_plan(rows: Sequence[Row], console: Console) -> None:
+def print_plan(rows: Sequence[PointLine], console: Console) -> None:
     """Print the points of a sweep, with what is already done."""
     axes = list(dict.fromkeys(key for row in rows for key in row.settings))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -64,10 +65,10 @@ def print_plan(rows: Sequence[Row], console: Console) -> None:
         cells = [row.settings.get(axis, "") for axis in axes]
         table.add_row(*map(Text, cells), _state(row.status), Text(row.verdict), Text(row.path.name))
     console.print(table)
-    console.print(Text(f"{len(rows)} points: {tally(row.status for row in rows)}"))
+    console.print(Text(f"{len(rows)} points: {_by_number(row.status for row in rows)}"))
 
 
-def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Console) -> None:
+def print_report(rows: Sequence[PointLine], *, ran: int, seconds: float, console: Console) -> None:
     """Print what a sweep came to.
 
     Args:
@@ -77,11 +78,11 @@ def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Cons
         console: where to.
     """
     before = f" · {len(rows) - ran} settled before" if ran < len(rows) else ""
-    took = f" · {ran} in {_clock(seconds)}" if ran else ""
-    _line(console, f"{len(rows)} points: {tally(row.status for row in rows)}{before}{took}")
+    took = f" · {ran} in {clock(seconds)}" if ran else ""
+    _line(console, f"{len(rows)} points: {_by_number(row.status for row in rows)}{before}{took}")
     verdicts = [row.verdict for row in rows if row.verdict]
     if verdicts:
-        _line(console, f"verdicts: {tally(verdicts)}")
+        _line(console, f"verdicts: {_by_number(verdicts)}")
     failed = [row for row in rows if row.status == "failed"]
     for row in failed[:SHOWN_FAILURES]:
         _line(console, f"failed  {row.label}", "bold red")
@@ -93,9 +94,9 @@ def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Cons
         _line(console, "Their summary.json has the traceback; --retry-failed runs them again.")
 
 
-def tally(words: Iterable[str]) -> str:
-    """How many there are of each: `20 completed, 1 diverged`."""
-    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
+def _by_number(words: Iterable[str]) -> str:
+    """A tally with the most frequent word first."""
+    return tally(dict(Counter(words).most_common()))
 
 
 class SweepProgress:
@@ -147,15 +148,14 @@ class SweepProgress:
         """A worker, counted from 0, has begun a point."""
         self._busy[worker] = (label, monotonic())
 
-    def ended(self, worker: int, row: Row) -> None:
+    def ended(self, worker: int, row: PointLine) -> None:
         """A worker has ended its point. One that another sweep is running is not counted: it comes again."""
         _, begun = self._busy.pop(worker)
         if row.status == "running":
             return
         self._states[row.status] += 1
         others = {state: count for state, count in self._states.items() if state != "completed"}
-        description = ", ".join(f"{count} {state}" for state, count in others.items())
-        self._bar.update(self._task, advance=1, description=description)
+        self._bar.update(self._task, advance=1, description=tally(others))
         if self._live is None:
             done = f"{self._states.total():{len(str(self._total))}}/{self._total}"
             about = " · ".join(filter(None, (row.verdict, row.reason)))
@@ -167,16 +167,12 @@ class SweepProgress:
         workers.add_column(no_wrap=True, overflow="ellipsis")
         workers.add_column(style="dim", no_wrap=True)
         for worker, (label, begun) in sorted(self._busy.items()):
-            workers.add_row(str(worker + 1), Text(label), _clock(monotonic() - begun))
+            workers.add_row(str(worker + 1), Text(label), clock(monotonic() - begun))
         return Group(self._bar, workers)
 
 
 def _state(status: str) -> Text:
     return Text(status, style=COLOURS.get(status, ""))
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -10,7 +10,7 @@ from matplotlib.patches import PathPatch
 from gradlab.errors import UserError
 from gradlab.views import pictures
 from gradlab.views.pictures import PICTURES, figure, save_pictures
-from gradlab.views.pictures.sheet import apart, in_time, moments
+from gradlab.views.pictures.sheet import columns_in_time, some_steps, spread_heights
 from gradlab.views.pictures.training import constant_loss
 from tests.views.synthetic import INF, NAN, ODD_RUNS, make_run
 
@@ -211,19 +211,19 @@ def test_overview_has_name_verdict_and_status():
 
 
 def test_moments_begin_and_end_with_the_run():
-    assert moments(np.arange(500)) == [0, 2, 11, 41, 143, 499]
-    assert moments(np.arange(2)) == [0, 1]
-    assert moments(np.arange(0)) == []
+    assert some_steps(np.arange(500)) == [0, 2, 11, 41, 143, 499]
+    assert some_steps(np.arange(2)) == [0, 1]
+    assert some_steps(np.arange(0)) == []
 
 
 def test_apart_keeps_order_and_distance():
-    moved = apart(np.array([0.5, 0.5, 0.5, 0.99, 1.0]), gap=0.1)
+    moved = spread_heights(np.array([0.5, 0.5, 0.5, 0.99, 1.0]), gap=0.1)
     assert (np.diff(moved) >= 0.1 - 1e-12).all()
     assert moved.max() <= 0.97 + 1e-12
 
 
 def test_in_time_shows_the_nearest_record():
-    columns, edges = in_time(np.array([0, 10, 11]))
+    columns, edges = columns_in_time(np.array([0, 10, 11]))
     assert columns.tolist() == [0] * 6 + [1] * 5 + [2]
     assert edges == (-0.5, 11.5)
-    assert in_time(np.array([7]))[0].tolist() == [0]
+    assert columns_in_time(np.array([7]))[0].tolist() == [0]

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullLocator
 
-from gradlab.claims.claim import Course, Frame, Points, Quantity
+from gradlab.claims.claim import Course, PanelOptions, Points, Quantity
 from gradlab.claims.measuring import Observation
 from gradlab.measures.profiles import Floats, Numbers
 from gradlab.measures.settings import label_of, value_of
 from gradlab.views.comparison.picture import SPEAKING
-from gradlab.views.pictures.sheet import SMALLEST, log_axis, log_line, ramp
+from gradlab.views.pictures.sheet import SMALLEST, colour_ramp, log_axis, log_line
 
 COLOURS = ("#1f4e8c", "#d1495b", "#2a9d6f", "#e59f21", "#7a4fa3", "#4f9fc4", "#8c5a2b", "#555555")
 """Of lines without an order: apart also for those who see no red or green, and in grey."""
@@ -54,7 +54,7 @@ def lines_of(key: str, chosen: Sequence[Observation], all_: Sequence[Observation
     if not key:
         return [("", COLOURS[0], list(chosen))]
     found, known = values_of(key, chosen), values_of(key, all_)
-    colours: Sequence[Any] = ramp(len(known)) if ordered(known) and len(known) > 2 else COLOURS
+    colours: Sequence[Any] = colour_ramp(len(known)) if ordered(known) and len(known) > 2 else COLOURS
     return [
         (
             _label(key, value, found),
@@ -115,12 +115,12 @@ def mean_of_curves(curves: Sequence[Curve], *, log: bool) -> Curve:
     return x[shared], mean_X[shared]
 
 
-def is_log(panel: Frame, column: str) -> bool:
+def is_log(panel: PanelOptions, column: str) -> bool:
     """Whether the vertical axis is logarithmic."""
     return panel.scale == "log" if panel.scale else column in LOGARITHMIC
 
 
-def finish(axes: Axes, panel: Frame, column: str, drawn: Sequence[Floats], *, log: bool) -> None:
+def finish(axes: Axes, panel: PanelOptions, column: str, drawn: Sequence[Floats], *, log: bool) -> None:
     """Name and scale of the vertical axis."""
     quantity = panel.quantity if isinstance(panel, Course) and not panel.split else panel
     word = WORDS.get(column, column.replace("_", " "))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from gradlab.claims.claim import Course, Histograms, Points, Profile
-from gradlab.claims.judging import values
+from gradlab.claims.judging import compared_values
 from gradlab.claims.measuring import Observation, column_of, evaluations, over_layers, predicted
 from gradlab.measures.intervals import Mean, mean_of
 from gradlab.measures.profiles import Floats, Numbers, Profiles
@@ -27,7 +27,7 @@ from gradlab.views.claims.lines import (
     ordered,
     values_of,
 )
-from gradlab.views.pictures.sheet import THEORY, WIDTH, depth_axis, log_line, ramp, say
+from gradlab.views.pictures.sheet import THEORY_STYLE, WIDTH, colour_ramp, depth_axis, log_line, write_instead
 
 MOST_LAYERS = 6
 """Lines of layers in one panel."""
@@ -47,7 +47,7 @@ def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], all_: Se
     finish(axes, panel, panel.column, drawn, log=log)
     layers = [layers_L for *_, curves, _ in lines for layers_L, _ in curves]
     depth_axis(axes, np.unique(np.concatenate(layers)) if layers else np.zeros(0, dtype=np.int64))
-    legend(axes, panel.lines, drawn, [Line2D([], [], label="theory", **THEORY)] if panel.theory else [], log=log)
+    legend(axes, panel.lines, drawn, [Line2D([], [], label="theory", **THEORY_STYLE)] if panel.theory else [], log=log)
 
 
 def _at(panel: Profile, one: Observation) -> Curve:
@@ -67,7 +67,7 @@ def _theory_line(axes: Axes, panel: Profile, one: Observation, curves: Sequence[
         theory_L = theory_L / theory_L[-1] * (float(last[1][last[0] == at_L[-1]][0]) if len(last[0]) else np.nan)
     if not np.isfinite(theory_L).any() or (log and not (theory_L > 0).any()):
         return []
-    (log_line if log else Axes.plot)(axes, at_L, theory_L, **THEORY)
+    (log_line if log else Axes.plot)(axes, at_L, theory_L, **THEORY_STYLE)
     return [theory_L]
 
 
@@ -97,7 +97,7 @@ def _over_time(panel: Course, one: Observation) -> Curve:
 def _by_layer(panel: Course, chosen: Sequence[Observation]) -> list[tuple[str, Any, list[Curve]]]:
     grids = [column_of(panel.quantity, one.run) for one in chosen]
     shown = _some(np.unique(np.concatenate([found.layers for found in grids])))
-    colours = dict(zip(shown, ramp(len(shown)), strict=False))
+    colours = dict(zip(shown, colour_ramp(len(shown)), strict=False))
     return [
         (f"layer {layer}", colours[layer], [_of_layer(found, layer) for found in grids if layer in found.layers])
         for layer in shown
@@ -149,17 +149,17 @@ def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequ
 
 
 def _mean_at(panel: Points, place: Any, runs: Sequence[Observation], all_: Sequence[Observation]) -> Mean:
-    return mean_of(values(panel, [one for one in runs if value_of(one.settings, panel.across) == place], all_))
+    return mean_of(compared_values(panel, [one for one in runs if value_of(one.settings, panel.across) == place], all_))
 
 
 def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
     """The density in each layer."""
     table = _distributions(panel, chosen[0])
     if not len(table):
-        return say(axes, "no histogram was recorded (record.histograms)")
+        return write_instead(axes, "no histogram was recorded (record.histograms)")
     shown = _some(table["layer"].to_numpy().astype(np.int64))
     rows = table.filter(table["layer"].is_in(shown)).rows()
-    for (layer, low, high, counts), colour in zip(rows, ramp(len(shown)), strict=True):
+    for (layer, low, high, counts), colour in zip(rows, colour_ramp(len(shown)), strict=True):
         width = (high - low) / len(counts) or 1.0
         middles = low + width * (np.arange(len(counts)) + 0.5)
         density = np.array(counts) / (max(sum(counts), 1) * width)

@@ -15,7 +15,7 @@ from gradlab.claims.measuring import Observation
 from gradlab.measures.settings import matches
 from gradlab.views.claims.lines import INCHES_A_LETTER, said_once
 from gradlab.views.claims.panels import PAINTERS
-from gradlab.views.pictures.sheet import DPI, WIDTH, drawing, headline
+from gradlab.views.pictures.sheet import DPI, WIDTH, drawing, picture_title
 
 
 def save_picture(verdict: Verdict, observations: Sequence[Observation], file: Path) -> None:
@@ -47,7 +47,7 @@ def draw(verdict: Verdict, observations: Sequence[Observation]) -> Figure:
             PAINTERS[type(panel)](axes, panel, chosen, observations)
         _share(list(zip(grid.flat, panels, strict=False)))
         said_once(grid.flat)
-        headline(figure, f"{verdict.claim.title}: {verdict.word}")
+        picture_title(figure, f"{verdict.claim.title}: {verdict.word}")
     return figure
 
 

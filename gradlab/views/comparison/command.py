@@ -11,7 +11,7 @@ from rich.console import Console
 from gradlab.errors import UserError
 from gradlab.text import did_you_mean
 from gradlab.views.comparison import formats
-from gradlab.views.comparison.fold import compare
+from gradlab.views.comparison.comparison import compare
 from gradlab.views.comparison.runs import collect
 from gradlab.views.comparison.table import column_names, print_comparison
 

@@ -11,13 +11,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rich.cells import cell_len
-
 from gradlab.measures.headline import MEASURES
-from gradlab.text import written
-from gradlab.views.comparison.fold import Comparison, Row
+from gradlab.text import setting_text
+from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
 from gradlab.views.comparison.runs import Runs
-from gradlab.views.comparison.table import PROFILES, SHOWN, fit
+from gradlab.views.comparison.table import MEASURE_COLUMNS, PROFILE_COLUMNS, fitting_columns
+from gradlab.views.markdown import aligned_markdown_table
 
 POSITIONS = 21
 """Points of a profile in JSON, from the first hidden layer to the last."""
@@ -25,20 +24,10 @@ POSITIONS = 21
 
 def markdown(comparison: Comparison, columns: Sequence[str] = ()) -> str:
     """The table as on the terminal, for a README, an issue, a notebook."""
-    fitted, _ = fit(comparison, list(columns), 10_000)
-    cells = [[column.name for column in fitted]]
-    cells += [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
-    widths = [max(cell_len(line[index]) for line in cells) for index in range(len(fitted))]
-    rule = [("-" * (width - 1) + ":") if c.right else "-" * width for c, width in zip(fitted, widths, strict=True)]
-    lines = []
-    for line in (cells[0], rule, *cells[1:]):
-        padded = [
-            " " * (width - cell_len(cell)) + cell if column.right else cell + " " * (width - cell_len(cell))
-            for cell, column, width in zip(line, fitted, widths, strict=True)
-        ]
-        lines.append(f"| {' | '.join(padded)} |")
-    return "\n".join(lines) + "\n"
+    fitted, _ = fitting_columns(comparison, list(columns), 10_000)
+    rows = [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
+    head, right = [column.name for column in fitted], [column.right for column in fitted]
+    return "\n".join(aligned_markdown_table(head, rows, right)) + "\n"
 
 
 def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
@@ -56,23 +45,23 @@ def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
 
 
 def _headers(name: str, partial: bool) -> list[str]:
-    if name not in SHOWN:
+    if name not in MEASURE_COLUMNS:
         return [name]
     return [name, f"{name}_interval", *([f"{name}_n"] if partial else [])]
 
 
-def _cells(row: Row, name: str) -> dict[str, Any]:
+def _cells(row: ComparedConfiguration, name: str) -> dict[str, Any]:
     """A column of a row: one value, or those of a mean."""
-    if name in SHOWN:
+    if name in MEASURE_COLUMNS:
         mean = row.means[name]
         return {name: mean.value, f"{name}_interval": mean.half_width, f"{name}_n": mean.count}
-    if name in PROFILES:
-        return {name: json.dumps(_finite(row.profile(PROFILES[name], POSITIONS)))}
+    if name in PROFILE_COLUMNS:
+        return {name: json.dumps(_finite(row.profile(PROFILE_COLUMNS[name], POSITIONS)))}
     return {name: row.values[name] if name in row.values else row.runs[0].settings.get(name)}
 
 
 def _field(value: Any) -> Any:
-    return "" if value is None else written(value) if isinstance(value, bool | tuple) else value
+    return "" if value is None else setting_text(value) if isinstance(value, bool | tuple) else value
 
 
 def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:
@@ -89,7 +78,7 @@ def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: ComparedConfiguration) -> dict[str, Any]:
     return {
         "settings": dict(row.settings),
         "n": len(row.runs),
@@ -98,7 +87,7 @@ def _row(row: Row) -> dict[str, Any]:
         "means": {
             name: {"mean": mean.value, "interval": mean.half_width, "n": mean.count} for name, mean in row.means.items()
         },
-        **{f"log10_{name}": _finite(row.profile(moment, POSITIONS)) for name, moment in PROFILES.items()},
+        **{f"log10_{name}": _finite(row.profile(moment, POSITIONS)) for name, moment in PROFILE_COLUMNS.items()},
         "runs": [str(run.path) for run in row.runs],
     }
 

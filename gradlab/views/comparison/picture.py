@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from gradlab import run_folder
 from gradlab.errors import UserError
-from gradlab.text import written
-from gradlab.views.comparison.fold import Comparison, Row
-from gradlab.views.pictures.sheet import BROKEN, DPI, WIDTH, drawing, headline, log_axis, log_line
+from gradlab.text import MINUS, setting_text
+from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
+from gradlab.views.pictures.sheet import BROKEN_CELLS, DPI, WIDTH, drawing, log_axis, log_line, picture_title
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PANELS = 60
@@ -66,7 +66,7 @@ def check_format(file: Path) -> None:
 
 def draw(comparison: Comparison) -> tuple[Figure, str]:
     """The picture, and what was left out of it, in words."""
-    grid = two_axes(comparison)
+    grid = crossed_settings(comparison)
     rows = comparison.rows[:MOST_PANELS]
     crossed = grid is not None and len(grid.columns) <= MOST_ACROSS and len(comparison.rows) <= MOST_PANELS
     across = len(grid.columns) if grid and crossed else min(len(rows), 5 if len(rows) > 8 else 4)
@@ -86,7 +86,7 @@ def draw(comparison: Comparison) -> tuple[Figure, str]:
         else:
             _listed(panels, rows)
         _finish(below, panels, rows)
-        headline(figure, _title(comparison))
+        picture_title(figure, _title(comparison))
     left = len(comparison.rows) - len(rows)
     return figure, f"the picture has room for {MOST_PANELS} panels; {left} rows are not in it" if left else ""
 
@@ -101,17 +101,17 @@ def _title(comparison: Comparison) -> str:
     return (
         f"RMS δ changes by {least:+.2f} decades per layer toward the input with {_label(low)}, "
         f"by {most:+.2f} with {_label(high)}"
-    ).replace("-", "−")
+    ).replace("-", MINUS)
 
 
-def _label(row: Row) -> str:
+def _label(row: ComparedConfiguration) -> str:
     return ", ".join(_short(key, value) for key, value in row.settings.items()) or "every run"
 
 
 def _short(key: str, value: Any) -> str:
     """`relu`, but `depth 20`: the name of an activation says itself what it is."""
     name = key.rpartition(".")[2].replace("_", " ")
-    return written(value) if name in SPEAKING else f"{name} {written(value)}"
+    return setting_text(value) if name in SPEAKING else f"{name} {setting_text(value)}"
 
 
 SPEAKING = ("activation", "initializer", "optimizer", "name", "data")
@@ -121,7 +121,7 @@ SPEAKING = ("activation", "initializer", "optimizer", "name", "data")
 # -------------------------------------------------------------------------------------------------------------- panels
 
 
-def _panel(axes: Axes, row: Row | None, title: str) -> None:
+def _panel(axes: Axes, row: ComparedConfiguration | None, title: str) -> None:
     """RMS δ by relative depth: each run thin, the mean over the runs thick."""
     axes.set_title(textwrap.fill(title, 24, break_long_words=False), fontsize=7.5, loc="left", pad=3)
     if row is None:
@@ -131,11 +131,18 @@ def _panel(axes: Axes, row: Row | None, title: str) -> None:
     for moment, colour in (("start", START), ("end", END)):
         for run in row.runs:
             if len(row.runs) > 1:
-                log_line(axes, at, _powers(Row(row.settings, [run]), moment), color=colour, lw=0.5, alpha=0.5)
+                log_line(
+                    axes,
+                    at,
+                    _powers(ComparedConfiguration(row.settings, [run]), moment),
+                    color=colour,
+                    lw=0.5,
+                    alpha=0.5,
+                )
         log_line(axes, at, _powers(row, moment), color=colour, lw=1.5)
 
 
-def _powers(row: Row, moment: str) -> NDArray[np.float64]:
+def _powers(row: ComparedConfiguration, moment: str) -> NDArray[np.float64]:
     logs = np.array([math.nan if value is None else value for value in row.profile(moment, POSITIONS)])
     drawn: NDArray[np.float64] = np.power(
         10.0, np.clip(logs, -320, 300), where=logs != -np.inf, out=np.zeros_like(logs)
@@ -143,7 +150,7 @@ def _powers(row: Row, moment: str) -> NDArray[np.float64]:
     return drawn
 
 
-def _crossed(panels: NDArray[Any], grid: "Grid", rows: Sequence[Row]) -> None:
+def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[ComparedConfiguration]) -> None:
     """A panel for each cell of the grid, in its place."""
     for line, line_value in enumerate(grid.lines):
         for column, column_value in enumerate(grid.columns):
@@ -155,7 +162,7 @@ def _crossed(panels: NDArray[Any], grid: "Grid", rows: Sequence[Row]) -> None:
                 axes.set_ylabel(textwrap.fill(_short(grid.keys[0], line_value), 14, break_long_words=False), fontsize=8)
 
 
-def _listed(panels: NDArray[Any], rows: Sequence[Row]) -> None:
+def _listed(panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
     """A panel for each row, with its settings above it."""
     for axes, row in zip(panels.flat, rows, strict=False):
         _panel(axes, row, _label(row))
@@ -163,7 +170,7 @@ def _listed(panels: NDArray[Any], rows: Sequence[Row]) -> None:
         axes.set_axis_off()
 
 
-def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[Row]) -> None:
+def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
     """One scale for all panels, and words for what the lines are."""
     values = np.concatenate([_powers(row, moment) for row in rows for moment in ("start", "end")])
     log_axis(panels[0, 0], values)
@@ -188,7 +195,7 @@ def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[Row]) -> None:
 # ----------------------------------------------------------------------------------------------------------- heat maps
 
 
-class Grid:
+class CrossedSettings:
     """Rows that two settings cross.
 
     Args:
@@ -196,10 +203,10 @@ class Grid:
         rows: the rows.
     """
 
-    def __init__(self, keys: tuple[str, str], rows: Sequence[Row]) -> None:
+    def __init__(self, keys: tuple[str, str], rows: Sequence[ComparedConfiguration]) -> None:
         self.keys = keys
         self.lines, self.columns = (list(dict.fromkeys(row.settings[key] for row in rows)) for key in keys)
-        self.cells: Mapping[tuple[int, int], Row] = {
+        self.cells: Mapping[tuple[int, int], ComparedConfiguration] = {
             (self.lines.index(row.settings[keys[0]]), self.columns.index(row.settings[keys[1]])): row for row in rows
         }
 
@@ -212,7 +219,7 @@ class Grid:
         return values
 
 
-def two_axes(comparison: Comparison) -> Grid | None:
+def crossed_settings(comparison: Comparison) -> CrossedSettings | None:
     """The grid that exactly two differing settings make, the longer one across if there is room; otherwise None."""
     values = {
         key: list(dict.fromkeys(row.settings.get(key) for row in comparison.rows)) for key in comparison.differing
@@ -221,12 +228,12 @@ def two_axes(comparison: Comparison) -> Grid | None:
     if len(keys) != 2:
         return None
     down, across = keys if len(values[keys[1]]) <= MOST_ACROSS else reversed(keys)
-    grid = Grid((down, across), comparison.rows)
+    grid = CrossedSettings((down, across), comparison.rows)
     sparse = len(grid.cells) < 0.5 * len(grid.lines) * len(grid.columns)
     return grid if len(grid.cells) == len(comparison.rows) and not sparse else None
 
 
-def _heat_maps(figure: Any, grid: Grid) -> None:
+def _heat_maps(figure: Any, grid: CrossedSettings) -> None:
     left, right = figure.subplots(1, 2)
     slopes = grid.means("decades_per_layer_start")
     reach = max(float(np.nanmax(np.abs(slopes))) if np.isfinite(slopes).any() else 0.0, LEVEL)
@@ -239,7 +246,7 @@ def _heat_maps(figure: Any, grid: Grid) -> None:
 
 
 def _heat_map(
-    axes: Axes, grid: Grid, values: NDArray[np.float64], title: str, form: str, colours: str, norm: Any
+    axes: Axes, grid: CrossedSettings, values: NDArray[np.float64], title: str, form: str, colours: str, norm: Any
 ) -> None:
     """One number a cell, in colour and in writing."""
     image = axes.imshow(values, aspect="auto", cmap=colours, norm=norm)
@@ -248,16 +255,17 @@ def _heat_map(
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xticks(
-        range(len(grid.columns)), [textwrap.fill(written(value), 12, break_long_words=False) for value in grid.columns]
+        range(len(grid.columns)),
+        [textwrap.fill(setting_text(value), 12, break_long_words=False) for value in grid.columns],
     )
-    axes.set_yticks(range(len(grid.lines)), [written(value) for value in grid.lines])
+    axes.set_yticks(range(len(grid.lines)), [setting_text(value) for value in grid.lines])
     axes.tick_params(length=0)
     axes.set_xlabel(grid.keys[1].rpartition(".")[2])
     for (line, column), value in np.ndenumerate(values):
         if math.isfinite(value):
             red, green, blue, _ = image.cmap(norm(value))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            text = form.format(value).replace("-", "−")
+            text = form.format(value).replace("-", MINUS)
             axes.text(column, line, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
         elif (line, column) in grid.cells:
-            axes.add_patch(mpl.patches.Rectangle((column - 0.5, line - 0.5), 1, 1, **BROKEN))
+            axes.add_patch(mpl.patches.Rectangle((column - 0.5, line - 0.5), 1, 1, **BROKEN_CELLS))

@@ -17,7 +17,7 @@ from gradlab.tables import SEVERITIES
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """A run that is completed or diverged.
 
     Attributes:
@@ -43,13 +43,13 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class UnfinishedRun:
     """A run that cannot be compared.
 
     Attributes:
         path: its folder.
         status: `running`, `interrupted`, `failed`, or `unreadable`.
-        settings: like those of `Finished`; empty where they cannot be read.
+        settings: like those of `FinishedRun`; empty where they cannot be read.
         reason: what happened, in a line; may be empty.
     """
 
@@ -69,8 +69,8 @@ class Runs:
         copies: folders left out because they hold a run that another folder holds too.
     """
 
-    finished: Sequence[Finished]
-    unfinished: Sequence[Unfinished]
+    finished: Sequence[FinishedRun]
+    unfinished: Sequence[UnfinishedRun]
     copies: Sequence[Path] = ()
 
 
@@ -81,12 +81,12 @@ def collect(paths: Sequence[Path]) -> Runs:
         RunFolderError: one of them does not exist.
         UserError: there is no run in any of them.
     """
-    finished: dict[str, Finished] = {}
-    unfinished: list[Unfinished] = []
+    finished: dict[str, FinishedRun] = {}
+    unfinished: list[UnfinishedRun] = []
     copies: list[Path] = []
     for folder in _folders(paths):
         run = _read(folder)
-        if isinstance(run, Unfinished):
+        if isinstance(run, UnfinishedRun):
             unfinished.append(run)
         elif run.id in finished:
             copies.append(folder)
@@ -112,25 +112,27 @@ def _folders(paths: Sequence[Path]) -> Iterator[Path]:
                 yield folder
 
 
-def _read(folder: Path) -> Finished | Unfinished:
+def _read(folder: Path) -> FinishedRun | UnfinishedRun:
     try:
         summary = run_folder.read_summary(folder)
         return _understood(folder, summary)
     except RunFolderError as error:
-        return Unfinished(folder, "unreadable", reason=error.message)
+        return UnfinishedRun(folder, "unreadable", reason=error.message)
     except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON, but not of our making
-        return Unfinished(folder, "unreadable", reason=f"its summary.json is damaged: {type(error).__name__}: {error}")
+        return UnfinishedRun(
+            folder, "unreadable", reason=f"its summary.json is damaged: {type(error).__name__}: {error}"
+        )
 
 
-def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinished:
+def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | UnfinishedRun:
     status = str(summary["status"])
     settings = flat(summary.get("config", {}))
     if status not in run_folder.FINISHED:
         if status == "running" and not run_folder.is_busy(folder):
             status = "interrupted"
-        return Unfinished(folder, status, settings, run_folder.failure(summary))
+        return UnfinishedRun(folder, status, settings, run_folder.failure(summary))
     severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
-    return Finished(
+    return FinishedRun(
         path=folder,
         id=str(summary["id"]),
         status=status,

@@ -11,7 +11,7 @@ from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.tables import Tables
 from gradlab.views.export.csv import write_csv
-from gradlab.views.export.points import tables
+from gradlab.views.export.steps import tables
 from gradlab.views.export.tensorboard import write_tensorboard
 from gradlab.views.export.wandb import write_wandb
 

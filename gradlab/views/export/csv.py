@@ -6,7 +6,7 @@ import polars as pl
 
 from gradlab import run_folder
 from gradlab.tables import Tables
-from gradlab.views.export.points import tables
+from gradlab.views.export.steps import tables
 
 
 def write_csv(run: Tables, folder: Path) -> Path:

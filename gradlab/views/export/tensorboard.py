@@ -13,7 +13,7 @@ from typing import Any
 from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.tables import Tables
-from gradlab.views.export.points import Histogram, points
+from gradlab.views.export.steps import Histogram, recorded_steps
 from gradlab.views.export.text import texts
 
 
@@ -53,11 +53,11 @@ def _events(run: Tables) -> Iterator[Any]:
     values = _Values()
     words = [values.text(name, text) for name, text in texts(run).items()]
     yield Event(wall_time=start, step=0, summary=Summary(value=words))
-    for point in points(run):
-        scalars = [values.scalar(name, value) for name, value in point.scalars.items()]
-        histograms = [values.histogram(name, histogram) for name, histogram in point.histograms.items()]
+    for recorded in recorded_steps(run):
+        scalars = [values.scalar(name, value) for name, value in recorded.scalars.items()]
+        histograms = [values.histogram(name, histogram) for name, histogram in recorded.histograms.items()]
         summary = Summary(value=[*scalars, *histograms])
-        yield Event(wall_time=start + point.seconds, step=point.step, summary=summary)
+        yield Event(wall_time=start + recorded.seconds, step=recorded.step, summary=summary)
 
 
 class _Values:

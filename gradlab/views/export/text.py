@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from gradlab.tables import Tables
+from gradlab.views.markdown import markdown_table
 
 
 def settings(run: Tables) -> dict[str, Any]:
@@ -25,5 +26,5 @@ def texts(run: Tables) -> dict[str, str]:
 
 
 def _markdown(table: pl.DataFrame) -> str:
-    rows = [table.columns, ["---"] * table.width, *table.rows()]
-    return "\n".join(f"| {' | '.join('' if value is None else str(value) for value in row)} |" for row in rows)
+    rows = (["" if value is None else str(value) for value in row] for row in table.rows())
+    return "\n".join(markdown_table(table.columns, rows))

@@ -9,7 +9,7 @@ from typing import Any
 from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.tables import Tables
-from gradlab.views.export.points import points
+from gradlab.views.export.steps import recorded_steps
 from gradlab.views.export.text import settings
 
 PROJECT = "gradlab"
@@ -82,13 +82,13 @@ def _log(wandb: Any, run: Tables, logged: Any) -> None:
     """Rows must come in the order of steps: wandb drops those before its last, which are what it already has."""
     start = run_folder.started(run.path)
     step = 0
-    for point in points(run):
-        step = point.step
+    for recorded in recorded_steps(run):
+        step = recorded.step
         histograms = {
             name: wandb.Histogram(np_histogram=(histogram.counts, histogram.edges))
-            for name, histogram in point.histograms.items()
+            for name, histogram in recorded.histograms.items()
         }
-        logged.log({"_timestamp": start + point.seconds, **point.scalars, **histograms}, step=step)
+        logged.log({"_timestamp": start + recorded.seconds, **recorded.scalars, **histograms}, step=step)
     if run.theory.height:
         logged.log({"theory": wandb.Table(columns=run.theory.columns, data=run.theory.rows())}, step=step)
     findings = [finding.to_json() for finding in run.findings]

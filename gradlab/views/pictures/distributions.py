@@ -14,21 +14,21 @@ from matplotlib.lines import Line2D
 
 from gradlab.measures.profiles import Floats, Numbers, Profiles, activation_kind, profiles, unit_shares
 from gradlab.tables import Tables
-from gradlab.text import number, percent
+from gradlab.text import percent, three_digits
 from gradlab.views.pictures.sheet import (
-    BROKEN,
+    BROKEN_CELLS,
     LARGEST,
-    THEORY,
+    THEORY_STYLE,
+    columns_in_time,
     depth_axis,
     edge_legend,
     fill_cells,
-    headline,
-    in_time,
     log_axis,
     log_line,
     mark_bad_step,
-    say,
+    picture_title,
     step_axis,
+    write_instead,
 )
 
 WIDE = 50.0
@@ -57,14 +57,14 @@ def activation_statistics(figure: Figure, run: Tables) -> None:
     _mean_and_std(left, run, mean, std)
     _size(right, run, std, rms)
     outputs = "" if kind == "activation" else " (outputs of the weight layers: there are no activation modules)"
-    headline(figure, _statistics_finding(rms, std) + outputs)
+    picture_title(figure, _statistics_finding(rms, std) + outputs)
 
 
 def _mean_and_std(axes: Axes, run: Tables, mean: Profiles, std: Profiles) -> None:
     axes.set_title("mean (line) ± standard deviation (band)")
     axes.set_ylabel("activation")
     if not mean:
-        return say(axes, "no activation was recorded")
+        return write_instead(axes, "no activation was recorded")
     depth_axis(axes, mean.layers)
     chosen = sorted({0, len(mean.steps) - 1})
     centre_TL, spread_TL = (
@@ -94,7 +94,7 @@ def _size(axes: Axes, run: Tables, std: Profiles, rms: Profiles) -> None:
     axes.set_title("RMS (line) and standard deviation (dotted)")
     axes.set_ylabel("activation")
     if not rms:
-        return say(axes, "no activation was recorded")
+        return write_instead(axes, "no activation was recorded")
     chosen = sorted({0, len(rms.steps) - 1})
     shown = np.concatenate([rms.values_TL[chosen], std.values_TL[chosen]])
     log_axis(axes, shown)
@@ -119,8 +119,8 @@ def _theory_lines(axes: Axes, run: Tables, labels: dict[str, str]) -> list[Line2
     for column, label in labels.items():
         known = run.theory.select("layer", column).drop_nulls()
         if known.height:
-            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), **THEORY)
-            handles += [Line2D([], [], label=label, **THEORY)] if label else []
+            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), **THEORY_STYLE)
+            handles += [Line2D([], [], label=label, **THEORY_STYLE)] if label else []
     return handles
 
 
@@ -137,7 +137,7 @@ def _statistics_finding(rms: Profiles, std: Profiles) -> str:
     words = []
     for index in sorted({0, len(std.steps) - 1}):
         first, last = std.values_TL[index, [0, -1]]
-        words.append(f"{number(first)} → {number(last)} at step {std.steps[index]}")
+        words.append(f"{three_digits(first)} → {three_digits(last)} at step {std.steps[index]}")
     return f"Std of activations, layer {std.layers[0]} → {std.layers[-1]}: " + ", ".join(words)
 
 
@@ -152,8 +152,8 @@ def activation_histograms(figure: Figure, run: Tables) -> None:
     table = rows.unique(("step", "layer"), keep="last").sort("step", "layer").collect()
     steps = table["step"].unique().sort().to_list()
     if not steps:
-        say(figure.subplots(), "no histogram was recorded (record.histograms)")
-        return headline(figure, "No distribution of activations was recorded")
+        write_instead(figure.subplots(), "no histogram was recorded (record.histograms)")
+        return picture_title(figure, "No distribution of activations was recorded")
     chosen = sorted({steps[0], steps[-1]})
     panels = figure.subplots(1, len(chosen), sharex=True, sharey=True, squeeze=False)[0]
     layers = table["layer"].unique().sort().to_numpy().astype(np.int64)
@@ -166,7 +166,7 @@ def activation_histograms(figure: Figure, run: Tables) -> None:
         f"{'shade' if len(layers) > CROWDED else 'height'}: square root of density, each layer scaled to its own peak"
     )
     figure.supxlabel(note, fontsize=8, color="0.35")
-    return headline(figure, _histogram_finding(table, chosen))
+    return picture_title(figure, _histogram_finding(table, chosen))
 
 
 def _extent(table: pl.DataFrame) -> Floats:
@@ -233,9 +233,9 @@ def _histogram_finding(table: pl.DataFrame, chosen: list[int]) -> str:
         span = (
             "nothing finite"
             if low is None
-            else f"all {number(low)}"
+            else f"all {three_digits(low)}"
             if low == high
-            else f"{number(low)} … {number(high)}"
+            else f"{three_digits(low)} … {three_digits(high)}"
         )
         words.append(f"{span} at step {step}")
     return f"Activations of layer {last}: " + ", ".join(words)
@@ -254,7 +254,7 @@ def unit_health(figure: Figure, run: Tables) -> None:
         _share(axes, run, grids[column])
     panels[0].set_ylabel("layer (0 = nearest the input)")
     figure.colorbar(palette, ax=list(panels), label="share, %", pad=0.015, fraction=0.05)
-    headline(figure, _health_finding(grids))
+    picture_title(figure, _health_finding(grids))
 
 
 def _share(axes: Axes, run: Tables, share: Profiles) -> None:
@@ -263,7 +263,7 @@ def _share(axes: Axes, run: Tables, share: Profiles) -> None:
         axes.grid(False)
         axes.text(0.5, 0.5, "not recorded", ha="center", va="center", color="0.35", transform=axes.transAxes)
         return
-    columns, edges = in_time(share.steps)
+    columns, edges = columns_in_time(share.steps)
     values_LC = share.values_TL[columns].T
     bounds = (*edges, float(share.layers[0]) - 0.5, float(share.layers[-1]) + 0.5)
     axes.imshow(
@@ -281,7 +281,7 @@ def _share(axes: Axes, run: Tables, share: Profiles) -> None:
     axes.set_ylabel("")
     axes.set_ylim(bounds[2:])
     step_axis(axes, int(share.steps[0]), int(share.steps[-1]))
-    fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, BROKEN)
+    fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, BROKEN_CELLS)
     if len(share.steps) < run.layers["step"].n_unique():
         axes.set_xlabel(f"step (measured at {len(share.steps)})")
     mark_bad_step(axes, run.bad_step, named=False)

@@ -50,15 +50,15 @@ STYLE: dict[str, Any] = {
 }
 SMALLEST, LARGEST = 1e-300, 1e300
 """What a log axis can hold with room around it; smaller is drawn as 0, larger as infinity."""
-MOMENTS = 6
+MOST_STEPS = 6
 """Lines in a picture of early to late."""
-MARKS = 20
+MOST_MARKS = 20
 """Marks of zeros or of broken values on one line at most."""
-THEORY: dict[str, Any] = {"color": "#f28e2b", "ls": "--", "lw": 1.5, "zorder": 4}
+THEORY_STYLE: dict[str, Any] = {"color": "#f28e2b", "ls": "--", "lw": 1.5, "zorder": 4}
 """A prediction: light on the dark line that it should cover, dark enough on white."""
 
-ZERO: dict[str, Any] = {"facecolor": "0.85", "edgecolor": "0.35", "hatch": "/////", "linewidth": 0}
-BROKEN: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "hatch": "xxxxx", "linewidth": 0}
+ZERO_CELLS: dict[str, Any] = {"facecolor": "0.85", "edgecolor": "0.35", "hatch": "/////", "linewidth": 0}
+BROKEN_CELLS: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "hatch": "xxxxx", "linewidth": 0}
 """Cells of a heat map that have no colour: exactly 0, and NaN or infinite."""
 
 
@@ -69,25 +69,25 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def headline(figure: Figure, text: str) -> None:
+def picture_title(figure: Figure, text: str) -> None:
     """Write what the picture shows above it."""
     lines = [textwrap.fill(line, 88) for line in text.splitlines()]
     figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, fontweight="bold")
 
 
-def say(axes: Axes, text: str) -> None:
+def write_instead(axes: Axes, text: str) -> None:
     """Write why there is nothing to draw."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.text(0.5, 0.5, textwrap.fill(text, 34), ha="center", va="center", color="0.35", transform=axes.transAxes)
 
 
-def ramp(count: int) -> list[Any]:
+def colour_ramp(count: int) -> list[Any]:
     """Colours from light (early, or near the input) to dark, also in greyscale."""
     return [mpl.colormaps["viridis"](position) for position in np.linspace(0.8, 0.0, max(count, 1))]
 
 
-def moments(steps_T: Numbers, count: int = MOMENTS) -> list[int]:
+def some_steps(steps_T: Numbers, count: int = MOST_STEPS) -> list[int]:
     """Indices of some recorded steps from the first to the last, denser at the start, where most happens."""
     if not len(steps_T):
         return []
@@ -144,11 +144,11 @@ def log_line(axes: Axes, x: NDArray[Any], y: Floats, **style: Any) -> None:
     colour = style.get("color")
     for where, height, marker in (((y >= 0) & (y < SMALLEST), 0.015, "v"), (~np.isfinite(y), 0.985, "x")):
         if where.any():
-            at = x[where][:: -(-int(where.sum()) // MARKS)]  # thinned: a row of neighbours would look like a bar
+            at = x[where][:: -(-int(where.sum()) // MOST_MARKS)]  # thinned: a row of neighbours would look like a bar
             axes.plot(at, np.full(len(at), height), marker, ms=4.5, color=colour, transform=edge, clip_on=False)
 
 
-ABOVE: dict[str, Any] = {
+LEGEND_ABOVE: dict[str, Any] = {
     "loc": "lower right",
     "bbox_to_anchor": (1, 1),
     "borderaxespad": 0.1,
@@ -193,7 +193,7 @@ def name_lines(
     at = x.min() if left else x.max()
     beside = at - room / 4 if left else at + room / 4
     place = axes.get_xaxis_transform()
-    for (name, colour, _), height, shown in zip(lines, heights, apart(heights), strict=True):
+    for (name, colour, _), height, shown in zip(lines, heights, spread_heights(heights), strict=True):
         axes.plot([at, beside], [height, shown], color=colour, lw=0.6, transform=place)
         axes.text(beside, shown, name, ha="right" if left else "left", va="center", fontsize=8, transform=place)
 
@@ -207,7 +207,7 @@ def fans_out(first: Floats, last: Floats) -> bool:
     return bool(spans[0] > 1.5 * spans[1])
 
 
-def apart(heights: Floats, gap: float = 0.058) -> Floats:
+def spread_heights(heights: Floats, gap: float = 0.058) -> Floats:
     """Move heights in [0, 1] apart until each is `gap` from the next; those that coincide keep their order."""
     order = np.argsort(np.round(heights / (gap / 2)), kind="stable")
     shown = np.clip(heights[order], 0.03, 0.97)
@@ -247,7 +247,7 @@ def mark_bad_step(axes: Axes, step: int | None, *, named: bool = True) -> None:
 # --------------------------------------------------------------------------------------------------------- heat maps
 
 
-def in_time(steps_T: Numbers, columns: int = 600) -> tuple[NDArray[np.intp], tuple[float, float]]:
+def columns_in_time(steps_T: Numbers, columns: int = 600) -> tuple[NDArray[np.intp], tuple[float, float]]:
     """Columns of a picture that is even in time, whatever was recorded when.
 
     Returns:
@@ -268,7 +268,7 @@ def fill_cells(
         cells_LC: which, layer × column.
         layers_L: layer numbers.
         edges: left and right edge of the columns.
-        look: `ZERO` or `BROKEN`.
+        look: `ZERO_CELLS` or `BROKEN_CELLS`.
     """
     if not cells_LC.any():
         return

@@ -12,16 +12,16 @@ import numpy as np
 from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
-from gradlab.text import did_you_mean, written
+from gradlab.text import did_you_mean, first_of, setting_text
 from gradlab.views.comparison.expression import Expression, parse
-from gradlab.views.comparison.runs import Finished, Runs
+from gradlab.views.comparison.runs import FinishedRun, Runs
 
 UNFOLDED = ("name", "seed")
 """Settings that do not make a configuration another one: they are folded."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedConfiguration:
     """One configuration.
 
     Attributes:
@@ -30,7 +30,7 @@ class Row:
     """
 
     settings: Mapping[str, Any]
-    runs: Sequence[Finished]
+    runs: Sequence[FinishedRun]
 
     @cached_property
     def means(self) -> dict[str, Mean]:
@@ -93,7 +93,7 @@ class Comparison:
         groups: the settings that were asked to be the rows; empty where every configuration is one.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[ComparedConfiguration]
     differing: Sequence[str]
     shared: Mapping[str, Any]
     folded: Mapping[str, int] = field(default_factory=dict)
@@ -132,7 +132,7 @@ def compare(
     shown = [key for key in keys if key in left] if not group_by else list(group_by)
     if not group_by and "name" in left and within["name"] == 1 and "name" not in shown:
         shown = ["name", *shown]
-        rows = [Row({"name": row.runs[0].settings["name"], **row.settings}, row.runs) for row in rows]
+        rows = [ComparedConfiguration({"name": row.runs[0].settings["name"], **row.settings}, row.runs) for row in rows]
     return Comparison(
         rows=_sorted(rows, sort, shown),
         differing=shown,
@@ -146,14 +146,14 @@ def compare(
 
 
 def _chosen(
-    runs: Sequence[Finished], terms: Sequence[Expression], known: Sequence[str]
-) -> tuple[Sequence[Finished], list[Expression]]:
+    runs: Sequence[FinishedRun], terms: Sequence[Expression], known: Sequence[str]
+) -> tuple[Sequence[FinishedRun], list[Expression]]:
     """The runs that the conditions on settings leave, and the conditions on results."""
     conditions = []
     for term in terms:
         for name in sorted(term.names):
-            _check(name, [*known, *RESULTS], "--where", "names")
-        if term.names & set(RESULTS):
+            _check(name, [*known, *RESULT_NAMES], "--where", "names")
+        if term.names & set(RESULT_NAMES):
             if folded := term.names & set(UNFOLDED):
                 what = f"--where: {term.text} asks for {', '.join(sorted(folded))} of a row, which has several"
                 raise UserError(what, fix="Join conditions on settings and on results with `and`.")
@@ -163,7 +163,7 @@ def _chosen(
     return runs, conditions
 
 
-RESULTS = ("n", "verdict", *MEASURES)
+RESULT_NAMES = ("n", "verdict", *MEASURES)
 """What rows have besides settings."""
 
 
@@ -173,22 +173,24 @@ def _check(name: str, known: Sequence[str], option: str, what: str) -> None:
         raise UserError(f"{option}: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
 
 
-def _nothing(where: str, runs: Sequence[Finished], names: Iterable[str]) -> UserError:
+def _nothing(where: str, runs: Sequence[FinishedRun], names: Iterable[str]) -> UserError:
     """No row is left: say what there would have been."""
     lines = []
     for name in sorted(names):
-        values = sorted({written(run.settings[name]) for run in runs if name in run.settings})
+        values = sorted({setting_text(run.settings[name]) for run in runs if name in run.settings})
         if name == "verdict":
             values = sorted({run.verdict for run in runs})
         if values:
-            lines.append(f"{name} is {', '.join(values[:10])}{', …' if len(values) > 10 else ''}")
+            lines.append(f"{name} is {first_of(values)}")
     return UserError(f"--where: {where!r} holds of none of {len(runs)} runs", fix="; ".join(lines))
 
 
-def _sorted(rows: Sequence[Row], sort: Sequence[str], differing: Sequence[str]) -> list[Row]:
+def _sorted(
+    rows: Sequence[ComparedConfiguration], sort: Sequence[str], differing: Sequence[str]
+) -> list[ComparedConfiguration]:
     """Rows in order; what a row does not have comes last in both directions."""
     ordered = list(rows)
-    names = list(dict.fromkeys([*RESULTS, *(key for row in rows for key in row.settings)]))
+    names = list(dict.fromkeys([*RESULT_NAMES, *(key for row in rows for key in row.settings)]))
     for key in reversed(list(sort) or list(differing)):
         name = key.removeprefix("-")
         _check(name, names, "--sort", "columns")
@@ -208,11 +210,11 @@ def _order(value: Any) -> tuple[Any, ...]:
 # ----------------------------------------------------------------------------------------------------------- folding
 
 
-def _has_config(run: Finished) -> bool:
+def _has_config(run: FinishedRun) -> bool:
     return "model.depth" in run.settings
 
 
-def _differing(runs: Sequence[Finished]) -> list[str]:
+def _differing(runs: Sequence[FinishedRun]) -> list[str]:
     """Settings in which runs differ, in the order of the config.
 
     An option that only some runs have, with the same value in all of them, says no more than the choice it belongs to.
@@ -241,20 +243,22 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _rows(runs: Sequence[Finished], keys: Sequence[str]) -> list[Row]:
-    groups: dict[tuple[Any, ...], list[Finished]] = {}
+def _rows(runs: Sequence[FinishedRun], keys: Sequence[str]) -> list[ComparedConfiguration]:
+    groups: dict[tuple[Any, ...], list[FinishedRun]] = {}
     for run in runs:
         # repr tells true from 1 as == does not
         groups.setdefault(tuple((repr(run.settings.get(key))) for key in keys), []).append(run)
-    return [Row({key: group[0].settings.get(key) for key in keys}, group) for group in groups.values()]
+    return [
+        ComparedConfiguration({key: group[0].settings.get(key) for key in keys}, group) for group in groups.values()
+    ]
 
 
-def _most_values(rows: Sequence[Row], key: str) -> int:
+def _most_values(rows: Sequence[ComparedConfiguration], key: str) -> int:
     """Values of a setting within a row, in the row that has most."""
     return max((len({repr(run.settings.get(key)) for run in row.runs}) for row in rows), default=0)
 
 
-def _shared(rows: Sequence[Row], differing: Sequence[str]) -> dict[str, Any]:
+def _shared(rows: Sequence[ComparedConfiguration], differing: Sequence[str]) -> dict[str, Any]:
     runs = [run for row in rows for run in row.runs]
     everywhere = set(runs[0].settings).intersection(*(run.settings for run in runs)) if runs else set()
     return {

@@ -23,7 +23,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Point:
+class RecordedStep:
     """Everything that a run has recorded at one step."""
 
     step: int
@@ -39,22 +39,22 @@ def tables(run: Tables) -> dict[str, pl.DataFrame]:
     return {name: getattr(run, name) for name in SCHEMAS}
 
 
-def points(run: Tables) -> Iterator[Point]:
+def recorded_steps(run: Tables) -> Iterator[RecordedStep]:
     """What a run has recorded, in the order of steps."""
     stepwise = {name: _by_step(name, table) for name, table in tables(run).items() if "step" in table.columns}
     seconds = _seconds(run.steps)
     now = 0.0
     for step in sorted({step for parts in stepwise.values() for step in parts}):
         now = seconds.get(step, now)  # the last evaluation comes after the last step
-        point = Point(step, now)
+        recorded = RecordedStep(step, now)
         for name, parts in stepwise.items():
             if step not in parts:
                 continue
             if name == "histograms":
-                point.histograms.update(_histograms(parts[step]))
+                recorded.histograms.update(_histograms(parts[step]))
             else:
-                point.scalars.update(_scalars(name, parts[step]))
-        yield point
+                recorded.scalars.update(_scalars(name, parts[step]))
+        yield recorded
 
 
 def _by_step(name: str, table: pl.DataFrame) -> dict[int, pl.DataFrame]:
