@@ -6,7 +6,8 @@ Fits 80 columns whatever the numbers are.
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from gradlab.config import Config
 from gradlab.text import compact, separated
+from gradlab.theory import Outlook, Prediction
 
 TALLEST = 40
 """Hidden layers that are all shown; of more, the first and the last `ENDS`."""
@@ -26,65 +28,6 @@ COLUMNS = {
     "chi": "χ",
     "delta_relative": "δ rel. to last",
 }
-
-
-class Outlook(Protocol):
-    """The part of `gradlab.theory.Outlook` that is shown."""
-
-    @property
-    def vanishing_depth(self) -> int | None:
-        """Depth at which δ falls below 1e-3."""
-
-    @property
-    def exploding_depth(self) -> int | None:
-        """Depth at which δ rises above 1e3."""
-
-    @property
-    def delta_out_of_range_depth(self) -> int | None:
-        """Depth at which δ leaves the dtype's range."""
-
-    @property
-    def signal_out_of_range_depth(self) -> int | None:
-        """Depth at which the pre-activation leaves it."""
-
-    @property
-    def signal_decades_per_layer(self) -> float | None:
-        """Slope of the RMS pre-activation toward the output."""
-
-
-class Prediction(Protocol):
-    """The part of `gradlab.theory.Prediction` that is shown; views do not reach theory."""
-
-    @property
-    def decades_per_layer(self) -> float | None:
-        """Slope of log10 RMS δ toward the input."""
-
-    @property
-    def depth_scale(self) -> float | None:
-        """ξ in layers."""
-
-    @property
-    def delta_last(self) -> float | None:
-        """RMS δ at the last hidden layer."""
-
-    @property
-    def ahead(self) -> Outlook:
-        """Depths."""
-
-    @property
-    def outlook(self) -> str:
-        """One sentence."""
-
-    @property
-    def caveats(self) -> Sequence[str]:
-        """Where the prediction is loose."""
-
-    @property
-    def not_covered(self) -> str | None:
-        """Why there is no prediction."""
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The table `theory`."""
 
 
 def print_prediction(prediction: Prediction, config: Config, console: Console) -> None:
@@ -111,7 +54,7 @@ def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
         "config": config.model_dump(mode="json", exclude={"name"}),
         "layers": prediction.rows(),
         **{name: getattr(prediction, name) for name in ("decades_per_layer", "depth_scale", "delta_last")},
-        **{name: getattr(prediction.ahead, name) for name in vars(Outlook) if not name.startswith("_")},
+        **{name: value for name, value in asdict(prediction.ahead).items() if name != "sentence"},
         "caveats": list(prediction.caveats),
         "not_covered": prediction.not_covered,
         "outlook": prediction.outlook,
