@@ -33,18 +33,11 @@ SIGNATURES: Mapping[str, list[Any]] = {
     "output": [_pointer, _size, _pointer],  # x, size, sums
     "activation": [_pointer, _size, _pointer, _size, _pointer, _size, _pointer],  # x, size, h, size, edges, …, sums
     "sum_of_squares": [_pointer, _size, _pointer],  # x, size, sum
-    "remember": [
-        _size,
-        _pointer,
-        _pointer,
-        _pointer,
-        _pointer,
-        _pointer,
-    ],  # count, weights, sizes, strides, copies, …
-    "changes": [_size, _pointer, _pointer, _pointer, _pointer, _pointer],  # the same
+    "remember": [_size, *[_pointer] * 5],  # count, weights, sizes, strides, copies, sums
+    "changes": [_size, *[_pointer] * 5],  # the same
     "histogram": [_pointer, _size, _size, _pointer],  # x, size, number of bins, result
 }
-"""Sizes are numbers of entries; all else are addresses, of several things those of their addresses."""
+"""The arguments of the kernels: sizes and counts are numbers, all else are addresses."""
 
 
 @dataclass(frozen=True)
