@@ -6,9 +6,9 @@ except `== null`.
 """
 
 # Polars has conditions in SQL, `polars.sql_expr` and `SQLContext`. They were tried (polars 2.1) with dotted names in
-# quotes, and do not replace this file. `10 < depth < 20` is true of 20, because SQL reads (10 < depth) < 20. `a == null`
-# and `a != null` are never true. `depth / 0 > 1` is true. `in ['relu']` is a syntax error, and `"healthy"` in double
-# quotes is a column. A column that holds 5 in one row and [5, 3] in another is no column of a data frame. And
+# quotes, and do not replace this file. `10 < depth < 20` is true of 20, because SQL reads (10 < depth) < 20. Never
+# true are `a == null` and `a != null`. `depth / 0 > 1` is true. `in ['relu']` is a syntax error, and `"healthy"` in
+# double quotes is a column. A column that holds 5 in one row and [5, 3] in another is no column of a data frame. And
 # `SQLContext` reads files: `depth in (select x from read_csv('any.csv'))`. To translate all that needs the syntax tree
 # that is walked here, and more code than walking it.
 
