@@ -6,11 +6,12 @@ Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written 
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gradlab.errors import RunInterrupted, UserError
+from gradlab.views.export import TARGETS
 
 app = typer.Typer(
     name="gradlab",
@@ -24,8 +25,11 @@ app = typer.Typer(
 
 PlotFormat = Literal["png", "svg"]
 EngineName = Literal["local", "ray"]
-ExportFormat = Literal["tensorboard", "wandb", "csv"]
 TableFormat = Literal["table", "markdown", "csv", "json"]
+if TYPE_CHECKING:
+    ExportFormat = str
+else:
+    ExportFormat = Literal[tuple(TARGETS)]
 
 
 class Registry(StrEnum):
@@ -227,7 +231,7 @@ def export(
         Path | None, typer.Option("--into", metavar="DIR", help="Where to; otherwise export/ of the run folder.")
     ] = None,
 ) -> None:
-    """Write a run in another program's format: TensorBoard, Weights & Biases, CSV."""
+    """Write a run in another program's format."""
     from gradlab.results import load_run
     from gradlab.views.export import empty_tables
     from gradlab.views.export import export as export_run

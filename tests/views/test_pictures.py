@@ -10,7 +10,9 @@ from matplotlib.patches import PathPatch
 from gradlab.errors import UserError
 from gradlab.views import pictures
 from gradlab.views.pictures import PICTURES, figure, save_pictures
-from gradlab.views.pictures.sheet import columns_in_time, some_steps, spread_heights
+from gradlab.views.pictures.axes import spread_heights
+from gradlab.views.pictures.heatmaps import columns_in_time
+from gradlab.views.pictures.sheet import some_steps
 from gradlab.views.pictures.training import constant_loss
 from tests.views.synthetic import INF, NAN, ODD_RUNS, make_run
 
@@ -74,6 +76,19 @@ def test_pictures_do_not_depend_on_the_users_settings():
 def test_pictures_open_no_window():
     code = "import sys, gradlab.views.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_new_picture_is_a_function_and_an_entry(tmp_path, monkeypatch):
+    def losses(figure, run):
+        figure.subplots().plot(run.steps["step"], run.steps["loss"])
+
+    monkeypatch.setitem(PICTURES, "losses", (losses, 2.0))
+    run = make_run()
+    assert figure(run, "losses").get_size_inches().tolist() == [8.3, 2.0]
+    assert tmp_path / "losses.png" in save_pictures(run, tmp_path)
+    with pytest.raises(UserError) as caught:
+        figure(run, "gains")
+    assert "overview, losses" in caught.value.fix
 
 
 def test_unknown_pictures_and_formats_are_the_users_mistake(tmp_path):

@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.text import MINUS, setting_text
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
-from gradlab.views.pictures.sheet import BROKEN_CELLS, DPI, WIDTH, drawing, log_axis, log_line, picture_title
+from gradlab.views.pictures.axes import log_axis, log_line, mark_handles
+from gradlab.views.pictures.heatmaps import BROKEN_CELLS
+from gradlab.views.pictures.labels import setting_label
+from gradlab.views.pictures.sheet import drawing, new_figure, picture_title, write_figure
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PANELS = 60
@@ -49,12 +51,7 @@ def save_picture(comparison: Comparison, file: Path) -> str:
     if not any(run.profiles["end"] for row in comparison.rows for run in row.runs):
         raise UserError("there is nothing to draw: no finished run has recorded a gradient")
     figure, left_out = draw(comparison)
-    try:
-        with drawing():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
-    except OSError as error:
-        raise run_folder.cannot_write(file, error) from error
+    write_figure(figure, file)
     return left_out
 
 
@@ -74,7 +71,7 @@ def draw(comparison: Comparison) -> tuple[Figure, str]:
     height = 0.55 + 1.25 * down + 0.35
     maps = 0.9 + 0.34 * len(grid.lines) if grid else 0.0
     with drawing():
-        figure = Figure(figsize=(WIDTH, height + maps), dpi=DPI, layout="constrained")
+        figure = new_figure(height + maps)
         below: Any = figure
         if grid:
             parts: Any = figure.subfigures(2, 1, height_ratios=[maps, height], hspace=0.02)
@@ -105,17 +102,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _label(row: ComparedConfiguration) -> str:
-    return ", ".join(_short(key, value) for key, value in row.settings.items()) or "every run"
-
-
-def _short(key: str, value: Any) -> str:
-    """`relu`, but `depth 20`: the name of an activation says itself what it is."""
-    name = key.rpartition(".")[2].replace("_", " ")
-    return setting_text(value) if name in SPEAKING else f"{name} {setting_text(value)}"
-
-
-SPEAKING = ("activation", "initializer", "optimizer", "name", "data")
-"""Settings whose values are known by themselves."""
+    return ", ".join(setting_label(key, value) for key, value in row.settings.items()) or "every run"
 
 
 # -------------------------------------------------------------------------------------------------------------- panels
@@ -155,11 +142,13 @@ def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[Compa
     for line, line_value in enumerate(grid.lines):
         for column, column_value in enumerate(grid.columns):
             row = grid.cells.get((line, column))
-            names = [_short(grid.keys[1], column_value)] if line == 0 else []
+            names = [setting_label(grid.keys[1], column_value)] if line == 0 else []
             axes = panels[line, column]
             _panel(axes, row, names[0] if names else "")
             if column == 0:
-                axes.set_ylabel(textwrap.fill(_short(grid.keys[0], line_value), 14, break_long_words=False), fontsize=8)
+                axes.set_ylabel(
+                    textwrap.fill(setting_label(grid.keys[0], line_value), 14, break_long_words=False), fontsize=8
+                )
 
 
 def _listed(panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
@@ -183,10 +172,7 @@ def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[ComparedConfigurat
     ]
     if any(len(row.runs) > 1 for row in rows):
         handles.append(Line2D([], [], color="0.5", lw=0.5, label="single runs"))
-    if (values == 0).any():
-        handles.append(Line2D([], [], ls="", marker="v", color="0.3", ms=4.5, label="exactly 0"))
-    if np.isnan(values).any():
-        handles.append(Line2D([], [], ls="", marker="x", color="0.3", ms=4.5, label="NaN or infinite"))
+    handles += mark_handles(values)
     figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), frameon=False)
     figure.supxlabel("hidden layer", fontsize=9)
     figure.supylabel("RMS δ", fontsize=9)

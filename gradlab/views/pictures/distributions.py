@@ -15,21 +15,9 @@ from matplotlib.lines import Line2D
 from gradlab.measures.profiles import Floats, Numbers, Profiles, activation_kind, profiles, unit_shares
 from gradlab.tables import Tables
 from gradlab.text import percent, three_digits
-from gradlab.views.pictures.sheet import (
-    BROKEN_CELLS,
-    LARGEST,
-    THEORY_STYLE,
-    columns_in_time,
-    depth_axis,
-    edge_legend,
-    fill_cells,
-    log_axis,
-    log_line,
-    mark_bad_step,
-    picture_title,
-    step_axis,
-    write_instead,
-)
+from gradlab.views.pictures.axes import LARGEST, depth_axis, edge_legend, log_axis, log_line, mark_bad_step
+from gradlab.views.pictures.heatmaps import BROKEN_CELLS, columns_in_time, fill_cells, layer_heat_map
+from gradlab.views.pictures.sheet import THEORY_STYLE, picture_title, write_instead
 
 WIDE = 50.0
 """Ratio of the largest layer to the median one above which a linear axis would hide most layers."""
@@ -265,22 +253,8 @@ def _share(axes: Axes, run: Tables, share: Profiles) -> None:
         return
     columns, edges = columns_in_time(share.steps)
     values_LC = share.values_TL[columns].T
-    bounds = (*edges, float(share.layers[0]) - 0.5, float(share.layers[-1]) + 0.5)
-    axes.imshow(
-        100 * values_LC,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        extent=bounds,
-        vmin=0,
-        vmax=100,
-        cmap=SHADES,
-    )
-    axes.grid(False)
-    depth_axis(axes, share.layers, vertical=True)
+    layer_heat_map(axes, 100 * values_LC, share.layers, edges, vmin=0, vmax=100, cmap=SHADES)
     axes.set_ylabel("")
-    axes.set_ylim(bounds[2:])
-    step_axis(axes, int(share.steps[0]), int(share.steps[-1]))
     fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, BROKEN_CELLS)
     if len(share.steps) < run.layers["step"].n_unique():
         axes.set_xlabel(f"step (measured at {len(share.steps)})")

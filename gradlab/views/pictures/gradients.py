@@ -12,26 +12,19 @@ from gradlab.measures.profiles import Floats, Profiles, profiles
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import Tables
 from gradlab.text import three_digits
-from gradlab.views.pictures.sheet import (
-    BROKEN_CELLS,
+from gradlab.views.pictures.axes import (
     LEGEND_ABOVE,
-    THEORY_STYLE,
-    ZERO_CELLS,
-    colour_ramp,
-    columns_in_time,
     depth_axis,
     edge_legend,
     fans_out,
-    fill_cells,
     log_axis,
     log_line,
     mark_bad_step,
     name_lines,
-    picture_title,
-    some_steps,
-    step_axis,
-    write_instead,
 )
+from gradlab.views.pictures.heatmaps import BROKEN_CELLS, ZERO_CELLS, columns_in_time, fill_cells, layer_heat_map
+from gradlab.views.pictures.labels import column_label
+from gradlab.views.pictures.sheet import THEORY_STYLE, colour_ramp, picture_title, some_steps, write_instead
 
 WEIGHTS = ("weight", "output")
 LEVEL = 0.5
@@ -56,7 +49,7 @@ def delta_flow(axes: Axes, run: Tables) -> None:
 def weight_gradient_flow(axes: Axes, run: Tables) -> None:
     """The norm of the weight gradient against depth."""
     axes.set_title("weight gradient")
-    _depth_lines(axes, run, profiles(run.layers, "weight_gradient_norm", WEIGHTS), "norm of ∂L/∂W")
+    _depth_lines(axes, run, profiles(run.layers, "weight_gradient_norm", WEIGHTS), column_label("weight_gradient_norm"))
 
 
 def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicted: Floats | None = None) -> None:
@@ -156,20 +149,8 @@ def delta_heatmap(axes: Axes, run: Tables) -> None:
     logs_LC = np.log10(values_LC, out=np.full(values_LC.shape, np.nan), where=drawable)
     low, high = (float(np.nanmin(logs_LC)), float(np.nanmax(logs_LC))) if drawable.any() else (-1.0, 0.0)
     margin = max(0.0, 2 - (high - low)) / 2  # noise must not fill the whole scale
-    bounds = (*edges, float(delta.layers[0]) - 0.5, float(delta.layers[-1]) + 0.5)
-    image = axes.imshow(
-        logs_LC,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        extent=bounds,
-        vmin=low - margin,
-        vmax=high + margin,
-    )
-    axes.grid(False)
-    depth_axis(axes, delta.layers, vertical=True, output=bool((run.layers["kind"] == "output").any()))
-    step_axis(axes, int(delta.steps[0]), int(delta.steps[-1]))
-    axes.set_ylim(bounds[2:])
+    output = bool((run.layers["kind"] == "output").any())
+    image = layer_heat_map(axes, logs_LC, delta.layers, edges, output=output, vmin=low - margin, vmax=high + margin)
     marks = {"exactly 0": (values_LC == 0, ZERO_CELLS), "NaN or infinite": (~np.isfinite(values_LC), BROKEN_CELLS)}
     for cells_LC, look in marks.values():
         fill_cells(axes, cells_LC, delta.layers, edges, look)

@@ -15,18 +15,16 @@ from gradlab.diagnosis.outcome import classes_of
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.tables import Tables
 from gradlab.text import three_digits
-from gradlab.views.pictures.sheet import (
+from gradlab.views.pictures.axes import (
     LEGEND_ABOVE,
-    colour_ramp,
     edge_legend,
     log_axis,
     log_line,
     mark_bad_step,
     name_lines,
-    picture_title,
     step_axis,
-    write_instead,
 )
+from gradlab.views.pictures.sheet import colour_ramp, picture_title, write_instead
 
 GUIDE = 1e-3
 """A common rule of thumb for the update ratio; Karpathy's notebooks call it about right."""
