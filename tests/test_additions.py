@@ -135,8 +135,10 @@ EXPORT = {
 
 ''',
     ),
-    "views/export/__init__.py": ("TARGETS: Mapping", "from gradlab.views.export.csv import write_steps\n\n"),
-    "views/export/__init__.py#2": ('    "csv": write_csv,\n', '    "steps": write_steps,\n'),
+    "views/export/__init__.py": (
+        '    "csv": "gradlab',
+        '    "steps": "gradlab.views.export.csv:write_steps",\n',
+    ),
 }
 
 
