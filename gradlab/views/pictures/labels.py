@@ -1,39 +1,25 @@
 """What columns and settings are called in pictures; which columns have a logarithmic axis, and which are shares."""
 
+from gradlab.statistics import STATISTICS
 from gradlab.text import setting_text
 
-COLUMN_LABELS = {
-    "delta_rms": "RMS δ",
-    "weight_gradient_norm": "norm of ∂L/∂W",
-    "weight_norm": "norm of the weights",
-    "update_ratio": "update ratio ‖ΔW‖/‖W‖",
-    "activation_mean": "mean of activations",
-    "activation_std": "std of activations",
-    "activation_rms": "RMS of activations",
-    "saturated_fraction": "saturated share",
-    "zero_fraction": "share of zeros",
-    "dead_fraction": "dead units",
-    "revived_fraction": "revived units",
-}
-LOGARITHMIC = ("delta_rms", "weight_gradient_norm", "weight_norm", "update_ratio", "activation_rms")
-SHARES = ("saturated_fraction", "zero_fraction", "dead_fraction", "revived_fraction", "accuracy")
 SELF_EXPLANATORY = ("activation", "initializer", "optimizer", "name", "data")
 """Settings whose values need no name beside them."""
 
 
 def column_label(column: str) -> str:
     """The label of a column's axis."""
-    return COLUMN_LABELS.get(column, column.replace("_", " "))
+    return STATISTICS[column].label if column in STATISTICS else column.replace("_", " ")
 
 
 def is_logarithmic(column: str) -> bool:
     """Whether a column grows and shrinks by factors."""
-    return column in LOGARITHMIC
+    return column in STATISTICS and STATISTICS[column].log
 
 
 def is_share(column: str) -> bool:
     """Whether a column lies between 0 and 1."""
-    return column in SHARES
+    return column == "accuracy" or (column in STATISTICS and STATISTICS[column].share)
 
 
 def setting_name(key: str) -> str:
