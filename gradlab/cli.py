@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gradlab.errors import RunInterrupted, UserError
+from gradlab.sweeps import ENGINES
 from gradlab.views.export import TARGETS
 
 app = typer.Typer(
@@ -24,12 +25,12 @@ app = typer.Typer(
 
 
 PlotFormat = Literal["png", "svg"]
-EngineName = Literal["local", "ray"]
 TableFormat = Literal["table", "markdown", "csv", "json"]
 if TYPE_CHECKING:
     ExportFormat = str
+    EngineName = str
 else:
-    ExportFormat = Literal[tuple(TARGETS)]
+    ExportFormat, EngineName = Literal[tuple(TARGETS)], Literal[tuple(ENGINES)]
 
 
 class Registry(StrEnum):

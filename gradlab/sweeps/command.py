@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from time import monotonic
 from typing import Any
 
@@ -12,9 +13,9 @@ from rich.text import Text
 from gradlab import run_folder
 from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
+from gradlab.sweeps import ENGINES
 from gradlab.sweeps.engine import Engine
 from gradlab.sweeps.grid import Plan, Point, load_plan, load_points
-from gradlab.sweeps.local import LocalEngine
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
 from gradlab.sweeps.states import PointState
 from gradlab.sweeps.sweep_file import written
@@ -30,22 +31,19 @@ def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
     print_plan([row(point, states[point.config.id]) for point in points], Console())
 
 
-def make_engine(name: str, workers: int | None, **ray_options: Any) -> Engine:
+def make_engine(name: str, workers: int | None, **options: Any) -> Engine:
     """The engine of that name.
 
     Args:
-        name: `local` or `ray`.
+        name: a key of `ENGINES`.
         workers: runs at once; None for as many as there is room for.
-        ray_options: those of `RayEngine`; the local engine has none.
+        options: of some engine; an engine passes over those that it does not know.
 
     Raises:
         UserError: it is not installed.
     """
-    if name == "ray":
-        from gradlab.sweeps.ray import RayEngine
-
-        return RayEngine(workers, **ray_options)
-    return LocalEngine(workers)
+    engine: Engine = resolve_name(ENGINES[name])(workers, **options)
+    return engine
 
 
 @dataclass(frozen=True)

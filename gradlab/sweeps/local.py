@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from types import TracebackType
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -24,9 +25,10 @@ class LocalEngine:
 
     Args:
         workers: processes; by default one for each core.
+        options: of other engines.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, **options: Any) -> None:
         self.workers = workers or cores()
         self.threads = max(1, cores() // self.workers)
 
