@@ -1,1 +1,1 @@
-"""A sweep file becomes many configs, and an engine runs each of them once."""
+"""Sweeps: a sweep file becomes many configs, and an engine runs each of them once."""
