@@ -18,7 +18,7 @@ MOST_NUMBERS = 1000
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of a source: features x (samples, features), and class numbers y (samples,) from 0. Nothing is missing."""
+    """Samples of a source: features x (samples, features) and class numbers y (samples,) from 0, none missing."""
 
     x: Features
     y: Labels
