@@ -20,14 +20,14 @@ UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
     pl.exceptions.PolarsError, pl.exceptions.PanicException,
 )  # fmt: skip
-"""What the readers raise for a file that is damaged, encrypted or not theirs; some damage makes polars panic."""
+"""Errors of the readers for files that are damaged, encrypted or of another kind. Some damage makes polars panic."""
 
 
 def file(data: File, seed: int) -> Samples:
     """Read a table of numeric features with a column of class labels.
 
     Raises:
-        DatasetError: the file cannot be read, or what is in it is no classification task.
+        DatasetError: the file cannot be read, or its content is no classification task.
     """
     path = data.path
     columns = _read(path)
@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and advise to load that unsafely
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle and recommend loading it unsafely
         raise ValueError("it is no complete archive of arrays, as numpy.savez writes them")
     with np.load(path, allow_pickle=False) as archive:
         return {name: _member(archive, name) for name in archive.files}
@@ -83,7 +83,7 @@ def _read_table(frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
 
 def _array(column: pl.Series) -> NDArray[Any]:
     if column.dtype.is_decimal() or (column.dtype == pl.Boolean and column.null_count()):
-        column = column.cast(pl.Float64)  # NumPy has no decimals, and no truths that may be missing
+        column = column.cast(pl.Float64)  # NumPy has neither decimals nor booleans that may be missing
     return column.to_numpy()
 
 
@@ -120,7 +120,7 @@ def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> 
 
 
 def _no_number(values: Iterable[object]) -> str:
-    """The value that keeps a column from being numbers: the first that is none, such as 'NA'."""
+    """The first value of a column that is no number, such as 'NA'; it keeps the column from being read as numbers."""
     texts = [str(value) for value in values if value is not None]
     return reprlib.repr(next((text for text in texts if not _is_number(text)), texts[0] if texts else None))
 

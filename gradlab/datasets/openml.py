@@ -22,7 +22,8 @@ def openml(data: OpenML, seed: int) -> Samples:
     """Download a dataset, or take it from the cache.
 
     Raises:
-        DatasetError: there is no network and nothing in the cache, no such dataset, or its features are no numbers.
+        DatasetError: the dataset is not in the cache and there is no network, it does not exist, or its features are
+            not numbers.
     """
     bunch = _fetch(data)
     frame, target = bunch.data, bunch.target
@@ -72,7 +73,7 @@ def _fetch(data: OpenML) -> Any:
     except UNREADABLE as error:
         if re.search("not found|No active dataset", str(error)):
             raise _unknown(data) from None
-        if "Sparse ARFF" in str(error):  # scikit-learn's message is about arguments that nobody here can give
+        if "Sparse ARFF" in str(error):  # scikit-learn's message is about arguments of its own
             raise DatasetError(
                 f"data.dataset: {data.dataset!r} is sparse; gradlab reads dense tables",
                 fix="Choose a dataset with dense features.",
@@ -89,7 +90,7 @@ def _unknown(data: OpenML) -> DatasetError:
 
 
 def _subset(y: Labels, samples: int | None, seed: int) -> NDArray[np.intp]:
-    """Sorted indices of a random subset, every class in proportion; all of them where it would not be smaller.
+    """Sorted indices of a random subset with every class in proportion; all indices where no subset is asked for.
 
     Raises:
         DatasetError: a class would have too few samples left to be split.

@@ -51,7 +51,7 @@ def signal_explosion(tables: Tables) -> Answer:
 
 
 def _signal(tables: Tables) -> Profiles:
-    """RMS of the activations, or of what the weight layers put out in a model without known activations."""
+    """RMS of the activations; in a model without known activations, RMS of the outputs of its weight layers."""
     return profiles(tables.judged, "activation_rms", ["activation"]) or profiles(
         tables.judged, "activation_rms", ["weight"]
     )

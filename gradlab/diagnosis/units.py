@@ -13,19 +13,20 @@ from gradlab.tables import Finding, Tables
 from gradlab.text import layers_text
 
 DEAD_FRACTION = 0.7
-"""Dead share of a layer's units that is too much, AutoTrainer's limit. Depth alone makes some: the activations of
-different inputs grow alike from layer to layer, and in the limit half of the units are off for all of them, in a layer
-of 64 units up to 65 % by chance."""
+"""A layer with at least this share of dead units is reported; AutoTrainer has the same limit. Depth alone makes some
+dead units: from layer to layer the activations of different inputs become more alike, until half of the units are off
+for all inputs; in a layer of 64 units up to 65 % by chance."""
 DIED_FRACTION = 0.25
-"""Share of all units that is too much to lose in training."""
+"""The units are reported if this share of them or more died in training."""
 ALL_DEAD = 0.999
-"""Above, nothing passes the layer, forward or backward."""
+"""With at least this share of dead units, nothing passes a layer, neither forward nor backward."""
 
 SATURATED_FRACTION = 0.5
-"""Saturated share of a layer's outputs that is too much, as SageMaker Debugger and DeepDiagnosis have it."""
+"""A layer with at least this share of saturated outputs is reported, as in SageMaker Debugger and DeepDiagnosis."""
 
 COPIES = 1e-5
-"""Variation over units, relative to the activations, that is rounding: float32 sums differ in the seventh digit."""
+"""Units whose outputs differ by at most this much, relative to the RMS of the activations, are copies: sums in float32
+differ in the seventh digit."""
 
 
 def dead_units(tables: Tables) -> Answer:
@@ -162,7 +163,11 @@ def symmetric_units(tables: Tables) -> Answer:
 
 
 def _copies(tables: Tables) -> tuple[Flags, Profiles]:
-    """Where a layer's units are copies: its outputs do not vary over units, or its weights are all zero."""
+    """Whether the units of a layer are copies: their outputs are the same, or all weights are 0.
+
+    Returns:
+        that, step × layer, and the standard deviation over units, which has the steps and layers.
+    """
     units = profiles(tables.judged, "across_units_std", ["activation"])
     rms_TL = aligned(profiles(tables.judged, "activation_rms", ["activation"]), units)
     copies_TL: Flags = (rms_TL > 0) & (units.values_TL <= COPIES * rms_TL)

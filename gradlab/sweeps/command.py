@@ -1,4 +1,4 @@
-"""What `gradlab sweep` does: points, an engine, and the views of both."""
+"""What `gradlab sweep` does: plan the points, run them on an engine, print the report, judge the claim."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from gradlab.views.sweep import PointLine, SweepProgress, print_plan, print_repo
 
 
 def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
-    """Print the points of a sweep and what is already done; write nothing."""
+    """Print the points of a sweep and their states; write nothing."""
     points = load_points(source, overrides)
     states = look_up_all(points, runs)
     row = _rows(points)
@@ -40,7 +40,7 @@ def make_engine(name: str, workers: int | None, **options: Any) -> Engine:
         options: of some engine; an engine passes over those that it does not know.
 
     Raises:
-        UserError: it is not installed.
+        UserError: Ray is not installed.
     """
     engine: Engine = resolve_name(ENGINES[name])(workers, **options)
     return engine
@@ -48,11 +48,11 @@ def make_engine(name: str, workers: int | None, **options: Any) -> Engine:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to.
+    """The end of a sweep.
 
     Attributes:
-        report: of its runs.
-        verdict: of its claim; None where it makes none, or where runs are missing that it speaks of.
+        report: the states of its points.
+        verdict: the verdict on its claim; None where it makes no claim, or where runs that the claim needs are missing.
         claims: whether it makes a claim.
     """
 
@@ -62,7 +62,7 @@ class SweepResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the claim is confirmed; of a sweep that makes none, whether every run is healthy."""
+        """Whether the claim is confirmed; where there is no claim, whether every run is healthy."""
         return (self.verdict is not None and self.verdict.confirmed) if self.claims else self.report.healthy
 
 
@@ -75,18 +75,18 @@ def sweep(
     plots: bool = False,
     retry_failed: bool = False,
 ) -> SweepResult:
-    """Run a sweep, show it going on, and print what it came to; judge its claim, and draw that.
+    """Run a sweep with its progress on the terminal, print the report, and judge and draw its claim.
 
     Args:
         source: a sweep file or a config.
         overrides: `KEY=V1,V2 …`.
-        engine: what runs it.
-        runs: where run folders are.
+        engine: runs the points.
+        runs: the folder of run folders.
         plots: whether to draw each point's pictures.
         retry_failed: run failed points again.
 
     Raises:
-        ConfigError: the sweep is wrong, or one of its points.
+        ConfigError: the sweep file, or the config of a point, is wrong.
     """
     begun = monotonic()
     plan = load_plan(source, overrides)
@@ -104,7 +104,7 @@ def sweep(
 
 
 def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdict | None:
-    """Judge the claim of a sweep on its runs, and say and draw what came out."""
+    """Judge the claim of a sweep on its runs; print and draw the verdict."""
     states = [report.states[point.config.id] for point in plan.points]
     missing = [state for state in states if state.status not in run_folder.FINISHED]
     why_not = plan.not_judged or (plan.claim and missing and f"{len(missing)} of {len(states)} runs are not finished")
@@ -123,7 +123,7 @@ def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdi
 
 
 class _ProgressListener:
-    """Points and states, as the progress view wants them."""
+    """Passes a sweep's events on to its progress view, as lines of text."""
 
     def __init__(self, progress: SweepProgress, row: Callable[[Point, PointState], PointLine]) -> None:
         self._progress = progress
@@ -140,7 +140,7 @@ class _ProgressListener:
 
 
 def _rows(points: Sequence[Point]) -> Callable[[Point, PointState], PointLine]:
-    """What makes rows of points: a point is known by the settings in which it may differ from others."""
+    """A function that makes the line of a point, with the settings in which the points differ."""
     values: dict[str, set[str]] = {}
     for point in points:
         for key, value in point.settings.items():

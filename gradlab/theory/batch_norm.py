@@ -27,7 +27,7 @@ SAMPLE = 2**17
 
 @dataclass(frozen=True)
 class BatchNormBefore:
-    """φ(BatchNorm(h)) for a centred h.
+    """Moments of a block with BatchNorm before the activation: φ(BatchNorm(h)), for a centred h.
 
     Attributes:
         mean: E φ.
@@ -79,7 +79,7 @@ def norm_before(choice: Choice, batch: int) -> BatchNormBefore:
 
 @dataclass(frozen=True)
 class BatchNormAfter:
-    """BatchNorm(φ(h)), backward.
+    """The backward pass of a block with BatchNorm after the activation: BatchNorm(φ(h)).
 
     Attributes:
         slope: E δ_h² / E(Gδ_x)², δ_h before the activation and δ_x after the BatchNorm.

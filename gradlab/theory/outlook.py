@@ -10,11 +10,11 @@ from gradlab.text import power_of_ten
 from gradlab.theory.quadrature import Array
 
 THOUSANDFOLD = 3.0
-"""Decades between the first and the last hidden layer at which δ counts as lost, or as exploded."""
+"""δ counts as lost, or as exploded, if it changes by so many decades from the last hidden layer to the first."""
 HUNDREDFOLD = 2.0
-"""Decades over this network from which on it is said to vanish or explode: no learning rate serves all its layers."""
+"""δ of a network is said to vanish or explode if it changes by so many decades: no learning rate serves all layers."""
 DEEPEST = 10_000
-"""Hidden layers beyond which a depth is not told: nobody builds that, and a slope that small is a rounding error."""
+"""Greater depths are not reported: nobody builds such networks, and so small a slope is a rounding error."""
 DECADES: dict[str, tuple[float, float]] = {
     # log10 of the smallest normal number, below which digits are lost, and of the largest
     "float32": (log10(float(np.finfo(np.float32).tiny)), log10(float(np.finfo(np.float32).max))),
@@ -24,10 +24,10 @@ DECADES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Outlook:
-    """Depths in hidden layers, along the line of the prediction; None where that is never, or beyond 10,000.
+    """Depths at which something is lost, in hidden layers; None where that is never, or deeper than 10,000 layers.
 
     Attributes:
-        sentence: what is to be expected of this network.
+        sentence: what to expect of this network.
         vanishing_depth: δ at the first layer falls below 1e-3 of that at the last.
         exploding_depth: δ at the first layer rises above 1e3 times that at the last.
         delta_out_of_range_depth: RMS δ at the first layer leaves the normal numbers of the config's dtype, given the

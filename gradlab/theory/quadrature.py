@@ -5,7 +5,8 @@ that a bend of any sharpness and a peak of φ' of any width, as √q → ∞ mak
 [a, 2a] a function whose poles lie on the imaginary axis (sigmoid, tanh, softplus) loses a factor 5.83² of its error
 with each node.
 
-Both laws are symmetric, so rules hold h > 0 only and `Quadrature.mean` adds −h: the mean of an odd φ is exactly 0.
+Both laws are symmetric, so a quadrature holds nodes h > 0 only, and `Quadrature.mean` adds −h: the mean of an odd φ is
+exactly 0.
 """
 
 import functools
@@ -33,7 +34,7 @@ PAIR_REACH = 9.0
 
 @dataclass(frozen=True, eq=False)
 class Quadrature:
-    """A symmetric law of h as N nodes h > 0 and their weights, which add up to 1/2."""
+    """A symmetric law of h: N nodes h > 0 with their weights, which add up to 1/2."""
 
     nodes_N: Array
     weights_N: Array

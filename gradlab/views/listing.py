@@ -1,4 +1,4 @@
-"""What a config may name, one line each."""
+"""Everything that a config may name (activations, initializers, …), a line each."""
 
 from collections.abc import Iterator
 
@@ -18,11 +18,11 @@ REGISTRIES = {
 
 
 def print_listing(registry: str, console: Console | None = None) -> None:
-    """Print every name of a registry with what it is and its options.
+    """Print every name of a registry with a line of description and its options.
 
     Args:
         registry: a key of `REGISTRIES`, or `rules`.
-        console: where to; standard output by default.
+        console: where to print; standard output by default.
     """
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
@@ -52,12 +52,12 @@ def _choices(registry: str) -> Iterator[tuple[str, Text]]:
 
 
 def summary(choice: type[Choice]) -> str:
-    """What a choice is, in a line."""
+    """The first line of a choice's documentation."""
     return (choice.__doc__ or "").strip().splitlines()[0]
 
 
 def options_of(choice: type[Choice]) -> list[str]:
-    """The options of a choice with their defaults, `momentum=0.0`; those without one are required."""
+    """The options of a choice with their defaults, `momentum=0.0`; an option without a default is required."""
     return [
         option if field.is_required() else f"{option}={setting_text(field.default, exact=True)}"
         for option, field in choice.model_fields.items()

@@ -1,10 +1,9 @@
-"""What theory predicts, in the terminal: a row a hidden layer, the depths that are too deep, and the outlook.
+"""What theory predicts, in the terminal: a row a hidden layer, the depths at which δ or the signal is lost, a sentence.
 
-Fits 80 columns whatever the numbers are.
+It fits 80 columns whatever the numbers are.
 """
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,9 +15,10 @@ from rich.text import Text
 from gradlab.config import Config
 from gradlab.text import compact, separated
 from gradlab.theory import Outlook, Prediction
+from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 TALLEST = 40
-"""Hidden layers that are all shown; of more, the first and the last `ENDS`."""
+"""Up to so many hidden layers are all shown. Of a deeper network only the first and the last `ENDS` are."""
 ENDS = 15
 COLUMNS = {
     "preactivation_variance": "q",
@@ -35,15 +35,14 @@ def print_prediction(prediction: Prediction, config: Config, console: Console) -
 
     Args:
         prediction: what `gradlab.theory.predict` returns.
-        config: what it is about.
+        config: the network that the prediction is about.
         console: where to; its width is respected down to 80 columns.
     """
-    for part in _parts(prediction, config, console.width):
-        console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
+    print_parts(_parts(prediction, config, console.width), console)
 
 
 def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
-    """The same as strictly valid JSON: what is infinite or not a number becomes null.
+    """What theory predicts as strictly valid JSON. Infinite numbers and NaN become null.
 
     Returns:
         `name`, `config`, `layers` (the table `theory`, a mapping a hidden layer), `decades_per_layer`, `depth_scale`,
@@ -78,8 +77,8 @@ def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text 
         yield Text(separated(_slopes(prediction), width))
         yield Text(separated(_depths(prediction.ahead, config.dtype), width))
     for caveat in prediction.caveats:
-        yield Text(textwrap.fill(caveat, width, initial_indent="loose: ", subsequent_indent="  "), style="yellow")
-    yield Text(textwrap.fill(prediction.outlook, width), style="bold")
+        yield paragraph(caveat, width, "yellow", first="loose: ", rest="  ")
+    yield paragraph(prediction.outlook, width, "bold")
 
 
 def _network(config: Config) -> str:
@@ -94,7 +93,7 @@ def _network(config: Config) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", expand=False)
+    table = plain_table(gap=2)
     for header in ("layer", *COLUMNS.values()):
         table.add_column(header, justify="right", no_wrap=True)
     folded = len(rows) > TALLEST

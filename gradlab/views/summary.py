@@ -1,10 +1,9 @@
-"""The end of a run in the terminal: a row a layer, a line of totals, the verdict and what to do about it.
+"""The summary of a run in the terminal: a row for each layer, a line of totals, the verdict, the findings and remedies.
 
-Fits 80 columns whatever the numbers are. Redirected, it is plain text.
+It fits 80 columns whatever the numbers are. Where the output is no terminal, it is plain text.
 """
 
 import math
-import textwrap
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,25 +16,24 @@ from gradlab.measures.profiles import Floats, Profiles, activation_kind, profile
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import Finding, Tables
 from gradlab.text import ABSENT, compact, log10_text, percent, separated
+from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 BAR = 7
 """Characters of the bar that shows log10 RMS δ."""
 LEAST_DECADES = 3
-"""Decades between an empty bar and a full one at least, so that what is level looks level."""
+"""The bars span at least so many decades, so that a level profile looks level."""
 COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def print_summary(run: Tables, console: Console) -> None:
-    """Print what a run came to.
+    """Print the summary of a run.
 
     Args:
         run: a run, in whatever state.
         console: where to; its width is respected down to 80 columns.
     """
-    for part in _parts(run, console.width):
-        # Lines are broken here, not by the console: it would leave blanks at their ends and break what is to be pasted.
-        console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
+    print_parts(_parts(run, console.width), console)
 
 
 def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
@@ -57,14 +55,14 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
 
 
 def _layers(run: Tables) -> Table:
-    """δ at the first and the last recorded step, everything else at the last one that has it."""
+    """A row for each layer: δ at the first and the last recorded step, everything else at the last step that has it."""
     kind = activation_kind(run.layers)
     delta = profiles(run.layers, "delta_rms", ("weight", "output"))
     gradient = profiles(run.layers, "weight_gradient_norm", ("weight", "output"))
     ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
     mean, std = (profiles(run.layers, column, (kind,)) for column in ("activation_mean", "activation_std"))
     zero, saturated = (unit_shares(run.layers, column) for column in ("zero_fraction", "saturated_fraction"))
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=False)
+    table = plain_table()
     table.add_column("layer", justify="right", no_wrap=True)
     table.add_column("δ RMS start → end", justify="center", no_wrap=True)
     table.add_column("log δ", no_wrap=True, style="cyan")
@@ -91,7 +89,7 @@ def _layers(run: Tables) -> Table:
 
 
 def _at(values: Profiles, layer: int, index: int = -1) -> float | None:
-    """The value of a layer at the first (0) or last (−1) step of a grid; None where there is none."""
+    """The value of a layer at the first (0) or last (−1) recorded step; None where the layer has no value."""
     found = np.flatnonzero(values.layers == layer)
     return float(values.values_TL[index, found[0]]) if len(found) else None
 
@@ -150,7 +148,7 @@ def _totals(run: Tables) -> Iterator[str]:
 
 
 def _recording_cost(run: Tables) -> Iterator[str]:
-    """Recording beside the steps without it; both are sums over the run."""
+    """How long recording took in all, and how long compared with the steps without it."""
     recording, steps = (float(run.steps[column].sum()) for column in ("record_seconds", "step_seconds"))
     bare = steps - recording
     if bare > 0:
@@ -162,6 +160,6 @@ def _recording_cost(run: Tables) -> Iterator[str]:
 
 def _finding(finding: Finding, width: int) -> Iterator[Text]:
     yield Text.assemble((finding.severity, COLOURS.get(finding.severity, "")), "  ", (finding.rule, "bold"))
-    yield Text(textwrap.fill(finding.message, width, initial_indent="  ", subsequent_indent="  "))
+    yield paragraph(finding.message, width, first="  ", rest="  ")
     for remedy in finding.remedies:
         yield Text.assemble(("  try  ", "dim"), remedy)

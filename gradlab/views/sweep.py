@@ -1,10 +1,10 @@
-"""A sweep in the terminal: what it will do, how it goes on, and what it came to.
+"""A sweep in the terminal: the plan, the progress, and the report at the end.
 
     ━━━━━━━━━━━━━━━━━━━━╸━━━━━━━━━  14/24  1 diverged, 1 failed  0:00:41 left
     1  model.depth=20 model.activation=tanh seed=1   0:00:03
     2  model.depth=20 model.activation=relu seed=1   0:00:01
 
-Where there is no terminal, a plain line for every run instead.
+Where the output is no terminal, the progress is a plain line for every run that has ended.
 """
 
 import sys
@@ -22,22 +22,23 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.text import clock, tally
+from gradlab.views.terminal import plain_table
 
 COLOURS = {"completed": "green", "diverged": "yellow", "failed": "bold red", "interrupted": "yellow"}
 SHOWN_FAILURES = 20
-"""Failed runs that the report lists; the rest is counted."""
+"""The report lists at most so many failed runs, and counts the others."""
 
 
 @dataclass(frozen=True)
 class PointLine:
-    """A point and what has become of it.
+    """A point of a sweep as a view shows it.
 
     Attributes:
-        settings: what the sweep sets, as text.
-        status: its state.
-        path: its run folder.
-        verdict: its worst finding; empty where it has none.
-        reason: why it failed.
+        settings: the settings in which the points differ, as text.
+        status: one of `gradlab.sweeps.states.STATES`.
+        path: the run folder.
+        verdict: id of the worst finding; empty where there is none yet.
+        reason: why the run failed.
     """
 
     settings: Mapping[str, str]
@@ -53,9 +54,9 @@ class PointLine:
 
 
 def print_plan(rows: Sequence[PointLine], console: Console) -> None:
-    """Print the points of a sweep, with what is already done."""
+    """Print the points of a sweep and their states."""
     axes = list(dict.fromkeys(key for row in rows for key in row.settings))
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table()
     for axis in axes:
         table.add_column(axis.replace(".", ".\n"), vertical="bottom", overflow="fold")
     table.add_column("state", no_wrap=True)
@@ -69,11 +70,11 @@ def print_plan(rows: Sequence[PointLine], console: Console) -> None:
 
 
 def print_report(rows: Sequence[PointLine], *, ran: int, seconds: float, console: Console) -> None:
-    """Print what a sweep came to.
+    """Print the report of a sweep that has ended.
 
     Args:
         rows: every point.
-        ran: how many of them were run this time.
+        ran: how many points were run this time.
         seconds: how long that took.
         console: where to.
     """
@@ -100,10 +101,10 @@ def _by_number(words: Iterable[str]) -> str:
 
 
 class SweepProgress:
-    """How a sweep goes on, for as long as its context lasts.
+    """Shows the progress of a sweep for as long as its context lasts.
 
     Args:
-        console: where a terminal would be; by default stderr, so that stdout holds results only.
+        console: where to draw; by default stderr, so that stdout holds results only.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -140,7 +141,7 @@ class SweepProgress:
             self._live.stop()
 
     def planned(self, total: int) -> None:
-        """So many points are to be run."""
+        """Called first, with the number of points that will be run."""
         self._total = total
         self._bar.update(self._task, total=total)
 
@@ -149,7 +150,7 @@ class SweepProgress:
         self._busy[worker] = (label, monotonic())
 
     def ended(self, worker: int, row: PointLine) -> None:
-        """A worker has ended its point. One that another sweep is running is not counted: it comes again."""
+        """A worker has ended its point. A point that another sweep runs is not counted: it ends once more, later."""
         _, begun = self._busy.pop(worker)
         if row.status == "running":
             return
@@ -176,5 +177,5 @@ def _state(status: str) -> Text:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    # Not broken by the console: a path or a setting is to be pasted.
+    # The console does not break the line: users paste paths and settings.
     console.print(Text(text, style=style), soft_wrap=True)

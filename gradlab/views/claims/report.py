@@ -1,4 +1,4 @@
-"""A verdict in words: for the terminal, for JSON, and as a part of a page."""
+"""The verdict on a claim in words: for the terminal, for JSON, and for the pages of the documentation."""
 
 import re
 import textwrap
@@ -16,11 +16,11 @@ from gradlab.text import MINUS, mean_and_interval, wanted_text
 COLOURS = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
 INDENT = " " * 13
 GLUE = "\xa0"
-"""A blank at which no line is broken."""
+"""A blank at which lines are not broken."""
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print every expectation with what was measured, then the verdict; lines are broken to the console's width."""
+    """Print every expectation with what was measured, then the verdict, in lines of the console's width."""
     _print(f"claim: {verdict.claim.title}", console, "", style="bold")
     for judged in verdict.judgements:
         limit = "limit: " if judged.expectation.role == "condition" else ""
@@ -33,7 +33,15 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def _print(text: str, console: Console, indent: str, style: str = "", first: tuple[str, str] = ("", "")) -> None:
-    """Print a paragraph whose lines after the first are indented; `first` is a style and the beginning that has it."""
+    """Print a paragraph.
+
+    Args:
+        text: the paragraph.
+        console: where to.
+        indent: indentation of all lines but the first.
+        style: style of the text.
+        first: a style, and the beginning of the text that has it.
+    """
     glued = re.sub(" (?=[±…])|(?<=[±…<>]) ", GLUE, text)  # a number stays with its interval, a bound with its sign
     broken = textwrap.fill(
         glued, console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -44,13 +52,13 @@ def _print(text: str, console: Console, indent: str, style: str = "", first: tup
 
 
 def verdict_words(verdict: Verdict) -> str:
-    """The verdict, with its conditions."""
+    """The verdict, with the conditions under which the claim was confirmed."""
     conditions = verdict.conditions if verdict.confirmed else ()
     return f"{verdict.word}: {'; '.join(conditions)}" if conditions else verdict.word
 
 
 def measure_words(expectation: Expectation) -> str:
-    """What is measured, of which runs, beside which."""
+    """What is measured, of which runs, and with which runs it is compared."""
     words = str(expectation.measure)
     if expectation.of:
         words += f"; {wanted_text(expectation.of)}"
@@ -62,7 +70,7 @@ def measure_words(expectation: Expectation) -> str:
 
 
 def measured_words(judged: Judgement) -> str:
-    """What was measured, and in which configuration where there are several."""
+    """What was measured; where several configurations were meant, also in which of them."""
     words = f"measured {mean_and_interval(judged.mean.value, judged.mean.half_width)}"
     some = f"{judged.mean.count} of " if judged.mean.count < judged.seeds else ""
     words += f" ({some}{judged.seeds} seeds)"

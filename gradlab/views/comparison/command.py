@@ -1,4 +1,4 @@
-"""What `gradlab compare` does: runs, rows, and the view that was asked for."""
+"""What `gradlab compare` does: read runs, fold them into rows, print and draw the rows."""
 
 import json
 import sys
@@ -28,7 +28,16 @@ def show_comparison(
     form: Format = "table",
     plot: Path | None = None,
 ) -> None:
-    """Print the runs below some folders side by side, and draw them where that is asked for.
+    """Print the runs below some folders side by side, and draw them.
+
+    Args:
+        paths: folders that hold runs.
+        sort: columns to sort by, `-name` for the largest first.
+        where: a condition on the rows; see `expression`.
+        columns: what to show of each row.
+        group_by: settings whose values make the rows.
+        form: what to print.
+        plot: the file to draw a picture into; None draws nothing.
 
     Raises:
         UserError: a name, an expression or a path is wrong, or there is nothing to compare.
@@ -40,7 +49,7 @@ def show_comparison(
         if name not in known:
             fix = f"The columns are: {', '.join(known)}."
             raise UserError(f"--columns: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
-    if plot is not None:  # before anything is printed: it may be named wrong
+    if plot is not None:  # before anything is printed, because the file's name may be wrong
         from gradlab.views.comparison.picture import save_picture  # matplotlib takes half a second to import
 
         left_out = save_picture(comparison, plot)

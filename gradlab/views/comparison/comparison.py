@@ -1,4 +1,4 @@
-"""Runs ─► rows: a row a configuration, its seeds folded into mean and 95 % interval."""
+"""Runs ─► rows: the runs of a configuration, which differ in their seeds, become a row of means with 95 % intervals."""
 
 import math
 from collections import Counter
@@ -12,21 +12,19 @@ import numpy as np
 from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
+from gradlab.measures.settings import FOLDED
 from gradlab.text import did_you_mean, first_of, setting_text
 from gradlab.views.comparison.expression import Expression, parse
 from gradlab.views.comparison.runs import FinishedRun, Runs
 
-UNFOLDED = ("name", "seed")
-"""Settings that do not make a configuration another one: they are folded."""
-
 
 @dataclass(frozen=True)
 class ComparedConfiguration:
-    """One configuration.
+    """A configuration and its runs: a row of the comparison.
 
     Attributes:
-        settings: what makes it one.
-        runs: its runs, by seed.
+        settings: the settings that tell it from the other rows.
+        runs: its runs.
     """
 
     settings: Mapping[str, Any]
@@ -39,26 +37,28 @@ class ComparedConfiguration:
 
     @cached_property
     def verdicts(self) -> list[tuple[str, int]]:
-        """What the runs' verdicts are and how many have each: most frequent first, then the worse."""
+        """The verdicts of the runs, and how many runs have each: the most frequent first, of equals the worse first."""
         severity = {run.verdict: run.severity for run in self.runs}
         counts = Counter(run.verdict for run in self.runs)
         return sorted(counts.items(), key=lambda item: (-item[1], severity[item[0]], item[0]))
 
     @property
     def verdict(self) -> str:
-        """The verdict that most runs have; of two, the worse."""
+        """The verdict that most runs have; of equally frequent ones, the worst."""
         return self.verdicts[0][0]
 
     def profile(self, moment: str, positions: int) -> list[float | None]:
-        """log10 RMS δ from the first hidden layer to the last, at evenly spread relative depths, mean over the runs.
+        """Mean log10 RMS δ at evenly spaced relative depths, from the first hidden layer to the last.
+
+        Relative depths let networks of different depths share a picture.
 
         Args:
             moment: `start` or `end`.
-            positions: how many.
+            positions: number of depths.
 
         Returns:
-            `positions` numbers, interpolated between layers; −inf where δ is exactly 0 in a run, NaN where it is not
-            finite in any run that has a profile, None where no run has one.
+            `positions` numbers, interpolated between layers: −inf where δ is exactly 0 in a run, NaN where it is finite
+            in no run. All of them are None where no run has a profile.
         """
         profiles = [
             _resampled(_marked(run.profiles[moment], run.status), positions)
@@ -76,21 +76,21 @@ class ComparedConfiguration:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """All that can be asked of a row, by name: settings, `n`, `verdict`, and the means."""
+        """All that a condition or a column can name: settings, `n`, `verdict`, and the means."""
         means = {name: mean.value for name, mean in self.means.items()}
         return {**self.settings, "n": len(self.runs), "verdict": self.verdict, **means}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows, and what they have in common.
+    """Configurations side by side.
 
     Attributes:
-        rows: one a configuration, in the order in which they are shown.
-        differing: settings that are not the same in all rows, in the order of the config.
-        shared: settings that are.
-        folded: settings that differ within a row, with their number of values.
-        groups: the settings that were asked to be the rows; empty where every configuration is one.
+        rows: the configurations, in the order in which they are shown.
+        differing: settings in which the rows differ, in the order of the config.
+        shared: settings that all rows have in common.
+        folded: settings that differ within a row, and how many values they have there.
+        groups: the settings of `group_by`; empty where every configuration is a row.
     """
 
     rows: Sequence[ComparedConfiguration]
@@ -107,36 +107,36 @@ def compare(
 
     Args:
         runs: what `collect` returned.
-        where: which of them. What it says of settings chooses runs, what it says of results chooses rows.
-        group_by: settings whose values are the rows, whatever else differs; by default every setting but the seed.
+        where: a condition. Its parts about settings choose runs; its parts about results choose rows.
+        group_by: settings whose values make the rows, whatever else differs; by default all settings but the seed.
         sort: columns to sort by, `-name` for the largest first; by default the settings that differ.
 
     Raises:
-        UserError: one of these names something that is not there.
+        UserError: a condition, a group or a column has a name that no run has, or no row fulfils the condition.
     """
     known = list(dict.fromkeys(key for run in runs.finished for key in run.settings))
     chosen, conditions = _chosen(runs.finished, parse(where).terms() if where else (), known)
     for key in group_by:
         _check(key, known, "--group-by", "settings")
     differs = _differing(chosen)
-    keys = list(group_by) or [key for key in differs if key not in UNFOLDED]
+    keys = list(group_by) or [key for key in differs if key not in FOLDED]
     if not group_by and not all(_has_config(run) for run in chosen):
-        keys = ["name", *keys]  # a model of one's own is known by its name alone
+        keys = ["name", *keys]  # a watched model has no settings: its name tells it apart
     rows = _rows(chosen, keys)
     for condition in conditions:
         rows = [row for row in rows if condition.holds(row.values)]
     if where and runs.finished and not rows:
         raise _nothing(where, runs.finished, parse(where).names)
-    left = _differing([run for row in rows for run in row.runs])
-    within = {key: _most_values(rows, key) for key in left}
-    shown = [key for key in keys if key in left] if not group_by else list(group_by)
-    if not group_by and "name" in left and within["name"] == 1 and "name" not in shown:
+    differs = _differing([run for row in rows for run in row.runs])  # of the runs that are left
+    within = {key: _most_values(rows, key) for key in differs}
+    shown = [key for key in keys if key in differs] if not group_by else list(group_by)
+    if not group_by and "name" in differs and within["name"] == 1 and "name" not in shown:
         shown = ["name", *shown]
         rows = [ComparedConfiguration({"name": row.runs[0].settings["name"], **row.settings}, row.runs) for row in rows]
     return Comparison(
         rows=_sorted(rows, sort, shown),
         differing=shown,
-        shared=_shared(rows, [*left, *shown]),
+        shared=_shared(rows, [*differs, *shown]),
         folded={key: count for key, count in within.items() if count > 1 and key not in shown},
         groups=tuple(group_by),
     )
@@ -148,13 +148,13 @@ def compare(
 def _chosen(
     runs: Sequence[FinishedRun], terms: Sequence[Expression], known: Sequence[str]
 ) -> tuple[Sequence[FinishedRun], list[Expression]]:
-    """The runs that the conditions on settings leave, and the conditions on results."""
+    """The runs that fulfil the conditions on settings; and the conditions on results, which are about rows."""
     conditions = []
     for term in terms:
         for name in sorted(term.names):
             _check(name, [*known, *RESULT_NAMES], "--where", "names")
         if term.names & set(RESULT_NAMES):
-            if folded := term.names & set(UNFOLDED):
+            if folded := term.names & set(FOLDED):
                 what = f"--where: {term.text} asks for {', '.join(sorted(folded))} of a row, which has several"
                 raise UserError(what, fix="Join conditions on settings and on results with `and`.")
             conditions.append(term)
@@ -164,7 +164,7 @@ def _chosen(
 
 
 RESULT_NAMES = ("n", "verdict", *MEASURES)
-"""What rows have besides settings."""
+"""Results of a row: what can be named besides settings."""
 
 
 def _check(name: str, known: Sequence[str], option: str, what: str) -> None:
@@ -174,7 +174,7 @@ def _check(name: str, known: Sequence[str], option: str, what: str) -> None:
 
 
 def _nothing(where: str, runs: Sequence[FinishedRun], names: Iterable[str]) -> UserError:
-    """No row is left: say what there would have been."""
+    """The error where no row fulfils a condition. It lists the values that its names have."""
     lines = []
     for name in sorted(names):
         values = sorted({setting_text(run.settings[name]) for run in runs if name in run.settings})
@@ -188,7 +188,7 @@ def _nothing(where: str, runs: Sequence[FinishedRun], names: Iterable[str]) -> U
 def _sorted(
     rows: Sequence[ComparedConfiguration], sort: Sequence[str], differing: Sequence[str]
 ) -> list[ComparedConfiguration]:
-    """Rows in order; what a row does not have comes last in both directions."""
+    """Rows in order. Rows without a value come last in both directions."""
     ordered = list(rows)
     names = list(dict.fromkeys([*RESULT_NAMES, *(key for row in rows for key in row.settings)]))
     for key in reversed(list(sort) or list(differing)):
@@ -201,7 +201,7 @@ def _sorted(
 
 
 def _order(value: Any) -> tuple[Any, ...]:
-    """Numbers by size, before words."""
+    """A key to sort by: numbers by size, then words."""
     if isinstance(value, bool):
         return (0, int(value))
     return (0, value) if isinstance(value, int | float) else (1, str(value))
@@ -217,7 +217,8 @@ def _has_config(run: FinishedRun) -> bool:
 def _differing(runs: Sequence[FinishedRun]) -> list[str]:
     """Settings in which runs differ, in the order of the config.
 
-    An option that only some runs have, with the same value in all of them, says no more than the choice it belongs to.
+    An option that only some runs have, with the same value in all of these, is left out: the choice that the option
+    belongs to differs already.
     """
     values: dict[str, Any] = {}
     differing = set()
@@ -232,7 +233,7 @@ def _differing(runs: Sequence[FinishedRun]) -> list[str]:
 
 
 def _parents_first(key: str, known: Sequence[str]) -> tuple[int, str]:
-    """The place of a setting: an option that the first run does not have stands behind what it is an option of."""
+    """A key to sort settings by. An option that the first run does not have stands behind the choice it belongs to."""
     parent = key
     while parent not in known and "." in parent:
         parent = parent.rpartition(".")[0]
@@ -246,7 +247,7 @@ def _same(one: Any, other: Any) -> bool:
 def _rows(runs: Sequence[FinishedRun], keys: Sequence[str]) -> list[ComparedConfiguration]:
     groups: dict[tuple[Any, ...], list[FinishedRun]] = {}
     for run in runs:
-        # repr tells true from 1 as == does not
+        # == cannot tell True from 1; repr can
         groups.setdefault(tuple((repr(run.settings.get(key))) for key in keys), []).append(run)
     return [
         ComparedConfiguration({key: group[0].settings.get(key) for key in keys}, group) for group in groups.values()
@@ -254,7 +255,7 @@ def _rows(runs: Sequence[FinishedRun], keys: Sequence[str]) -> list[ComparedConf
 
 
 def _most_values(rows: Sequence[ComparedConfiguration], key: str) -> int:
-    """Values of a setting within a row, in the row that has most."""
+    """The largest number of values that a setting has within one row."""
     return max((len({repr(run.settings.get(key)) for run in row.runs}) for row in rows), default=0)
 
 
@@ -267,13 +268,13 @@ def _shared(rows: Sequence[ComparedConfiguration], differing: Sequence[str]) -> 
 
 
 def _marked(profile: Sequence[float | None], status: str) -> list[float]:
-    """JSON has no infinities: what is missing is exactly 0, or has diverged."""
+    """A profile from JSON, which has no infinities: null stands for exactly 0, or in a diverged run for NaN."""
     missing = math.nan if status == "diverged" else -math.inf
     return [missing if value is None else value for value in profile]
 
 
 def _resampled(profile: Sequence[float], positions: int) -> list[float]:
-    """A profile at evenly spread relative depths; between a number and what is none, the nearer one counts."""
+    """A profile at evenly spaced relative depths. Next to a value that is not finite, the nearer value is taken."""
     last = len(profile) - 1
     values = []
     for position in range(positions):

@@ -68,7 +68,7 @@ class Expression:
         return bool(_value(self.node, values))
 
     def terms(self) -> list["Expression"]:
-        """What must hold, each by itself, for the whole to hold."""
+        """The conditions that `and` joins: the expression is true where each of them is."""
         if isinstance(self.node, ast.BoolOp) and isinstance(self.node.op, ast.And):
             return [term for node in self.node.values for term in Expression(ast.unparse(node), node).terms()]
         return [self]
@@ -98,7 +98,7 @@ def _wrong(message: str) -> UserError:
 
 
 def _check(node: ast.expr, text: str) -> None:
-    """Refuse what is not understood, before any row is looked at."""
+    """Refuse everything that is not allowed, before any row is looked at."""
     match node:
         case ast.BoolOp(values=parts) | ast.List(elts=parts) | ast.Tuple(elts=parts):
             pass

@@ -1,7 +1,7 @@
 """A comparison for other programs, with all digits: Markdown, CSV, JSON.
 
-A mean is a column of the measure's name; beside it stand `<measure>_interval`, the half-width of its 95 % interval, and
-`<measure>_n` where not all runs have the number: a diverged one has no loss in the end.
+A mean is in the column with the measure's name. Beside it stand `<measure>_interval`, half the width of its 95 %
+interval, and `<measure>_n`, if some runs lack the number: a diverged run has no final loss.
 """
 
 import csv
@@ -23,7 +23,7 @@ POSITIONS = 21
 
 
 def markdown(comparison: Comparison, columns: Sequence[str] = ()) -> str:
-    """The table as on the terminal, for a README, an issue, a notebook."""
+    """The table of the terminal, for a README, an issue or a notebook."""
     fitted, _ = fitting_columns(comparison, list(columns), 10_000)
     rows = [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
     head, right = [column.name for column in fitted], [column.right for column in fitted]
@@ -31,7 +31,7 @@ def markdown(comparison: Comparison, columns: Sequence[str] = ()) -> str:
 
 
 def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
-    """A line a row; what a row does not have is empty."""
+    """A line for each row; a value that a row does not have is an empty field."""
     names = list(columns) or [*comparison.differing, "n", *MEASURES, "verdict"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -51,7 +51,7 @@ def _headers(name: str, partial: bool) -> list[str]:
 
 
 def _cells(row: ComparedConfiguration, name: str) -> dict[str, Any]:
-    """A column of a row: one value, or those of a mean."""
+    """The fields of a column in a row: one, or up to three where the column is a mean."""
     if name in MEASURE_COLUMNS:
         mean = row.means[name]
         return {name: mean.value, f"{name}_interval": mean.half_width, f"{name}_n": mean.count}
@@ -65,7 +65,7 @@ def _field(value: Any) -> Any:
 
 
 def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:
-    """Everything that the table shows and what it has no room for, strictly valid JSON."""
+    """The whole comparison as strictly valid JSON, with what the table has no room for."""
     return {
         "shared": dict(comparison.shared),
         "folded": dict(comparison.folded),

@@ -1,5 +1,6 @@
-"""A comparison as one picture: gradient flow in a small panel a row, all on one scale; and where two settings make a
-grid, heat maps of decades per layer and of accuracy above them.
+"""A comparison as one picture: the gradient flow of each row in a small panel, all on one scale.
+
+Where exactly two settings differ and are crossed, heat maps of decades per layer and of accuracy stand above them.
 """
 
 import math
@@ -26,15 +27,15 @@ from gradlab.views.pictures.sheet import drawing, new_figure, picture_title, wri
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PANELS = 60
-"""Panels that a picture has room for; of more rows the first ones are drawn."""
+"""A picture has room for so many panels; of more rows only the first are drawn."""
 MOST_ACROSS = 8
 """Panels beside one another at most."""
 POSITIONS = 41
 """Points of a panel's line, from the first hidden layer to the last."""
 LEVEL = 0.02
-"""Decades per layer that no eye should see as a slope: the least range of the heat map's colours."""
+"""The colours of the heat map span at least ± so many decades per layer, so that smaller slopes look like none."""
 START, END = "#9ecae1", "#08306b"
-"""Light for the first record, dark for the last."""
+"""Colours of the first record and of the last."""
 
 
 def save_picture(comparison: Comparison, file: Path) -> str:
@@ -89,7 +90,7 @@ def draw(comparison: Comparison) -> tuple[Figure, str]:
 
 
 def _title(comparison: Comparison) -> str:
-    """What the picture says: how many of the rows keep their gradient."""
+    """The title: the rows whose gradient shrinks most, and grows most, toward the input."""
     slopes = [row.means["decades_per_layer_start"].value for row in comparison.rows]
     known = [(row, slope) for row, slope in zip(comparison.rows, slopes, strict=True) if slope is not None]
     if len(known) < 2:
@@ -109,7 +110,7 @@ def _label(row: ComparedConfiguration) -> str:
 
 
 def _panel(axes: Axes, row: ComparedConfiguration | None, title: str) -> None:
-    """RMS δ by relative depth: each run thin, the mean over the runs thick."""
+    """Draw RMS δ against relative depth: each run as a thin line, the mean over the runs as a thick one."""
     axes.set_title(textwrap.fill(title, 24, break_long_words=False), fontsize=7.5, loc="left", pad=3)
     if row is None:
         axes.text(0.5, 0.5, "no run", ha="center", va="center", color="0.5", fontsize=8, transform=axes.transAxes)
@@ -138,7 +139,7 @@ def _powers(row: ComparedConfiguration, moment: str) -> NDArray[np.float64]:
 
 
 def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[ComparedConfiguration]) -> None:
-    """A panel for each cell of the grid, in its place."""
+    """Draw the panels of crossed settings: one setting down, the other across."""
     for line, line_value in enumerate(grid.lines):
         for column, column_value in enumerate(grid.columns):
             row = grid.cells.get((line, column))
@@ -152,7 +153,7 @@ def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[Compa
 
 
 def _listed(panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
-    """A panel for each row, with its settings above it."""
+    """Draw a panel for each row, with its settings as title."""
     for axes, row in zip(panels.flat, rows, strict=False):
         _panel(axes, row, _label(row))
     for axes in panels.flat[len(rows) :]:
@@ -160,7 +161,7 @@ def _listed(panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None
 
 
 def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
-    """One scale for all panels, and words for what the lines are."""
+    """Give all panels one scale, and the picture a legend."""
     values = np.concatenate([_powers(row, moment) for row in rows for moment in ("start", "end")])
     log_axis(panels[0, 0], values)
     for axes in panels.flat:
@@ -182,10 +183,10 @@ def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[ComparedConfigurat
 
 
 class CrossedSettings:
-    """Rows that two settings cross.
+    """Two settings with their values, and the row of each pair of values: the cells of a grid.
 
     Args:
-        keys: the setting down, and the one across.
+        keys: the setting whose values go down, and the setting whose values go across.
         rows: the rows.
     """
 
@@ -197,7 +198,7 @@ class CrossedSettings:
         }
 
     def means(self, name: str) -> NDArray[np.float64]:
-        """A measure, line × column; NaN where there is none."""
+        """The means of a measure, lines × columns; NaN where a cell has no row or its row has no number."""
         values = np.full((len(self.lines), len(self.columns)), np.nan)
         for place, row in self.cells.items():
             value = row.means[name].value
@@ -206,7 +207,10 @@ class CrossedSettings:
 
 
 def crossed_settings(comparison: Comparison) -> CrossedSettings | None:
-    """The grid that exactly two differing settings make, the longer one across if there is room; otherwise None."""
+    """The grid of two settings, if exactly two settings differ and at least half of their pairs are rows; else None.
+
+    The setting with more values goes across, if there is room for it.
+    """
     values = {
         key: list(dict.fromkeys(row.settings.get(key) for row in comparison.rows)) for key in comparison.differing
     }
@@ -234,7 +238,7 @@ def _heat_maps(figure: Any, grid: CrossedSettings) -> None:
 def _heat_map(
     axes: Axes, grid: CrossedSettings, values: NDArray[np.float64], title: str, form: str, colours: str, norm: Any
 ) -> None:
-    """One number a cell, in colour and in writing."""
+    """Draw a number in each cell, as a colour and as text."""
     image = axes.imshow(values, aspect="auto", cmap=colours, norm=norm)
     axes.grid(False)
     axes.set_title(title)

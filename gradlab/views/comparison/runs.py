@@ -1,4 +1,4 @@
-"""Run folders ─► finished runs, and those that are not. One small file a run is read, and no config is validated.
+"""Run folders ─► finished and unfinished runs. Only `summary.json` is read of each, and no config is validated.
 
 Settings are known by the dotted paths of the config: `model.activation: {name: elu, alpha: 1}` is two of them,
 `model.activation` = elu and `model.activation.alpha` = 1.
@@ -21,13 +21,13 @@ class FinishedRun:
     """A run that is completed or diverged.
 
     Attributes:
-        path: its folder.
-        id: its id.
+        path: the run folder.
+        id: the run's id.
         status: `completed` or `diverged`.
-        verdict: id of its worst finding, or `healthy`.
-        severity: 0 for the worst, 3 for healthy.
-        settings: what its config says, flat, with `name` and `seed`.
-        numbers: `MEASURES` that it has.
+        verdict: id of the worst finding, or `healthy`.
+        severity: of the worst finding: 0 is an error, 3 is healthy.
+        settings: the config by dotted path, with `name` and `seed`.
+        numbers: those of `MEASURES` that the run has.
         profiles: log10 RMS δ of each hidden layer, first to last, at the `start` and at the `end`; None where δ is
             exactly 0 or not finite.
     """
@@ -47,7 +47,7 @@ class UnfinishedRun:
     """A run that cannot be compared.
 
     Attributes:
-        path: its folder.
+        path: the run folder.
         status: `running`, `interrupted`, `failed`, or `unreadable`.
         settings: like those of `FinishedRun`; empty where they cannot be read.
         reason: what happened, in a line; may be empty.
@@ -64,8 +64,8 @@ class Runs:
     """All runs below some folders.
 
     Attributes:
-        finished: those that can be compared.
-        unfinished: those that cannot.
+        finished: runs that can be compared.
+        unfinished: runs that cannot.
         copies: folders left out because they hold a run that another folder holds too.
     """
 
@@ -100,7 +100,7 @@ def collect(paths: Sequence[Path]) -> Runs:
 
 
 def _folders(paths: Sequence[Path]) -> Iterator[Path]:
-    """Run folders, each once, whatever overlaps."""
+    """Run folders below some paths. Each is yielded once, also where the paths overlap."""
     seen = set()
     for path in paths:
         if not path.exists():
@@ -118,7 +118,7 @@ def _read(folder: Path) -> FinishedRun | UnfinishedRun:
         return _understood(folder, summary)
     except RunFolderError as error:
         return UnfinishedRun(folder, "unreadable", reason=error.message)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON, but not of our making
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON, but not a summary
         return UnfinishedRun(
             folder, "unreadable", reason=f"its summary.json is damaged: {type(error).__name__}: {error}"
         )

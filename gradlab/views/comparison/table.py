@@ -12,7 +12,6 @@ least are left out, and named below the table.
 """
 
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,25 +27,26 @@ from gradlab.views.comparison.comparison import ComparedConfiguration, Compariso
 from gradlab.views.comparison.runs import Runs
 from gradlab.views.progress import strip
 from gradlab.views.summary import LEAST_DECADES
+from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 PROFILE_COLUMNS = {"delta_start": "start", "delta_end": "end"}
-"""Columns that are drawn instead of written, and the moment that they show."""
+"""Columns that draw the profile of δ, and the moment that they draw."""
 STRIP_WIDTH = 10
 """Characters of a drawn profile."""
 MOST_LISTED = 20
-"""Runs that cannot be compared and are listed; the rest is counted."""
+"""Runs that cannot be compared: at most so many are listed, the others are counted."""
 
 
 @dataclass(frozen=True)
 class MeasureColumn:
-    """How a mean is shown.
+    """How a column of means is written.
 
     Attributes:
-        header: what it is called, in lines.
-        unit: behind the number.
-        scale: what the number is multiplied with.
-        decimals: how many; None for three digits that count.
-        signed: whether a plus sign is shown.
+        header: the header, in lines.
+        unit: stands behind the number.
+        scale: the number is multiplied with it.
+        decimals: how many decimals; None for three significant digits.
+        signed: whether positive numbers have a plus sign.
     """
 
     header: str
@@ -71,7 +71,7 @@ MEASURE_COLUMNS: Mapping[str, MeasureColumn] = {
     "steps": MeasureColumn("steps"),
     "seconds": MeasureColumn("seconds"),
 }
-"""Every measure that can be a column."""
+"""The measures that can be columns, and how they are written."""
 DEFAULT_COLUMNS = (
     "n",
     "test_accuracy",
@@ -85,7 +85,7 @@ DEFAULT_COLUMNS = (
     "verdict",
     "delta_end",
 )
-"""Columns behind the settings, unless others are asked for."""
+"""The columns after the settings, unless `--columns` asks for others."""
 DROPPED_FIRST = (
     "step_ms",
     "saturated_fraction",
@@ -97,12 +97,12 @@ DROPPED_FIRST = (
     "verdict",
     "decades_per_layer_start",
 )
-"""What a narrow terminal does without, first to last."""
+"""Columns that a narrow terminal leaves out, in this order."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column ready to be printed: lines of the header, and the lines of each cell."""
+    """A column ready to be printed: the lines of its header, and the lines of each cell."""
 
     name: str
     header: Sequence[str]
@@ -112,7 +112,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters that it takes."""
+        """Characters of its longest line."""
         return max(cell_len(line) for lines in [self.header, *self.cells] for line in lines or ("",))
 
 
@@ -123,25 +123,25 @@ def column_names(comparison: Comparison) -> list[str]:
 
 
 def print_comparison(comparison: Comparison, runs: Runs, console: Console, columns: Sequence[str] = ()) -> None:
-    """Print a comparison, and what could not be compared.
+    """Print a comparison, and list the runs that could not be compared.
 
     Args:
         comparison: the rows.
-        runs: where they come from.
-        console: where to; its width is kept to.
+        runs: the runs that were read, finished or not.
+        console: where to print; the table keeps to its width.
         columns: what to show of each row; by default the settings that differ, and `DEFAULT_COLUMNS`.
     """
     width = console.width
     for part in _parts(comparison, runs, columns, width):
-        if isinstance(part, Table):  # columns that were asked for may need more than there is; they are not cut off
+        if isinstance(part, Table):  # columns that the user asked for are never cut off
             console.width = max(width, console.measure(part, options=console.options.update(width=10_000)).maximum)
-        console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
+        print_parts([part], console)
         console.width = width
 
 
 def _parts(comparison: Comparison, runs: Runs, columns: Sequence[str], width: int) -> Iterator[Text | Table]:
     if comparison.rows:
-        yield Text(textwrap.fill(_title(comparison), width), style="bold")
+        yield paragraph(_title(comparison), width, "bold")
         yield from _shared(comparison.shared, width)
         fitting, left_out = fitting_columns(comparison, list(columns), width)
         yield _table(fitting)
@@ -163,7 +163,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _shared(shared: Mapping[str, object], width: int) -> Iterator[Text]:
-    """What all rows have in common, a paragraph a section of the config."""
+    """The settings that all rows have in common, a paragraph for each section of the config."""
     sections: dict[str, list[str]] = {}
     for key, value in shared.items():
         section, _, rest = key.partition(".")
@@ -171,23 +171,22 @@ def _shared(shared: Mapping[str, object], width: int) -> Iterator[Text]:
         sections.setdefault(section if is_section else "", []).append(f"{rest or key}={setting_text(value)}")
     indent = max((len(section) for section in sections), default=0) + 2
     for section, settings in sections.items():
-        text = textwrap.fill(
-            " ".join(settings),
-            width,
-            initial_indent=section.ljust(indent),
-            subsequent_indent=" " * indent,
-            break_on_hyphens=False,
-        )
-        yield Text(text, style="dim")
+        yield paragraph(" ".join(settings), width, "dim", first=section.ljust(indent), rest=" " * indent)
 
 
 # ------------------------------------------------------------------------------------------------------------- columns
 
 
 def fitting_columns(comparison: Comparison, asked: list[str], width: int) -> tuple[list[Column], list[str]]:
-    """The columns that fit a width, and the names of those that do not.
+    """The columns that fit a width, and the names of the columns that are left out.
 
-    Columns that were asked for all stay: who names them knows how wide the terminal is.
+    Intervals stand beside their means where there is room, else below them. Where that is still too wide, the columns
+    `DROPPED_FIRST` are left out one by one. Columns that the user asked for are all kept.
+
+    Args:
+        comparison: the rows.
+        asked: names of the columns that the user asked for.
+        width: characters that there is room for.
     """
     names = asked or [*comparison.differing, *DEFAULT_COLUMNS]
     scale = _scale(comparison.rows)
@@ -231,13 +230,13 @@ def _column(name: str, rows: Sequence[ComparedConfiguration], scale: tuple[float
 
 
 def _broken(name: str) -> list[str]:
-    """A setting's name in lines: `model.`, `batch_norm`."""
+    """A setting's name in lines, broken behind its dots: `model.`, `batch_norm`."""
     head, _, rest = name.partition(".")
     return [f"{head}.", *(_broken(rest) if "." in rest else [rest])] if rest else [name]
 
 
 def _verdict(row: ComparedConfiguration, *, inline: bool) -> list[str]:
-    """The verdicts of a row's runs, with how many have each where they differ."""
+    """The verdict of a row; where its runs differ, the verdicts and how many runs have each."""
     if len(row.verdicts) == 1:
         head, hyphen, tail = row.verdict.partition("-")
         lines = [row.verdict] if inline or not hyphen else [head + hyphen, tail]
@@ -248,7 +247,14 @@ def _verdict(row: ComparedConfiguration, *, inline: bool) -> list[str]:
 
 
 def _interval(mean: Mean, measure: MeasureColumn, *, inline: bool, of: int) -> list[str]:
-    """Mean and interval, in one line or in two. A star says that some runs of the row do not have the number."""
+    """A mean and its interval, in one line or in two. A star says that some runs of the row lack the number.
+
+    Args:
+        mean: the mean.
+        measure: how it is written.
+        inline: whether the interval stands beside the mean, and not below.
+        of: number of runs in the row.
+    """
     star = "*" if mean.count < of else ""
     if mean.value is None:
         return [ABSENT]
@@ -265,7 +271,7 @@ def _interval(mean: Mean, measure: MeasureColumn, *, inline: bool, of: int) -> l
 
 
 def _scale(rows: Sequence[ComparedConfiguration]) -> tuple[float, float]:
-    """log10 RMS δ at the bottom and at the top of every drawn profile."""
+    """log10 RMS δ at the bottom and at the top of the drawn profiles, the same for all rows."""
     logs = [
         value
         for row in rows
@@ -278,13 +284,13 @@ def _scale(rows: Sequence[ComparedConfiguration]) -> tuple[float, float]:
 
 
 def _drawn(row: ComparedConfiguration, moment: str, scale: tuple[float, float]) -> str:
-    """A profile as a strip of blocks, on the scale of all rows."""
+    """A profile as a strip of blocks."""
     powers = [None if log is None else _power(log) for log in row.profile(moment, STRIP_WIDTH)]
     return strip(powers, STRIP_WIDTH, *scale)
 
 
 def _power(log: float) -> float:
-    """10^log, which must not become 0 where δ is not."""
+    """10 to a power that is cut to the range of floats, so that a tiny δ does not become exactly 0."""
     return log if math.isnan(log) else 0.0 if log == -math.inf else 10 ** max(min(log, 300.0), -323.0)
 
 
@@ -292,7 +298,7 @@ def _power(log: float) -> float:
 
 
 def _table(columns: Sequence[Column]) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=False)
+    table = plain_table()
     for column in columns:
         table.add_column(
             "\n".join(column.header),
@@ -307,7 +313,7 @@ def _table(columns: Sequence[Column]) -> Table:
 
 
 def _cell(column: Column, lines: Sequence[str]) -> Text:
-    """The first line as it is, an interval below it fainter."""
+    """A cell; an interval in its second line is printed fainter."""
     text = Text(lines[0], style="green" if column.name == "verdict" and lines[0] == "healthy" else "")
     for line in lines[1:]:
         text.append(f"\n{line}", style="" if column.name == "verdict" else "dim")
@@ -325,11 +331,11 @@ def _notes(comparison: Comparison, columns: Sequence[Column], left_out: Sequence
     if left_out:
         notes.append(f"no room for: {', '.join(left_out)} (a wider terminal, --columns, or --format)")
     for note in notes:
-        yield Text(textwrap.fill(note, width, break_on_hyphens=False), style="dim")
+        yield paragraph(note, width, "dim")
 
 
 def _unfinished(comparison: Comparison, runs: Runs, width: int) -> Iterator[Text]:
-    """Runs that are not in the table, never silently."""
+    """What is said of runs that are not in the table."""
     if runs.copies:
         noun = "folders hold runs that others hold" if len(runs.copies) > 1 else "folder holds a run that another holds"
         yield Text(f"{len(runs.copies)} {noun} too: {runs.copies[0]}{' …' if len(runs.copies) > 1 else ''}")

@@ -1,4 +1,4 @@
-"""A run as one of Weights & Biases."""
+"""A run as a run of Weights & Biases."""
 
 import errno
 import os
@@ -17,15 +17,15 @@ OFFLINE = ("offline", "dryrun")
 
 
 def write_wandb(run: Tables, folder: Path) -> Path | str:
-    """Log all that a run has recorded, under the id of the run: a second export goes on where the first ended.
+    """Log all that a run has recorded, under the id of the run, so that a second export goes on where the first ended.
 
     Args:
         run: the run.
         folder: where wandb keeps its own folder `wandb`.
 
     Returns:
-        The run's URL; offline the folder that `wandb sync` uploads. wandb's service may still be writing its end when
-        this returns; it has when the process ends.
+        The run's URL, or offline the folder that `wandb sync` uploads. wandb's service may still write into the folder
+        when this returns; it is done when the process ends.
 
     Raises:
         UserError: wandb is not installed, is disabled, or does not get to its server.
@@ -79,7 +79,7 @@ def _start(wandb: Any, run: Tables, folder: Path) -> Any:
 
 
 def _log(wandb: Any, run: Tables, logged: Any) -> None:
-    """Rows must come in the order of steps: wandb drops those before its last, which are what it already has."""
+    """Log step by step. wandb drops steps up to the last that it has, which an earlier export has logged already."""
     start = run_folder.started(run.path)
     step = 0
     for recorded in recorded_steps(run):

@@ -20,16 +20,16 @@ from gradlab.views.pictures.heatmaps import BROKEN_CELLS, columns_in_time, fill_
 from gradlab.views.pictures.sheet import THEORY_STYLE, picture_title, write_instead
 
 WIDE = 50.0
-"""Ratio of the largest layer to the median one above which a linear axis would hide most layers."""
+"""If the largest layer is more than this many times the median one, a linear axis would hide most layers."""
 OVERLAP = 1.7
-"""Height of a layer's distribution, in layers."""
+"""Height of a layer's outline, in layers; neighbours overlap."""
 CROWDED = 40
-"""Layers above which outlines would cover each other."""
+"""With more layers than this, outlines would cover each other, and shades are drawn instead."""
 MOMENT_STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#8fb8d8", "marker": "o", "ms": 3},
     {"color": "#1f2f5f", "marker": "s", "ms": 3},
 )
-"""Early and late."""
+"""Styles of the first and of the last recorded step."""
 SHADES = "magma_r"
 HEALTH = {"zero_fraction": "zero", "saturated_fraction": "saturated", "dead_fraction": "dead"}
 
@@ -113,7 +113,7 @@ def _theory_lines(axes: Axes, run: Tables, labels: dict[str, str]) -> list[Line2
 
 
 def _fit_scale(axes: Axes, sizes: Floats, *, horizontal: bool = False) -> None:
-    """Bend the axis where layers differ so much in size that a straight one would hide most of them."""
+    """Use an asinh scale where layers differ so much in size that a linear one would hide most of them."""
     usable = sizes[np.isfinite(sizes) & (sizes > 1e-300) & (sizes < 1e300)]
     if usable.size and usable.max() > WIDE * np.median(usable):
         (axes.set_xscale if horizontal else axes.set_yscale)("asinh", linear_width=float(np.quantile(usable, 0.1)))
@@ -163,7 +163,7 @@ def _extent(table: pl.DataFrame) -> Floats:
 
 
 def _distributions(axes: Axes, table: pl.DataFrame, layers_L: Numbers) -> None:
-    """A distribution a layer: outlines that stand on each other's shoulders, or strips where they are too many."""
+    """Draw the distribution of every layer: as overlapping outlines, or as strips of shades where layers are many."""
     crowded = len(layers_L) > CROWDED
     shapes: list[Floats] = []
     shades: list[float] = []
@@ -185,7 +185,7 @@ def _distributions(axes: Axes, table: pl.DataFrame, layers_L: Numbers) -> None:
     depth_axis(axes, layers_L, vertical=True)
     axes.set_ylim(layers_L[0] - 0.6, layers_L[-1] + (0.6 if crowded else OVERLAP + 0.2))
     axes.set_xlabel("activation")
-    _say_broken(axes, table)
+    _write_share_of_broken(axes, table)
 
 
 def _outline(layer: int, edges: Floats, heights: Floats) -> Floats:
@@ -202,8 +202,8 @@ def _strip(layer: int, edges: Floats, heights: Floats) -> list[Floats]:
     return [np.array([(a, low), (b, low), (b, high), (a, high)]) for a, b in pairwise(edges)][: len(heights)]
 
 
-def _say_broken(axes: Axes, table: pl.DataFrame) -> None:
-    """Where activations are not finite, say how many."""
+def _write_share_of_broken(axes: Axes, table: pl.DataFrame) -> None:
+    """Write how many activations are not finite, if there are any."""
     share = pl.col("non_finite") / (pl.col("non_finite") + pl.col("counts").list.sum())
     broken = table.filter(pl.col("non_finite") > 0).select("layer", share=share).sort("share", descending=True)
     if broken.height:

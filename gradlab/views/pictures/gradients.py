@@ -28,7 +28,7 @@ from gradlab.views.pictures.sheet import THEORY_STYLE, colour_ramp, picture_titl
 
 WEIGHTS = ("weight", "output")
 LEVEL = 0.5
-"""Decades over the whole depth below which a profile is called level."""
+"""A profile that changes by fewer decades over the whole depth is called level."""
 
 
 def gradient_flow(figure: Figure, run: Tables) -> None:
@@ -59,7 +59,7 @@ def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicte
     bad = run.bad_step
     chosen = some_steps(values.steps)
     if bad is not None and len(values.steps) > 1:
-        chosen = sorted({*chosen, len(values.steps) - 2})  # the last record before all is lost
+        chosen = sorted({*chosen, len(values.steps) - 2})  # the last record before the run diverged
     output = bool((run.layers["kind"] == "output").any())
     shown = values.values_TL[chosen]
     log_axis(axes, shown if predicted is None else np.concatenate([shown.ravel(), predicted]))
@@ -80,7 +80,7 @@ def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicte
 
 
 def _predicted(run: Tables, delta: Profiles) -> Floats | None:
-    """Predicted RMS δ of each layer of `delta`, in measured units: through the last hidden layer of the first step."""
+    """Predicted RMS δ of each layer of `delta`, scaled so that it equals the measured δ of the last hidden layer."""
     theory = dict(run.theory.select("layer", "delta_relative").drop_nulls().iter_rows())
     if not (theory and delta):
         return None
@@ -91,7 +91,7 @@ def _predicted(run: Tables, delta: Profiles) -> Floats | None:
 
 
 def flow_finding(run: Tables) -> str:
-    """What happens to δ on its way to the input, in a few words."""
+    """The title: what happens to δ on its way to the input."""
     delta = profiles(run.layers, "delta_rms", ("weight",))
     if not delta:
         return "No gradient was recorded"
@@ -148,7 +148,7 @@ def delta_heatmap(axes: Axes, run: Tables) -> None:
     drawable = np.isfinite(values_LC) & (values_LC > 0)
     logs_LC = np.log10(values_LC, out=np.full(values_LC.shape, np.nan), where=drawable)
     low, high = (float(np.nanmin(logs_LC)), float(np.nanmax(logs_LC))) if drawable.any() else (-1.0, 0.0)
-    margin = max(0.0, 2 - (high - low)) / 2  # noise must not fill the whole scale
+    margin = max(0.0, 2 - (high - low)) / 2  # the scale spans two decades at least, so that noise does not fill it
     output = bool((run.layers["kind"] == "output").any())
     image = layer_heat_map(axes, logs_LC, delta.layers, edges, output=output, vmin=low - margin, vmax=high + margin)
     marks = {"exactly 0": (values_LC == 0, ZERO_CELLS), "NaN or infinite": (~np.isfinite(values_LC), BROKEN_CELLS)}
@@ -163,7 +163,7 @@ def delta_heatmap(axes: Axes, run: Tables) -> None:
 
 
 def heatmap_finding(run: Tables) -> str:
-    """How much of the gradient reaches the first layer, at the start and at the end."""
+    """The title: how much of the gradient reaches the first layer, at the start and at the end."""
     delta = profiles(run.layers, "delta_rms", ("weight",))
     if not delta:
         return "No gradient was recorded"

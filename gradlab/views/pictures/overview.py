@@ -1,4 +1,4 @@
-"""The four pictures that matter, on one sheet."""
+"""The four most important pictures on one sheet."""
 
 from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What training does: the size of its updates, loss and accuracy."""
+"""Pictures of the training: size of the updates, loss and accuracy."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ GUIDE = 1e-3
 """A common rule of thumb for the update ratio; Karpathy's notebooks call it about right."""
 LINES = 6
 SMOOTH = 50
-"""Stretches of time that a smoothed line can tell apart."""
+"""A line is smoothed over this fraction of the records: one in so many."""
 SPLITS = {"train": ("tab:blue", "-", "o"), "test": ("black", "--", "s")}
 
 
@@ -45,7 +45,7 @@ def updates(figure: Figure, run: Tables) -> None:
 
 
 def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
-    """‖ΔW‖ / ‖W‖ of some layers over time, smoothed, in the band that all layers fill at every step."""
+    """Draw ‖ΔW‖ / ‖W‖ of some layers over time, smoothed, and a grey band from the smallest layer to the largest."""
     ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
     axes.set_ylabel("update ratio ‖ΔW‖ / ‖W‖")
     if not ratio:
@@ -53,9 +53,9 @@ def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
     log_axis(axes, np.append(ratio.values_TL.ravel(), GUIDE))
     step_axis(axes, int(ratio.steps[0]), int(ratio.steps[-1]))
     usable_TL = np.where(np.isfinite(ratio.values_TL) & (ratio.values_TL > 0), ratio.values_TL, np.nan)
-    some_T = ~np.isnan(usable_TL).all(axis=1)
-    band = np.nanmin(usable_TL[some_T], axis=1), np.nanmax(usable_TL[some_T], axis=1)
-    axes.fill_between(ratio.steps[some_T], *band, color="0.9", lw=0)
+    known_T = ~np.isnan(usable_TL).all(axis=1)
+    band = np.nanmin(usable_TL[known_T], axis=1), np.nanmax(usable_TL[known_T], axis=1)
+    axes.fill_between(ratio.steps[known_T], *band, color="0.9", lw=0)
     chosen = sorted(set(np.linspace(0, len(ratio.layers) - 1, LINES).round().astype(int).tolist()))
     lines = []
     window = max(1, len(ratio.steps) // SMOOTH)
@@ -79,7 +79,7 @@ def _running_median(values_T: Floats, window: int) -> Floats:
 
 
 def updates_finding(run: Tables) -> str:
-    """The size of the updates at the end, and how many layers are near the guide."""
+    """The title: the size of the updates at the end, and how many layers are near the guide."""
     ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
     if not ratio:
         return "No update ratio was recorded"
@@ -151,7 +151,7 @@ def accuracy(axes: Axes, run: Tables) -> None:
 
 
 def training_finding(run: Tables) -> str:
-    """What training came to."""
+    """The title: loss, test accuracy, and where the run diverged."""
     table = run.steps.filter(pl.col("loss").is_finite())
     words = []
     if table.height:
@@ -167,7 +167,7 @@ def training_finding(run: Tables) -> str:
 
 
 def constant_loss(config: Config | None) -> float | None:
-    """Loss of a predictor that gives all classes the same probability; None where their number is not known."""
+    """Loss of a predictor that gives all classes the same probability; None where the number of classes is unknown."""
     classes = classes_of(config)
     return None if classes is None else math.log(classes)
 
