@@ -186,13 +186,15 @@ def finish(
         values_SM, and applies_SM, which is false where a value is null.
     """
     values_SM = np.zeros((len(statistics), modules))
-    applies_SM = np.zeros(values_SM.shape, dtype=bool)
+    applies_SM = np.ones(values_SM.shape, dtype=bool)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for row, statistic in enumerate(statistics.values()):
-            if any(name not in quantities for name in statistic.made_of):
+            try:
+                arguments = [quantities[name] for name in statistic.made_of]
+            except KeyError:
+                applies_SM[row] = False
                 continue
-            values_SM[row] = statistic.finish(*[quantities[name] for name in statistic.made_of])
-            applies_SM[row] = True
+            values_SM[row] = statistic.finish(*arguments)
             for name in statistic.made_of:
                 if name in exists:
                     applies_SM[row] &= exists[name]

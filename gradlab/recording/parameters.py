@@ -179,14 +179,18 @@ class _Members:
         ]
         self._modules, self._numbers = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
         self._sizes = np.bincount(self._modules, minlength=self.count)
+        self._one_each = self._sizes.max(initial=0) <= 1
 
     def total(self, sums_PG: Floats, has_gradient: Flags, has_weight: Flags) -> tuple[Floats, Flags, Flags]:
         """The sums of each module; which modules have weights, all of them known; and which have a gradient."""
         sums_MG = np.zeros((self.count, sums_PG.shape[1]))
-        if self._sizes.max(initial=0) <= 1:
+        if self._one_each:
+            known_M, trained_M = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)
             sums_MG[self._modules] = sums_PG[self._numbers]
-        else:
-            np.add.at(sums_MG, self._modules, sums_PG[self._numbers])
-        known = np.bincount(self._modules, has_weight[self._numbers], minlength=self.count)
-        trained = np.bincount(self._modules, has_gradient[self._numbers], minlength=self.count)
-        return sums_MG, (self._sizes > 0) & (known == self._sizes), trained > 0
+            known_M[self._modules] = has_weight[self._numbers]
+            trained_M[self._modules] = has_gradient[self._numbers]
+            return sums_MG, known_M, trained_M
+        np.add.at(sums_MG, self._modules, sums_PG[self._numbers])
+        known_M = np.bincount(self._modules, has_weight[self._numbers], minlength=self.count) == self._sizes
+        trained_M = np.bincount(self._modules, has_gradient[self._numbers], minlength=self.count) > 0
+        return sums_MG, (self._sizes > 0) & known_M, trained_M

@@ -4,14 +4,15 @@ In the step itself, nothing is waited for. Rows are made later, of many steps in
 them one by one between steps: what they need is in no cache there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradlab.recording.combine import Combiner
+from gradlab.recording.combine import Combiner, Plan
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.step_copy import StepCopy
@@ -98,6 +99,7 @@ class Reader:
         self._numbering = numbering
         self._parameters = parameters
         self._combiner = Combiner()
+        self._labels: _Labels | None = None
 
     def read(self, copy: StepCopy) -> Content:
         """Read a step from the devices, each of them once, and make rows of it."""
@@ -117,28 +119,35 @@ class Reader:
         )
         quantities |= {name: values[called] for name, values in of_parameters.items()}
         exists |= {name: flags[called] for name, flags in known.items()}
-        row_of = {module: row for row, module in enumerate(called.tolist())}
-        _add_full_pass(copy, row_of, quantities, exists)
-        values_SU, applies_SU = finish({**quantities, "gradient_scale": scale}, exists, len(called))
-        layers = {index: of for index, of in self._numbering.layers().items() if index in row_of}
-        order = [row_of[index] for index in layers]
-        rows = StepRows(
-            copy.step,
-            [layer for layer, _ in layers.values()],
-            [self._numbering.modules[index].name for index in layers],
-            [kind for _, kind in layers.values()],
-            plan.counts_U[order].tolist(),
-            [plan.formats[row] for row in order],
-            values_SU.T[order],
-            applies_SU.T[order],
-        )
+        labels = self._labels_of(plan)
+        _add_full_pass(copy, labels.row_of, quantities, exists)
+        quantities["gradient_scale"] = scale
+        values_SU, applies_SU = finish(quantities, exists, len(called))
+        rows = StepRows(copy.step, *labels.columns, values_SU.T[labels.order], applies_SU.T[labels.order])
         loss = sum(float(value[0]) for value in losses) / scale if losses else None
         drawn = [
-            self._histogram(copy.step, index, layers[index][0], quantity, numbers)
+            self._histogram(copy.step, index, labels.layers[index][0], quantity, numbers)
             for (index, quantity, _), numbers in zip(copy.histograms, histograms, strict=True)
-            if index in layers
+            if index in labels.layers
         ]
         return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale)
+
+    def _labels_of(self, plan: Plan) -> "_Labels":
+        """The labels of the rows; those of the step before, where the same modules have been called as often."""
+        numbered = self._numbering.layers()
+        if self._labels is None or self._labels.plan is not plan or self._labels.numbered is not numbered:
+            row_of = {module: row for row, module in enumerate(plan.modules_U.tolist())}
+            layers = {index: of for index, of in numbered.items() if index in row_of}
+            order = np.array([row_of[index] for index in layers], dtype=np.intp)
+            columns = (
+                [layer for layer, _ in layers.values()],
+                [self._numbering.modules[index].name for index in layers],
+                [kind for _, kind in layers.values()],
+                plan.counts_U[order].tolist(),
+                [plan.formats[row] for row in order],
+            )
+            self._labels = _Labels(plan, numbered, row_of, layers, order, columns)
+        return self._labels
 
     def _histogram(self, step: int, index: int, layer: int, quantity: str, numbers: Any) -> dict[str, Any]:
         low, high, non_finite, *counts = numbers
@@ -152,6 +161,26 @@ class Reader:
             "counts": [int(count) for count in counts],
             "non_finite": int(non_finite),
         }
+
+
+class _Labels(NamedTuple):
+    """What rows have besides numbers.
+
+    Attributes:
+        plan: the plan that they were made for.
+        numbered: layer number and kind of all modules, in order.
+        row_of: the place of each module in the plan.
+        layers: layer number and kind of the modules that were called, in the order of the rows.
+        order: their places in the plan.
+        columns: layer, module, kind, calls and dtype, as in `StepRows`.
+    """
+
+    plan: Plan
+    numbered: Mapping[int, tuple[int, str]]
+    row_of: dict[int, int]
+    layers: dict[int, tuple[int, str]]
+    order: NDArray[np.intp]
+    columns: tuple[list[int], list[str], list[str], list[int], list[str]]
 
 
 def _table(parts: Sequence[Floats], columns: int) -> Floats:
