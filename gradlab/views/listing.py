@@ -1,17 +1,30 @@
 """What a config may name, one line each."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Data
+from gradlab.choices import (
+    ACTIVATIONS,
+    ALIASES,
+    DATASETS,
+    INITIALIZERS,
+    MODELS,
+    NORMALIZATIONS,
+    OPTIMIZERS,
+    Choice,
+    Data,
+    Options,
+)
 
-REGISTRIES = {
+REGISTRIES: Mapping[str, Mapping[str, type[Options]]] = {
     "activations": ACTIVATIONS,
     "initializers": INITIALIZERS,
+    "normalizations": NORMALIZATIONS,
+    "models": MODELS,
     "datasets": DATASETS,
     "optimizers": OPTIMIZERS,
 }
@@ -51,20 +64,22 @@ def _choices(registry: str) -> Iterator[tuple[str, Text]]:
         yield "every dataset", Text("takes these options too\n") + Text(", ".join(options_of(Data)), style="dim")
 
 
-def summary(choice: type[Choice]) -> str:
+def summary(choice: type[Options]) -> str:
     """What a choice is, in a line."""
     return (choice.__doc__ or "").strip().splitlines()[0]
 
 
-def options_of(choice: type[Choice]) -> list[str]:
+def options_of(choice: type[Options]) -> list[str]:
     """The options of a choice with their defaults, `momentum=0.0`; those without one are required."""
     return [
         option if field.is_required() else f"{option}={_as_written(field.default)}"
         for option, field in choice.model_fields.items()
-        if option != "name"
+        if option != choice.tag and not field.exclude
     ]
 
 
 def _as_written(value: object) -> str:
     """A default as a config would have it."""
+    if isinstance(value, Choice):
+        value = value.name
     return value if isinstance(value, str) else json.dumps(value)

@@ -12,12 +12,10 @@ import numpy as np
 from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
+from gradlab.measures.settings import FOLDED, REMARKS, known_settings
 from gradlab.text import did_you_mean, written
 from gradlab.views.comparison.expression import Expression, parse
 from gradlab.views.comparison.runs import Finished, Runs
-
-UNFOLDED = ("name", "seed")
-"""Settings that do not make a configuration another one: they are folded."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,9 @@ class Row:
     def values(self) -> dict[str, Any]:
         """All that can be asked of a row, by name: settings, `n`, `verdict`, and the means."""
         means = {name: mean.value for name, mean in self.means.items()}
-        return {**self.settings, "n": len(self.runs), "verdict": self.verdict, **means}
+        first = self.runs[0].settings if self.runs else {}
+        short = {key: first[key] for key in known_settings([self.settings]) if key not in self.settings}
+        return {**self.settings, **short, "n": len(self.runs), "verdict": self.verdict, **means}
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ def compare(
     Raises:
         UserError: one of these names something that is not there.
     """
-    known = list(dict.fromkeys(key for run in runs.finished for key in run.settings))
+    known = known_settings(run.settings for run in runs.finished)
     chosen, conditions = _chosen(runs.finished, parse(where).terms() if where else (), known)
     for key in group_by:
         _check(key, known, "--group-by", "settings")
     differs = _differing(chosen)
-    keys = list(group_by) or [key for key in differs if key not in UNFOLDED]
+    keys = list(group_by) or [key for key in differs if key not in FOLDED]
     if not group_by and not all(_has_config(run) for run in chosen):
         keys = ["name", *keys]  # a model of one's own is known by its name alone
     rows = _rows(chosen, keys)
@@ -154,7 +154,7 @@ def _chosen(
         for name in sorted(term.names):
             _check(name, [*known, *RESULTS], "--where", "names")
         if term.names & set(RESULTS):
-            if folded := term.names & set(UNFOLDED):
+            if folded := term.names & set(FOLDED):
                 what = f"--where: {term.text} asks for {', '.join(sorted(folded))} of a row, which has several"
                 raise UserError(what, fix="Join conditions on settings and on results with `and`.")
             conditions.append(term)
@@ -188,7 +188,7 @@ def _nothing(where: str, runs: Sequence[Finished], names: Iterable[str]) -> User
 def _sorted(rows: Sequence[Row], sort: Sequence[str], differing: Sequence[str]) -> list[Row]:
     """Rows in order; what a row does not have comes last in both directions."""
     ordered = list(rows)
-    names = list(dict.fromkeys([*RESULTS, *(key for row in rows for key in row.settings)]))
+    names = list(dict.fromkeys([*RESULTS, *known_settings(row.settings for row in rows)]))
     for key in reversed(list(sort) or list(differing)):
         name = key.removeprefix("-")
         _check(name, names, "--sort", "columns")
@@ -209,7 +209,7 @@ def _order(value: Any) -> tuple[Any, ...]:
 
 
 def _has_config(run: Finished) -> bool:
-    return "model.depth" in run.settings
+    return "model.kind" in run.settings
 
 
 def _differing(runs: Sequence[Finished]) -> list[str]:
@@ -221,6 +221,8 @@ def _differing(runs: Sequence[Finished]) -> list[str]:
     differing = set()
     for run in runs:
         for key, value in run.settings.items():
+            if key in REMARKS:
+                continue
             if key not in values:
                 values[key] = value
             elif not _same(values[key], value):
@@ -257,9 +259,8 @@ def _most_values(rows: Sequence[Row], key: str) -> int:
 def _shared(rows: Sequence[Row], differing: Sequence[str]) -> dict[str, Any]:
     runs = [run for row in rows for run in row.runs]
     everywhere = set(runs[0].settings).intersection(*(run.settings for run in runs)) if runs else set()
-    return {
-        key: value for key, value in (runs[0].settings if runs else {}).items() if key in everywhere - set(differing)
-    }
+    left_out = {*differing, *REMARKS}
+    return {key: value for key, value in (runs[0].settings if runs else {}).items() if key in everywhere - left_out}
 
 
 def _marked(profile: Sequence[float | None], status: str) -> list[float]:

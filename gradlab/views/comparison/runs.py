@@ -1,4 +1,4 @@
-"""Run folders ─► finished runs, and those that are not. One small file a run is read, and no config is validated.
+"""Run folders ─► finished runs, and those that are not. One small file a run is read.
 
 Settings are known by the dotted paths of the config: `model.activation: {name: elu, alpha: 1}` is two of them,
 `model.activation` = elu and `model.activation.alpha` = 1.
@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from gradlab import run_folder
+from gradlab.choices import File
+from gradlab.config import SCHEMA
+from gradlab.config.files import recorded_config
 from gradlab.errors import RunFolderError, UserError
 from gradlab.measures.headline import numbers_of
-from gradlab.measures.settings import flat
-from gradlab.tables import SEVERITIES
+from gradlab.measures.settings import RunSettings, settings_of
+from gradlab.tables import SEVERITIES, other_schema
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Finished:
 
     Attributes:
         path: its folder.
-        id: its id.
+        id: its id; of a run that an older gradlab wrote, the id of today.
         status: `completed` or `diverged`.
         verdict: id of its worst finding, or `healthy`.
         severity: 0 for the worst, 3 for healthy.
@@ -30,6 +33,7 @@ class Finished:
         numbers: `MEASURES` that it has.
         profiles: log10 RMS δ of each hidden layer, first to last, at the `start` and at the `end`; None where δ is
             exactly 0 or not finite.
+        schema: the version of its folder, where it is not this program's.
     """
 
     path: Path
@@ -40,6 +44,7 @@ class Finished:
     settings: Mapping[str, Any]
     numbers: Mapping[str, float]
     profiles: Mapping[str, Sequence[float | None]]
+    schema: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,15 @@ class Runs:
     finished: Sequence[Finished]
     unfinished: Sequence[Unfinished]
     copies: Sequence[Path] = ()
+
+    @property
+    def other_schemas(self) -> str:
+        """How many runs another version of gradlab wrote, and which; empty where there are none."""
+        found = [run.schema for run in self.finished if run.schema is not None]
+        if not found:
+            return ""
+        noun, which = "run was" if len(found) == 1 else "runs were", ", ".join(dict.fromkeys(found))
+        return f"{len(found)} {noun} written by another version of gradlab (schema {which}; this one is {SCHEMA})"
 
 
 def collect(paths: Sequence[Path]) -> Runs:
@@ -124,7 +138,7 @@ def _read(folder: Path) -> Finished | Unfinished:
 
 def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinished:
     status = str(summary["status"])
-    settings = flat(summary.get("config", {}))
+    settings = settings_of(summary.get("config", {}))
     if status not in run_folder.FINISHED:
         if status == "running" and not run_folder.is_busy(folder):
             status = "interrupted"
@@ -132,11 +146,21 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinish
     severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
     return Finished(
         path=folder,
-        id=str(summary["id"]),
+        id=_id(summary),
         status=status,
         verdict=str(summary["verdict"]),
         severity=min(severities, default=len(SEVERITIES)),
-        settings={"name": summary["name"], **settings},
+        settings=RunSettings({"name": summary["name"], **settings}),
         numbers=numbers_of(summary),
         profiles={moment: summary.get(f"log10_delta_{moment}") or [] for moment in ("start", "end")},
+        schema=other_schema(summary),
     )
+
+
+def _id(summary: Mapping[str, Any]) -> str:
+    """The id of a run, by which copies are told; of a run of another version the id that its config has today.
+
+    A data file counts by its content, and is not looked at: it may be anything by now.
+    """
+    config = None if other_schema(summary) is None else recorded_config(summary.get("config"))
+    return str(summary["id"]) if config is None or isinstance(config.data, File) else config.id

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.measures.intervals import Mean
+from gradlab.measures.settings import known_settings
 from gradlab.text import ABSENT, compact, written
 from gradlab.views.comparison.fold import Comparison, Row
 from gradlab.views.comparison.runs import Runs
@@ -118,7 +119,7 @@ class Column:
 
 def column_names(comparison: Comparison) -> list[str]:
     """Every name that `--columns` takes."""
-    settings = list(dict.fromkeys([*comparison.differing, *comparison.shared]))
+    settings = known_settings([dict.fromkeys([*comparison.differing, *comparison.shared])])
     return [*settings, "n", *SHOWN, "verdict", *PROFILES]
 
 
@@ -350,6 +351,8 @@ def _unfinished(comparison: Comparison, runs: Runs, width: int) -> Iterator[Text
     if runs.copies:
         noun = "folders hold runs that others hold" if len(runs.copies) > 1 else "folder holds a run that another holds"
         yield Text(f"{len(runs.copies)} {noun} too: {runs.copies[0]}{' …' if len(runs.copies) > 1 else ''}")
+    if runs.other_schemas:
+        yield Text(textwrap.fill(runs.other_schemas, width), style="yellow")
     if not runs.unfinished:
         return
     counts = Counter(run.status for run in runs.unfinished)
