@@ -19,7 +19,6 @@ ids += [load_config(claims.ROOT / "configs" / f"{name}.yaml").id for name in ("v
 pages = {f"{page}/{source.stem}": fingerprint(load(source)) for page in PAGES for source in sources(page)}
 print(json.dumps([ids, pages]))
 """
-NEW = '    """Whether they are shown."""\n'
 CHANGES = {
     "gradlab/config/config.py": [
         ('    notes: str = ""\n', '    colour: str = "blue"\n    """Its colour."""\n    notes: str = ""\n'),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from gradlab.config import SCHEMA
 from gradlab.tables import Finding
 from gradlab.text import ABSENT, compact, join, percent
 from gradlab.views.summary import BAR, bar, print_summary
@@ -51,6 +52,16 @@ def test_summary_is_the_golden_text(name, width):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     assert text == file.read_text()
+
+
+def test_tags_and_notes_are_shown_and_do_no_harm():
+    config = {"name": "x", "tags": ["lecture", "first"], "notes": "a long\x1b[31m story\n" * 9}
+    text = printed(changed(make_run(), summary={"schema": SCHEMA, "id": "0123456789ab", "config": config}))
+    assert text.splitlines()[1] == "tags: lecture, first"
+    assert r"a long\x1b[31m story a long" in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "tags" not in printed(make_run())
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -262,7 +262,7 @@ def test_batch_norm_can_be_asked_for_in_short(tmp_path):
     ordered = folded(tmp_path, sort=["-model.batch_norm"])
     assert [row.values["model.batch_norm"] for row in ordered.rows] == ["none", "before", "after"]
     assert "model.batch_norm" in column_names(ordered)
-    with pytest.raises(UserError, match="did you mean 'model.batch_norm'"):
+    with pytest.raises(UserError, match=r"did you mean 'model\.batch_norm'"):
         folded(tmp_path, where="model.batch_nrm == 'before'")
 
 
