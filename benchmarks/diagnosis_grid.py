@@ -92,11 +92,11 @@ class Case:
 
     def __str__(self) -> str:
         model = self.config.model
-        norm = "" if model.batch_norm == "none" else f" BN-{model.batch_norm}"
+        norm = "" if model.normalization.where == "none" else f" BN-{model.normalization.where}"
         residual = " residual" if model.residual else ""
         return (
             f"{self.group}: {model.activation.name}/{_short(model.initializer)}{norm}{residual} "
-            f"L{model.depth} n{model.widths[0]} B{self.config.data.batch_size} {self.config.data.name} "
+            f"L{model.depth} n{model.hidden_widths[0]} B{self.config.data.batch_size} {self.config.data.name} "
             f"{self.reduction}×{self.scale:g} lr {self.config.train.learning_rate:.2g} seed {self.config.seed}"
         )
 

@@ -146,7 +146,7 @@ def labels(case: Case, one: Evidence, learned: bool) -> dict[str, bool | None]:
         ),
         "updates-too-large": True if case.group == "rate ×100" else (False if plain and learned else None),
         "updates-too-small": True if case.group == "rate ×1e-4" else (False if plain and learned else None),
-        "batch-norm-drift": None if model.batch_norm == "none" or case.built else one.test_gap >= DRIFT,
+        "batch-norm-drift": None if model.normalization.where == "none" or case.built else one.test_gap >= DRIFT,
         "off-theory": True if case.group == "another network" else (False if plain and one.kind != "none" else None),
     }
     assert set(made) == set(RULES)

@@ -217,7 +217,7 @@ def _loop(case: Case, model: nn.Module, optimizers: Sequence, data: training.Dat
 
 def _evaluate(config, model: nn.Module, data: training.Data, step: int, diary: _Diary) -> None:
     splits = {"train": training.evaluate(model, data.train)}
-    if config.model.batch_norm != "none":
+    if config.model.normalization.where != "none":
         splits["train_batch_statistics"] = training.evaluate_with_batch_statistics(model, data.train)
     for split, numbers in splits.items():
         diary.evaluations.append({"step": step, "split": split, **numbers})

@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 import gradlab
-from gradlab.config import ModelConfig
+from gradlab.choices import MLP
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording import native
 
@@ -213,7 +213,7 @@ class Block:
 
     def __init__(self, model: dict, batch: int) -> None:
         width = model["width"]
-        config = ModelConfig.model_validate(model)
+        config = MLP.model_validate(model)
         cpu = torch.device("cpu")
         self.model = build_mlp(config, features=width, classes=10, seed=0, dtype=torch.float32, device=cpu)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3)

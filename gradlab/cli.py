@@ -38,6 +38,8 @@ class Registry(StrEnum):
 
     activations = "activations"
     initializers = "initializers"
+    normalizations = "normalizations"
+    models = "models"
     datasets = "datasets"
     optimizers = "optimizers"
     rules = "rules"
@@ -245,7 +247,7 @@ def export(
 
 @app.command("list")
 def list_(registry: Annotated[Registry, typer.Argument(metavar="WHAT", help=", ".join(Registry))]) -> None:
-    """List what a config may name: activations, initializers, datasets, optimizers; or the rules."""
+    """List what a config may name, such as activations, models or datasets; or the rules."""
     from gradlab.views.listing import print_listing
 
     print_listing(registry.value)
@@ -270,10 +272,10 @@ def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; - prints it.")] = Path("config.yaml"),
 ) -> None:
     """Write a commented config to start from."""
-    from gradlab.config.starter import STARTER, write_starter
+    from gradlab.config.files import starter, write_starter
 
     if str(file) == "-":
-        print(STARTER, end="")
+        print(starter(), end="")
     else:
         write_starter(file)
         _say(f"wrote {file}; now: gradlab run {file}")

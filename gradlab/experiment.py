@@ -18,7 +18,7 @@ from gradlab.config import Config
 from gradlab.config.files import load_config
 from gradlab.environment import environment
 from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
-from gradlab.networks.mlp import build_mlp
+from gradlab.networks.building import build
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.results import Run, conclude, load_run
@@ -121,7 +121,7 @@ def _prepare(config: Config) -> _Experiment:
     dtype = {"float32": torch.float32, "float64": torch.float64}[config.dtype]
     dataset = datasets.load(config.data, config.seed)
     data = training.Data.on(device, dtype, dataset)
-    model = build_mlp(
+    model = build(
         config.model,
         features=dataset.features,
         classes=dataset.classes,
@@ -255,7 +255,8 @@ def _append(
 def _evaluate(experiment: _Experiment, writer: run_folder.RunWriter, step: int) -> None:
     model, data = experiment.model, experiment.data
     splits = {"train": training.evaluate(model, data.train), "test": training.evaluate(model, data.test)}
-    if experiment.config.model.batch_norm != "none":
+    normalization = experiment.config.model.hidden_normalization
+    if normalization is not None and normalization.traits.uses_batch_statistics:
         splits["train_batch_statistics"] = training.evaluate_with_batch_statistics(model, data.train)
     for split, numbers in splits.items():
         writer.append("evaluations", {"step": step, "split": split, **numbers})

@@ -8,7 +8,7 @@
       .lock                          held by the process that writes the run
 
 A part is written whole under another name and renamed, so that a reader never sees half of one, whatever happens to
-the writer. Torch-free.
+the writer. A folder of another version (`gradlab.config.SCHEMA`) is read as far as it goes. Torch-free.
 """
 
 import json
@@ -27,9 +27,9 @@ import filelock
 import polars as pl
 import yaml
 
-from gradlab.config import Config
+from gradlab.config import SCHEMA, Config
 from gradlab.config.files import dump_config, load_config
-from gradlab.errors import RunBusyError, RunFolderError
+from gradlab.errors import ConfigError, RunBusyError, RunFolderError
 from gradlab.statistics import StepRows
 from gradlab.tables import (
     SCHEMAS,
@@ -39,7 +39,9 @@ from gradlab.tables import (
     Tables,
     empty_table,
     layers_frame,
+    other_schema,
     rows_frame,
+    with_all_columns,
 )
 
 GROWING = ("layers", "steps", "evaluations", "histograms")
@@ -110,11 +112,19 @@ class FolderSource(Source):
     def table(self, name: str) -> pl.DataFrame:
         """A table as far as it had been flushed; empty, with its columns, where there is none."""
         files = self._files[name]
-        return pl.read_parquet(files, glob=False) if files else empty_table(name)
+        if not files:
+            return empty_table(name)
+        return with_all_columns(name, pl.read_parquet(files, glob=False))
 
     def config(self) -> Config | None:
-        """The resolved config; None of a model that was only watched."""
-        return None if "watch" in self._summary.get("config", ()) else load_config(self._path / _CONFIG)
+        """The resolved config; None of a model that was only watched, or of a config that this version cannot read."""
+        watched = "watch" in self._summary.get("config", ())
+        try:
+            return None if watched else load_config(self._path / _CONFIG)
+        except ConfigError:
+            if other_schema(self._summary) is None:
+                raise
+            return None
 
     def findings(self, tables: Tables) -> Sequence[Finding]:
         """What was found when the run ended."""
@@ -322,13 +332,13 @@ class RunWriter:
             _write_parquet(self.path / _THEORY, rows_frame("theory", rows))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Replace the summary; `id`, `name` and `config` are added here. Numbers that are not finite become null."""
+        """Replace the summary; what the run is is added here. Numbers that are not finite become null."""
         with self._disk():
             _write(self.path / _SUMMARY, _json(self.summary(summary)))
 
     def summary(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """What `summary.json` says: `about` the run, between what it is."""
-        return {"id": self.label.id, "name": self.label.name, **about, "config": self.label.config}
+        return {"schema": SCHEMA, "id": self.label.id, "name": self.label.name, **about, "config": self.label.config}
 
     @contextmanager
     def _disk(self) -> Iterator[None]:

@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from gradlab.choices import Activation
-from gradlab.config import Config
+from gradlab.config import SCHEMA, Config
 from gradlab.statistics import LAYER_STATISTICS, STATISTICS, StepRows
+from gradlab.text import one_line
 
 COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
     "layers": {
@@ -104,6 +105,25 @@ def rows_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Any other table, from one mapping a row; a missing column is null."""
     schema = SCHEMAS[table]
     return pl.DataFrame({name: [row.get(name) for row in rows] for name in schema}, schema=schema)
+
+
+def with_all_columns(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """A table that an older gradlab wrote, with the columns that it did not know yet: they are null."""
+    new = {name: type_ for name, type_ in SCHEMAS[table].items() if name not in frame.columns}
+    return frame.with_columns(pl.lit(None, type_).alias(name) for name, type_ in new.items()) if new else frame
+
+
+def other_schema(summary: Mapping[str, Any]) -> str | None:
+    """The version of a run folder (`gradlab.config.SCHEMA`), where it is not this program's.
+
+    Args:
+        summary: what `summary.json` holds.
+
+    Returns:
+        the version as text: `1` of a folder that does not say; None of this version, and of a run that has no folder.
+    """
+    schema = summary.get("schema", 1 if "id" in summary else SCHEMA)
+    return None if schema == SCHEMA else one_line(str(schema))[:20]
 
 
 # ------------------------------------------------------------------------------------------------------------ findings
@@ -308,7 +328,7 @@ class Tables:
     @cached_property
     def activation(self) -> Activation | None:
         """The activation function, where it is known."""
-        return None if self.config is None else self.config.model.activation
+        return None if self.config is None else self.config.model.hidden_activation
 
     @cached_property
     def steps_done(self) -> int:

@@ -9,7 +9,6 @@ what comes out, and writes no docs.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from datetime import date
@@ -23,6 +22,7 @@ from gradlab import run_folder
 from gradlab.claims.claim import Claim
 from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
+from gradlab.config.config import short_hash
 from gradlab.errors import DatasetError, UserError
 from gradlab.sweeps.grid import Plan, load_plan
 from gradlab.sweeps.local import LocalEngine
@@ -58,11 +58,10 @@ def load(source: Path, *, reduced: bool = False) -> Plan:
 
 
 def fingerprint(plan: Plan) -> str:
-    """Of what the numbers depend on: the runs and what is expected of them."""
+    """Of what the numbers depend on: the runs, and what is expected of them where that differs from the defaults."""
     assert plan.claim is not None
-    expect = [one.model_dump(mode="json") for one in plan.claim.expect]
-    text = json.dumps([sorted(point.config.id for point in plan.points), expect], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    expect = [one.non_defaults() for one in plan.claim.expect]
+    return short_hash([sorted(point.config.id for point in plan.points), expect])
 
 
 def judged(plan: Plan, claim: Claim, runs: Path) -> tuple[Verdict, list[Observation]]:

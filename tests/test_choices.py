@@ -4,9 +4,15 @@ import pytest
 from pydantic import ValidationError
 
 from gradlab import choices
-from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice
+from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, MODELS, NORMALIZATIONS, OPTIMIZERS, Choice
 
-REGISTRIES = {"activations": ACTIVATIONS, "initializers": INITIALIZERS, "datasets": DATASETS, "optimizers": OPTIMIZERS}
+REGISTRIES = {
+    "activations": ACTIVATIONS,
+    "initializers": INITIALIZERS,
+    "normalizations": NORMALIZATIONS,
+    "datasets": DATASETS,
+    "optimizers": OPTIMIZERS,
+}
 EVERY = [choice for registry in REGISTRIES.values() for choice in registry.values()]
 REQUIRED = {"file": {"path": "x.csv"}, "openml": {"dataset": "mnist_784"}}
 
@@ -25,6 +31,7 @@ def test_the_names_are_those_that_are_promised():
         "truncated_normal", "normal", "uniform", "zeros", "constant", "variance_scaling", "xavier_uniform",
         "xavier_normal", "kaiming_uniform", "kaiming_normal", "pytorch_default", "lsuv",
     }  # fmt: skip
+    assert (set(NORMALIZATIONS), set(MODELS)) == ({"none", "batch_norm"}, {"mlp"})
     assert set(DATASETS) == {"digits", "breast_cancer", "wine", "gaussian", "spirals", "shapeset", "file", "openml"}
 
 

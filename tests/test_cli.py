@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 
 from gradlab import choices, run_folder
 from gradlab.cli import Registry, app, main
-from gradlab.config import Config, ModelConfig, RecordConfig, TrainConfig
-from gradlab.config.files import load_config
-from gradlab.config.starter import STARTER
+from gradlab.config import Config, RecordConfig, TrainConfig
+from gradlab.config.files import load_config, starter
 from gradlab.views.listing import REGISTRIES
 from tests.views.comparison.folders import write_run, write_sweep
 
@@ -210,6 +209,8 @@ def test_the_lists_are_those_that_there_are():
     [
         ("activations", choices.ACTIVATIONS),
         ("initializers", choices.INITIALIZERS),
+        ("normalizations", choices.NORMALIZATIONS),
+        ("models", choices.MODELS),
         ("datasets", choices.DATASETS),
         ("optimizers", choices.OPTIMIZERS),
     ],
@@ -225,7 +226,9 @@ def test_lists_name_everything_and_fit_80_columns(in_process, what, registry):
 
 def test_the_schema_is_json(in_process):
     schema = json.loads(in_process("schema")[1])
-    assert set(schema["properties"]) == {"name", "seed", "device", "dtype", "model", "data", "train", "record"}
+    keys = ["name", "tags", "notes", "seed", "device", "dtype", "model", "data", "train", "record"]
+    assert list(schema["properties"]) == keys
+    assert {"kind", "normalization", "batch_norm"} <= set(schema["$defs"]["MLP"]["properties"])
 
 
 def test_init_writes_a_config_that_is_the_default_one_and_never_overwrites(in_process, tmp_path):
@@ -236,9 +239,10 @@ def test_init_writes_a_config_that_is_the_default_one_and_never_overwrites(in_pr
     )
     code, _, err = in_process("init")
     assert (code, err.splitlines()[0]) == (2, "Error: config.yaml exists already")
-    assert in_process("init", "-")[1] == STARTER
-    for part in (Config, ModelConfig, choices.Digits, TrainConfig, RecordConfig):
-        assert all(f" {key}:" in STARTER.replace("\n", " ") for key in part.model_fields)
+    assert in_process("init", "-")[1] == starter()
+    for part in (Config, choices.MLP, choices.Digits, TrainConfig, RecordConfig):
+        keys = [key for key, field in part.model_fields.items() if not field.exclude]
+        assert all(f" {key}:" in starter().replace("\n", " ") for key in keys)
     assert in_process("init", "nowhere/x.yaml")[0] == 2
 
 

@@ -17,6 +17,7 @@ import torch
 
 import gradlab
 from gradlab import experiment, run_folder
+from gradlab.config import SCHEMA
 from gradlab.errors import ConfigError, RunBusyError, RunFolderError, RunInterrupted
 from gradlab.tables import SCHEMAS
 
@@ -108,6 +109,15 @@ def test_the_same_config_gives_the_same_numbers_and_touches_no_global_state(tmp_
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
     assert first.layers.equals(second.layers)
     assert first.histograms.equals(second.histograms)
+
+
+def test_a_run_found_again_with_other_remarks_stays_as_it_is(tmp_path):
+    first = run(tmp_path, {"tags": ["lecture"], "notes": "first try"})
+    written = {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()}
+    again = run(tmp_path, {"tags": ["other"], "notes": "", "name": "renamed"})
+    assert (again.path, again.config.tags, again.config.notes) == (first.path, ("lecture",), "first try")
+    assert {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()} == written
+    assert first.summary["schema"] == SCHEMA
 
 
 def test_a_finished_run_is_not_run_again_unless_asked(tmp_path):

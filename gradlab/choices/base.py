@@ -1,17 +1,25 @@
 """What all choices are made of."""
 
+import functools
+import operator
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SerializerFunctionWrapHandler,
     model_serializer,
 )
+from pydantic_core import CoreSchema
 
+PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -23,11 +31,36 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+    tag: ClassVar[str] = ""
+    """The field that says which choice this is; empty where there is nothing to choose."""
+
+    def non_defaults(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, and the tag, as plain data: what an identity is made of.
+
+        An option that is added later, with a default, leaves the result as it is.
+        """
+        return {
+            key: _plain(getattr(self, key))
+            for key, info in type(self).model_fields.items()
+            if not info.exclude
+            and (key == self.tag or getattr(self, key) != info.get_default(call_default_factory=True))
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Options):
+        return value.non_defaults()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 class Choice(Options):
     """A named choice with options; written as the bare name where it has no option to tell."""
 
+    tag: ClassVar[str] = "name"
     name: str
 
     @model_serializer(mode="wrap")
@@ -36,9 +69,57 @@ class Choice(Options):
         return fields["name"] if list(fields) == ["name"] else fields
 
 
-C = TypeVar("C", bound=Choice)
+O = TypeVar("O", bound=Options)  # noqa: E741
 
 
-def by_name(*choices: type[C]) -> Mapping[str, type[C]]:
-    """A registry: choices by the name that a config has for them, in the order given."""
-    return MappingProxyType({choice.model_fields["name"].default: choice for choice in choices})
+def by_name(*choices: type[O]) -> Mapping[str, type[O]]:
+    """A registry: choices by the word that a config has for them, in the order given."""
+    return MappingProxyType({choice.model_fields[choice.tag].default: choice for choice in choices})
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """Annotates a field that takes one of a registry's choices: a mapping with its name, or the bare name.
+
+    Attributes:
+        noun: what messages call such a choice: `an activation`.
+        choices: the registry.
+        aliases: other names of some of them.
+        default: the choice that a mapping without a name is about; empty where a mapping needs a name.
+    """
+
+    noun: str
+    choices: Mapping[str, type[Options]]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    default: str = ""
+
+    @property
+    def tag(self) -> str:
+        """The key that names the choice: `name` or `kind`."""
+        return next(iter(self.choices.values())).tag
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that is understood."""
+        return (*self.choices, *self.aliases)
+
+    def find(self, name: Any) -> type[Options] | None:
+        """The choice of a name or an alias, if there is one."""
+        return self.choices.get(self.aliases.get(str(name), str(name)))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate as the union of the choices, told apart by their tag."""
+        models: Any = functools.reduce(operator.or_, self.choices.values())
+        union: Any = Annotated[models, Field(discriminator=self.tag)]
+        written: Any = Literal[self.names] | union
+        return handler.generate_schema(Annotated[union, BeforeValidator(self._named, json_schema_input_type=written)])
+
+    def _named(self, value: Any) -> Any:
+        """`relu` is short for `{name: relu}`; aliases become the name they stand for."""
+        if isinstance(value, str):
+            value = {self.tag: value}
+        if isinstance(value, Mapping) and self.default:
+            value = {self.tag: self.default, **value}
+        if isinstance(value, Mapping) and isinstance(value.get(self.tag), str):
+            value = {**value, self.tag: self.aliases.get(value[self.tag], value[self.tag])}
+        return value

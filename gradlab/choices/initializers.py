@@ -1,5 +1,6 @@
 """Initializers of weights."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,43 +8,47 @@ from pydantic import Field
 from gradlab.choices.base import Choice, Positive, by_name
 
 
-class GlorotUniform(Choice):
+class Initializer(Choice):
+    """The base of all initializers."""
+
+
+class GlorotUniform(Initializer):
     """Uniform, Var W = 2/(fan_in + fan_out) (Glorot & Bengio 2010, eq. 16)."""
 
     name: Literal["glorot_uniform"] = "glorot_uniform"
 
 
-class GlorotNormal(Choice):
+class GlorotNormal(Initializer):
     """Normal truncated at 2σ, Var W = 2/(fan_in + fan_out)."""
 
     name: Literal["glorot_normal"] = "glorot_normal"
 
 
-class HeUniform(Choice):
+class HeUniform(Initializer):
     """Uniform, Var W = 2/fan_in: keeps ReLU's forward signal (He et al. 2015, eq. 10)."""
 
     name: Literal["he_uniform"] = "he_uniform"
 
 
-class HeNormal(Choice):
+class HeNormal(Initializer):
     """Normal truncated at 2σ, Var W = 2/fan_in."""
 
     name: Literal["he_normal"] = "he_normal"
 
 
-class LecunUniform(Choice):
+class LecunUniform(Initializer):
     """Uniform, Var W = 1/fan_in (LeCun et al. 1998)."""
 
     name: Literal["lecun_uniform"] = "lecun_uniform"
 
 
-class LecunNormal(Choice):
+class LecunNormal(Initializer):
     """Normal truncated at 2σ, Var W = 1/fan_in: the one SELU needs (Klambauer et al. 2017)."""
 
     name: Literal["lecun_normal"] = "lecun_normal"
 
 
-class Orthogonal(Choice):
+class Orthogonal(Initializer):
     """A random (semi-)orthogonal matrix times gain (Saxe et al. 2014)."""
 
     name: Literal["orthogonal"] = "orthogonal"
@@ -51,7 +56,7 @@ class Orthogonal(Choice):
     """Factor on the orthogonal matrix: every singular value."""
 
 
-class TruncatedNormal(Choice):
+class TruncatedNormal(Initializer):
     """Normal with mean 0 and the given std, redrawn beyond two std, as Keras has it: Var W is 0.774 std²."""
 
     name: Literal["truncated_normal"] = "truncated_normal"
@@ -59,7 +64,7 @@ class TruncatedNormal(Choice):
     """Standard deviation before truncation."""
 
 
-class Normal(Choice):
+class Normal(Initializer):
     """Normal with mean 0 and the given std, whatever the fan."""
 
     name: Literal["normal"] = "normal"
@@ -67,7 +72,7 @@ class Normal(Choice):
     """Standard deviation."""
 
 
-class Uniform(Choice):
+class Uniform(Initializer):
     """Uniform on ±limit, whatever the fan."""
 
     name: Literal["uniform"] = "uniform"
@@ -75,13 +80,13 @@ class Uniform(Choice):
     """Half-width of the interval."""
 
 
-class Zeros(Choice):
+class Zeros(Initializer):
     """All zeros: the textbook mistake. Nothing ever moves."""
 
     name: Literal["zeros"] = "zeros"
 
 
-class Constant(Choice):
+class Constant(Initializer):
     """One value everywhere: every unit of a layer stays a copy of the next."""
 
     name: Literal["constant"] = "constant"
@@ -89,7 +94,7 @@ class Constant(Choice):
     """The value."""
 
 
-class VarianceScaling(Choice):
+class VarianceScaling(Initializer):
     """Var W = scale / fan: the family Glorot, He and LeCun belong to."""
 
     name: Literal["variance_scaling"] = "variance_scaling"
@@ -101,7 +106,7 @@ class VarianceScaling(Choice):
     """Shape of the distribution; the variance is the same for all three."""
 
 
-class XavierUniform(Choice):
+class XavierUniform(Initializer):
     """`torch.nn.init.xavier_uniform_`: uniform, Var W = gain² · 2/(fan_in + fan_out)."""
 
     name: Literal["xavier_uniform"] = "xavier_uniform"
@@ -109,7 +114,7 @@ class XavierUniform(Choice):
     """Factor on the standard deviation."""
 
 
-class XavierNormal(Choice):
+class XavierNormal(Initializer):
     """`torch.nn.init.xavier_normal_`: normal, not truncated, Var W = gain² · 2/(fan_in + fan_out)."""
 
     name: Literal["xavier_normal"] = "xavier_normal"
@@ -120,7 +125,7 @@ class XavierNormal(Choice):
 KaimingNonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
 
 
-class KaimingUniform(Choice):
+class KaimingUniform(Initializer):
     """`torch.nn.init.kaiming_uniform_`: uniform, Var W = gain²/fan."""
 
     name: Literal["kaiming_uniform"] = "kaiming_uniform"
@@ -132,7 +137,7 @@ class KaimingUniform(Choice):
     """Chooses the gain, as `torch.nn.init.calculate_gain` has it."""
 
 
-class KaimingNormal(Choice):
+class KaimingNormal(Initializer):
     """`torch.nn.init.kaiming_normal_`: normal, not truncated, Var W = gain²/fan."""
 
     name: Literal["kaiming_normal"] = "kaiming_normal"
@@ -144,13 +149,13 @@ class KaimingNormal(Choice):
     """Chooses the gain, as `torch.nn.init.calculate_gain` has it."""
 
 
-class PytorchDefault(Choice):
+class PytorchDefault(Initializer):
     """Uniform on ±1/√fan_in, what `torch.nn.Linear` does: Var W = 1/(3 fan_in), the "old standard"."""
 
     name: Literal["pytorch_default"] = "pytorch_default"
 
 
-class LSUV(Choice):
+class LSUV(Initializer):
     """Orthogonal, then each layer scaled until its output has unit variance on a batch (Mishkin & Matas 2016)."""
 
     name: Literal["lsuv"] = "lsuv"
@@ -160,7 +165,7 @@ class LSUV(Choice):
     """Rescalings a layer at most."""
 
 
-INITIALIZERS = by_name(
+INITIALIZERS: Mapping[str, type[Initializer]] = by_name(
     GlorotUniform,
     GlorotNormal,
     HeUniform,

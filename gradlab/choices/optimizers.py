@@ -1,5 +1,6 @@
 """Optimizers of `torch.optim`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -220,7 +221,7 @@ class Muon(Optimizer):
     """Added to the norm."""
 
 
-OPTIMIZERS = by_name(
+OPTIMIZERS: Mapping[str, type[Optimizer]] = by_name(
     SGD,
     Adam,
     AdamW,

@@ -7,7 +7,7 @@ Claim
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
@@ -212,6 +212,7 @@ class Expectation(Compared):
 class PanelOptions(Options):
     """What panels share."""
 
+    tag: ClassVar[str] = "draw"
     title: Annotated[str, Field(min_length=1)]
     """Written above the panel."""
     of: Wanted = Field(default_factory=dict)

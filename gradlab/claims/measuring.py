@@ -24,7 +24,7 @@ from gradlab.claims.claim import (
 )
 from gradlab.measures.headline import numbers_of
 from gradlab.measures.profiles import Floats, Numbers, Profiles, profiles
-from gradlab.measures.settings import flat
+from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import fit_depth
 from gradlab.tables import Tables
 
@@ -50,7 +50,7 @@ class Observation:
     @classmethod
     def of(cls, run: Tables) -> "Observation":
         """An observation of a snapshot, with the settings in its summary."""
-        return cls(run, flat(run.summary["config"]))
+        return cls(run, settings_of(run.summary["config"]))
 
 
 def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasure, run: Tables) -> float | None:

@@ -3,37 +3,36 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from gradlab.claims import claim as forms
 from gradlab.claims.claim import Claim, Course
 from gradlab.config.files import Document
-from gradlab.config.problems import written_path
-from gradlab.config.yaml import flow
+from gradlab.config.problems import Form, explain
+from gradlab.config.yaml import Path_, flow
 from gradlab.errors import Problem
-from gradlab.measures.settings import Settings, configuration, differing, matches, partner, value_of
+from gradlab.measures.settings import (
+    Settings,
+    configuration,
+    differing,
+    known_settings,
+    matches,
+    partner,
+    value_of,
+)
 from gradlab.text import did_you_mean
 
 SECTION = "claim"
 """The key of a sweep file."""
-MODELS = {
-    name: model for name, model in vars(forms).items() if isinstance(model, type) and issubclass(model, BaseModel)
-}
-DRAWINGS = {"profile": "Profile", "course": "Course", "points": "Points", "histograms": "Histograms"}
-NUMBERS = {"at": ", or a step", "layers": ", or the number of a layer"}
-"""What may stand in place of a word."""
-EXPECTED = {
-    "string_type": "text",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "int_type": "a whole number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-}
-"""What pydantic's kinds of errors expect; all others, a mapping."""
-
-Path_ = tuple[str | int, ...]
+FORM = Form(
+    model=Claim,
+    expected={
+        "string_type": "text",
+        **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "a mapping"),
+    },
+    expected_at={"measure": "the name of a number or a mapping"},
+    numbers={"at": ", or a step", "layers": ", or the number of a layer"},
+)
+"""The section `claim`."""
 
 
 def read_claim(document: Document) -> tuple[Claim | None, list[Problem]]:
@@ -44,14 +43,12 @@ def read_claim(document: Document) -> tuple[Claim | None, list[Problem]]:
     try:
         return Claim.model_validate(data), []
     except ValidationError as error:
-        found: dict[Path_, Problem] = {}
-        for details in error.errors(include_url=False):
-            path = written_path(details, data)
-            if any(path[:end] in found for end in range(len(path) + 1)):
-                continue  # the branches of a union: one problem is enough
-            words = ".".join(map(str, (SECTION, *path)))
-            found[path] = Problem(f"{words}: {_message(details, path)}", document.place((SECTION, *path)))
-        return None, list(found.values())
+        return None, [_problem(path, message, document, where) for path, where, message in explain(error, data, FORM)]
+
+
+def _problem(path: Path_, message: str, document: Document | None, where: Path_) -> Problem:
+    place = document.place((SECTION, *where)) if document else ""
+    return Problem(f"{'.'.join(map(str, (SECTION, *path)))}: {message}", place)
 
 
 def check_runs(claim: Claim, runs: Sequence[Settings], document: Document | None = None) -> list[Problem]:
@@ -62,16 +59,11 @@ def check_runs(claim: Claim, runs: Sequence[Settings], document: Document | None
         runs: settings of every run, by dotted key.
         document: the sweep file, where there is one.
     """
-    return [
-        Problem(
-            f"{'.'.join(map(str, (SECTION, *path)))}: {message}", document.place((SECTION, *path)) if document else ""
-        )
-        for path, message in _unmet(claim, runs)
-    ]
+    return [_problem(path, message, document, path) for path, message in _unmet(claim, runs)]
 
 
 def _unmet(claim: Claim, runs: Sequence[Settings]) -> Iterator[tuple[Path_, str]]:
-    known = sorted({key for settings in runs for key in settings})
+    known = sorted(known_settings(runs))
     parts: list[tuple[Path_, Any]] = [(("expect", index), part) for index, part in enumerate(claim.expect)]
     parts += [(("picture", index), part) for index, part in enumerate(claim.picture)]
     for path, part in parts:
@@ -125,40 +117,3 @@ def _hint(wanted: Mapping[str, Any], runs: Sequence[Settings]) -> str:
             there = list(dict.fromkeys(flow(settings[key]) for settings in runs if key in settings))
             return f"; {key} is never {flow(value)}  (values: {', '.join(there[:10])})"
     return ""
-
-
-def _message(error: ErrorDetails, path: Path_) -> str:
-    """One problem in plain words: what arrived, what was allowed."""
-    kind, context, given = error["type"], error.get("ctx", {}), flow(error["input"])
-    if kind == "extra_forbidden":
-        known = _fields(error["loc"])
-        return f"unknown key{did_you_mean(str(error['loc'][-1]), known)}  (choices: {', '.join(known)})"
-    if kind in ("literal_error", "union_tag_invalid"):
-        allowed = str(context.get("expected", context.get("expected_tags"))).replace("'", "").replace(" or ", ", ")
-        arrived = context.get("tag", error["input"])
-        near = did_you_mean(str(arrived), allowed.split(", "))
-        number = NUMBERS.get(str(path[-1]), "") if str(error["loc"][-1]).startswith("literal[") else ""
-        return f"must be one of the choices, not {flow(arrived)}{near}  (choices: {allowed}{number})"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "union_tag_not_found":
-        return f"has no draw  (choices: {', '.join(DRAWINGS)})"
-    if kind == "greater_than_equal":
-        return f"must be at least {context['ge']}, not {given}"
-    if kind == "too_long":
-        return f"has at most {context['max_length']}, not {context['actual_length']}"
-    if kind in ("missing", "too_short", "string_too_short"):
-        return "is missing" if kind == "missing" else "is empty"
-    if path[-1:] == ("measure",):
-        return f"must be the name of a number or a mapping, not {given}"
-    return f"must be {EXPECTED.get(kind, 'a mapping')}, not {given}"
-
-
-def _fields(location: Sequence[str | int]) -> list[str]:
-    """The keys that are allowed where an unknown one stands."""
-    for step in reversed(location[:-1]):
-        name = DRAWINGS.get(str(step), str(step))
-        model = MODELS.get({"expect": "Expectation"}.get(name, name))
-        if model is not None:
-            return list(model.model_fields)
-    return list(Claim.model_fields)

@@ -3,9 +3,10 @@
 config.py      the frozen models
 yaml.py        YAML text ─► plain data with the place of every key
 files.py       a file and its overrides ─► Config
-problems.py    validation errors ─► one sentence each, with file and line
+problems.py    validation errors ─► one sentence each; for the section `claim` of a sweep file too
+starter.yaml   what `gradlab init` writes
 """
 
-from gradlab.config.config import Config, ModelConfig, RecordConfig, TrainConfig
+from gradlab.config.config import SCHEMA, Config, RecordConfig, TrainConfig
 
-__all__ = ["Config", "ModelConfig", "RecordConfig", "TrainConfig"]
+__all__ = ["SCHEMA", "Config", "RecordConfig", "TrainConfig"]

@@ -1,7 +1,7 @@
 """What a run is: frozen models, one docstring a field.
 
     Config
-    ├── model    ModelConfig     the network
+    ├── model    MLP             the network: its kind and the options of that kind (`choices`)
     ├── data     Digits | …      the data source and its options (`choices`)
     ├── train    TrainConfig     optimizer, learning rate, length
     └── record   RecordConfig    what is written down, and when
@@ -12,85 +12,28 @@
 import functools
 import hashlib
 import json
-import operator
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gradlab import choices
-from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Options
+from gradlab.choices import DATASETS, MODELS, OPTIMIZERS, Data, Model, OneOf, Optimizer, Options
+from gradlab.choices.base import PositiveInt
 from gradlab.errors import DatasetError
 
+SCHEMA = 2
+"""The version of configs and run folders. It is part of every id and stands in every `summary.json`. It goes up where
+what stands in them gets another meaning, as where a default changes; a new option with a default does not count.
 
-def _named(value: Any) -> Any:
-    """`relu` is short for `{name: relu}`; aliases become the name they stand for."""
-    if isinstance(value, str):
-        value = {"name": value}
-    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
-        value = {**value, "name": ALIASES.get(value["name"], value["name"])}
-    return value
-
-
-def _digits_by_default(value: Any) -> Any:
-    """`data: {batch_size: 16}` is about the default data source."""
-    return {"name": "digits", **value} if isinstance(value, Mapping) else value
-
-
-def _choice(registry: Mapping[str, type[Choice]]) -> Any:
-    """Annotate a field that takes one of a registry's models, as a name or as a mapping with a name."""
-    models: Any = functools.reduce(operator.or_, registry.values())
-    union: Any = Annotated[models, Field(discriminator="name")]
-    names = (*registry, *(alias for alias, name in ALIASES.items() if name in registry))
-    return Annotated[union, BeforeValidator(_named, json_schema_input_type=Literal[names] | union)]
-
-
-PositiveInt = Annotated[int, Field(ge=1)]
-
-
-class ModelConfig(Options):
-    """The network: hidden layers of Linear, optional BatchNorm and activation, then a Linear output layer."""
-
-    depth: PositiveInt = 20
-    """Hidden layers; the output layer is extra."""
-    width: PositiveInt | list[PositiveInt] = 100
-    """Units a hidden layer: one number, or a list of `depth` numbers."""
-    activation: _choice(ACTIVATIONS) = choices.ReLU()  # type: ignore[valid-type]
-    """A name, or a mapping of a name and its options: {name: leaky_relu, negative_slope: 0.2}."""
-    initializer: _choice(INITIALIZERS) = choices.HeNormal()  # type: ignore[valid-type]
-    """How weights start: a name, or a mapping of a name and its options: {name: normal, std: 0.01}."""
-    bias_std: Annotated[float, Field(ge=0)] = 0.0
-    """Biases start as N(0, bias_std²); 0 means zeros."""
-    batch_norm: Literal["none", "before", "after"] = "none"
-    """Batch normalization before or after the activation; true means before, false none."""
-    residual: bool = False
-    """x + block(x) wherever the widths match."""
-
-    @field_validator("width")
-    @classmethod
-    def _width(cls, width: int | list[int], info: ValidationInfo) -> int | list[int]:
-        if isinstance(width, int):
-            return width
-        depth = info.data.get("depth")  # absent where it is wrong itself
-        if depth is not None and len(width) != depth:
-            raise ValueError(f"lists {len(width)} layers, but depth is {depth}")
-        return width[0] if len(set(width)) == 1 else width  # one spelling, one id
-
-    @field_validator("batch_norm", mode="before", json_schema_input_type=Literal["none", "before", "after"] | bool)
-    @classmethod
-    def _batch_norm(cls, value: Any) -> Any:
-        return {True: "before", False: "none"}[value] if isinstance(value, bool) else value
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Units of each hidden layer, `depth` numbers."""
-        return tuple(self.width) if isinstance(self.width, list) else (self.width,) * self.depth
+1: folders that do not say a version; their ids were made of all fields
+2: ids are made of the fields that differ from their defaults
+"""
 
 
 class TrainConfig(Options):
     """How the network trains: cross-entropy, averaged over the batch, with one optimizer."""
 
-    optimizer: _choice(OPTIMIZERS) = choices.SGD()  # type: ignore[valid-type]
+    optimizer: Annotated[Optimizer, OneOf("an optimizer", OPTIMIZERS)] = choices.SGD()
     """A torch.optim optimizer: a name, or a mapping of a name and its options: {name: sgd, momentum: 0.9}."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     """Learning rate, constant over the run."""
@@ -127,20 +70,27 @@ class RecordConfig(Options):
     """How many times in the run a full pass over the training split looks for dead units, evenly spread; 0 = none."""
 
 
+Word = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=50)]
+
+
 class Config(Options):
-    """One run, completely described. Two equal configs are the same run."""
+    """One run, completely described. Two configs with one id are the same run."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "run"
     """Name of the run folder, and of nothing else; the default is the config file's stem."""
+    tags: Annotated[tuple[Word, ...], Field(strict=False)] = ()
+    """Short words to find the run by; they do not make it another run."""
+    notes: str = ""
+    """Anything worth remembering of the run; it does not make it another run."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seeds weights, data split and batch order, each with a stream of its own."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda, cuda:1 or mps; auto takes a CUDA device where there is one."""
     dtype: Literal["float32", "float64"] = "float32"
     """Number format of weights, activations and gradients."""
-    model: ModelConfig = ModelConfig()
-    """The network."""
-    data: Annotated[_choice(DATASETS), BeforeValidator(_digits_by_default)] = choices.Digits()  # type: ignore[valid-type]
+    model: Annotated[Model, OneOf("a kind of network", MODELS, default="mlp")] = choices.MLP()
+    """The network: its kind and the options of that kind."""
+    data: Annotated[Data, OneOf("a dataset", DATASETS, default="digits")] = choices.Digits()
     """The data source: a name, or a mapping of a name and its options."""
     train: TrainConfig = TrainConfig()
     """Optimizer and length."""
@@ -149,21 +99,30 @@ class Config(Options):
 
     @functools.cached_property
     def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical config: sorted JSON without the name; a data file
-        counts by its content, not by its path.
+        """First 12 hex digits of the SHA-256 of what makes the run: `SCHEMA`, and the fields that differ from their
+        defaults. `name`, `tags` and `notes` do not count; a data file counts by its content, not by its path.
 
         Raises:
             DatasetError: the data file cannot be read.
         """
-        fields = self.model_dump(mode="json", exclude={"name"})
+        fields = {key: value for key, value in self.non_defaults().items() if key not in LABELS}
         if isinstance(self.data, choices.File):
             fields["data"]["path"] = _digest(self.data)
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+        return short_hash({"schema": SCHEMA, "config": fields})
 
     @property
     def folder(self) -> str:
         """Name of the run folder: `<name>-<id>`."""
         return f"{self.name}-{self.id}"
+
+
+LABELS = ("name", "tags", "notes")
+"""Fields that say something about a run and do not make it another one."""
+
+
+def short_hash(data: Any) -> str:
+    """First 12 hex digits of the SHA-256 of plain data, whatever the order of the keys."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _digest(data: choices.File) -> str:

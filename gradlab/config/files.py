@@ -3,24 +3,23 @@
     text ─► (data, lines) ─► overrides ─► pydantic ─► Config
                  └── the line of every key, so that a problem found later can still say file:line
 
-`yaml_text.py` knows YAML, `config_messages.py` the words for what is wrong.
+`yaml.py` knows YAML, `problems.py` the words for what is wrong.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from gradlab.choices import ALIASES
+from gradlab.choices import IN_FULL, SHORTHAND, from_shorthand
 from gradlab.config import Config
-from gradlab.config.problems import CHOICES, default_choice, message_of, written_path
+from gradlab.config.problems import CHOICES, CONFIG, default_choice, explain
 from gradlab.config.yaml import Builder, Dumper, Loader, Path_, flow, plain, syntax_problem
-from gradlab.errors import ConfigError, Problem
+from gradlab.errors import ConfigError, Problem, UserError
 from gradlab.text import did_you_mean, dotted, one_line
 
 
@@ -43,6 +42,17 @@ def load_config(
     else:
         document = read_document(Path(source))
     return document.overridden(overrides).config()
+
+
+def recorded_config(data: Any) -> Config | None:
+    """The Config that a run folder has recorded, read as one of today; None of what is no config, or not one of today.
+
+    What an older gradlab has written is among it: an option that it did not know has its default.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError:
+        return None
 
 
 def dump_config(config: Config) -> str:
@@ -78,7 +88,8 @@ class Document:
 
     def overridden(self, overrides: Sequence[str] | Mapping[str, Any]) -> "Document":
         """The document with each override in the place it names."""
-        data, places, problems = plain(self.data), dict(self.places), list(self.problems)
+        data, places = _in_full(plain(self.data), self.places)
+        problems = list(self.problems)
         items = (
             [(f"{key}={flow(value)}", str(key), plain(value)) for key, value in overrides.items()]
             if isinstance(overrides, Mapping)
@@ -98,7 +109,7 @@ class Document:
                 problems.append(Problem(f"{dotted(path)}: {blocker} is a value and has no keys", typed))
                 continue
             path = _set(data, path, _absolute(value, path, Path.cwd()))
-            _drop_excluded(data, key, given)
+            _drop_excluded(data, key, value, given)
             given.add(key)
             places = {old: place for old, place in places.items() if old[: len(path)] != path}
             places[path] = typed
@@ -115,24 +126,33 @@ class Document:
         try:
             config = Config.model_validate(data)
         except ValidationError as error:
-            problems += self._explain(error.errors(include_url=False), data)
+            problems += [
+                Problem(f"{dotted(path)}: {message}" if path else message, self.place(where))
+                for path, where, message in explain(error, data, CONFIG, self.unreadable)
+            ]
         if problems:
             raise ConfigError(sorted(problems, key=_line))
         return config
 
-    def _explain(self, errors: Iterable[ErrorDetails], data: Any) -> list[Problem]:
-        """Pydantic's errors in our words; those of the branches of one union become one."""
-        found: dict[Path_, Problem] = {}
-        for error in errors:
-            path = written_path(error, data)
-            if any(path[:end] in found for end in range(1, len(path))):
-                continue  # the branches of a union: one problem is enough
-            if any(unreadable[: len(path)] == path for unreadable in self.unreadable):
-                continue
-            message = message_of(error, path, data)
-            place = self.place((*path, "name") if error["type"] == "union_tag_invalid" else path)
-            found.setdefault(path, Problem(f"{dotted(path)}: {message}" if path else message, place))
-        return list(found.values())
+
+def write_starter(path: Path) -> None:
+    """Write a commented config to a new file.
+
+    Raises:
+        UserError: the file exists, or cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(starter())
+    except FileExistsError:
+        raise UserError(f"{path} exists already", fix="Name another file: gradlab init other.yaml") from None
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def starter() -> str:
+    """The text of the config that `gradlab init` writes: every key with its default, and what it is for."""
+    return Path(__file__).with_name("starter.yaml").read_text(encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -238,27 +258,49 @@ def _set(data: dict[str, Any], path: tuple[str, ...], value: Any) -> tuple[str, 
     node = data
     for end, key in enumerate(path[:-1], start=1):
         if not isinstance(node.get(key), dict):  # `activation: relu` is short for `{name: relu}`
-            node[key] = {"name": node[key]} if node.get(key) else default_choice(dotted(path[:end]))
+            above = dotted(path[:end])
+            node[key] = {CHOICES[above].tag: node[key]} if node.get(key) else default_choice(above)
         node = node[key]
-    if dotted(path) in CHOICES and isinstance(value, str) and isinstance(node.get(path[-1]), dict):
-        node, path = node[path[-1]], (*path, "name")
+    one_of = CHOICES.get(dotted(path))
+    if one_of is not None and isinstance(value, str) and isinstance(node.get(path[-1]), dict):
+        node, path = node[path[-1]], (*path, one_of.tag)
     node[path[-1]] = value
-    choice = dotted(path[:-1])
-    if choice in CHOICES and path[-1] == "name" and isinstance(value, str):
-        known = CHOICES[choice][1].get(ALIASES.get(value, value))
+    one_of = CHOICES.get(dotted(path[:-1]))
+    if one_of is not None and path[-1] == one_of.tag and isinstance(value, str):
+        known = one_of.find(value)
         for option in set(node) - set(known.model_fields) if known else ():
             del node[option]
     return path
 
 
-_EXCLUSIVE = {"train.steps": "epochs", "train.epochs": "steps"}
+_EXCLUSIVE = {
+    "train.steps": "train.epochs",
+    "train.epochs": "train.steps",
+    SHORTHAND: IN_FULL,
+    IN_FULL: SHORTHAND,
+}
 
 
-def _drop_excluded(data: dict[str, Any], key: str, given: set[str]) -> None:
+def _drop_excluded(data: dict[str, Any], key: str, value: Any, given: set[str]) -> None:
     """An override of `steps` replaces the file's `epochs`, and the other way round; two overrides clash."""
-    other = _EXCLUSIVE.get(key)
-    if other is not None and f"train.{other}" not in given and data["train"].get(key.rpartition(".")[2]) is not None:
-        data["train"].pop(other, None)
+    for one, other in _EXCLUSIVE.items():
+        section, _, rest = other.partition(".")
+        if _is_below(key, one) and value is not None and not any(_is_below(name, other) for name in given):
+            data[section].pop(rest, None)
+
+
+def _is_below(key: str, root: str) -> bool:
+    return key == root or key.startswith(f"{root}.")
+
+
+def _in_full(data: dict[str, Any], places: Mapping[Path_, str]) -> tuple[dict[str, Any], dict[Path_, str]]:
+    """Data with the setting that `SHORTHAND` is short for, so that an override of either changes the same thing."""
+    (section, short), (_, full) = SHORTHAND.split("."), IN_FULL.split(".")
+    inside = data.get(section)
+    if not isinstance(inside, dict) or full in inside or from_shorthand(inside.get(short)) is None:
+        return data, dict(places)
+    inside[full] = from_shorthand(inside.pop(short))
+    return data, {(section, full) if path == (section, short) else path: place for path, place in places.items()}
 
 
 def _absolute(value: Any, path: Path_, base: Path) -> Any:

@@ -1,35 +1,75 @@
-"""Pydantic's errors about a config in gradlab's words: what arrived, what was allowed, and what was perhaps meant."""
+"""Pydantic's errors in gradlab's words: what arrived, what was allowed, and what was perhaps meant.
 
-from collections.abc import Iterable, Mapping
+One translator serves every part of a file that is validated. A `Form` says what such a part is made of and which words
+are its own; `CONFIG` is that of a config.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Options
+from gradlab.choices import OneOf, Options
 from gradlab.config import Config
 from gradlab.config.yaml import Path_, flow
 from gradlab.text import did_you_mean, dotted
 
-CHOICES: Mapping[str, tuple[str, Mapping[str, type[Choice]]]] = {
-    "model.activation": ("an activation", ACTIVATIONS),
-    "model.initializer": ("an initializer", INITIALIZERS),
-    "data": ("a dataset", DATASETS),
-    "train.optimizer": ("an optimizer", OPTIMIZERS),
-}
-"""Where a config names one of a registry's choices."""
+
+@dataclass(frozen=True)
+class Form:
+    """What a validated part of a file is made of, and the words of its messages.
+
+    Attributes:
+        model: what it becomes.
+        choices: where it names one of a registry's choices, by dotted key.
+        expected: what was expected, by pydantic's kind of error.
+        expected_at: what was expected, by dotted key, or by its last word.
+        patterns: what text must look like, by dotted key.
+        numbers: what else may stand in place of a word, by the last word of a key.
+    """
+
+    model: type[Options]
+    choices: Mapping[str, OneOf] = field(default_factory=dict)
+    expected: Mapping[str, str] = field(default_factory=dict)
+    expected_at: Mapping[str, str] = field(default_factory=dict)
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
 
-def default_choice(key: str) -> dict[str, Any]:
-    """What an override of an option refers to where the file does not name a choice: the default one."""
-    if key not in CHOICES:
-        return {}
-    default: Any = Config()
-    for step in key.split("."):
-        default = getattr(default, step)
-    return {"name": default.name}
+def explain(
+    error: ValidationError, data: Any, form: Form, unreadable: Iterable[Path_] = ()
+) -> Iterator[tuple[Path_, Path_, str]]:
+    """What is wrong with data, one problem a place.
+
+    Args:
+        error: what pydantic says.
+        data: what was validated.
+        form: what it should have been.
+        unreadable: keys whose value is not known, so that nothing is said of it.
+
+    Yields:
+        Where the problem is, the key whose place in the file shows it, and one sentence.
+    """
+    found: set[Path_] = set()
+    for details in error.errors(include_url=False):
+        path = _written_path(details, data)
+        if any(path[:end] in found for end in range(len(path) + 1)):
+            continue  # the branches of a union: one problem is enough
+        if any(known[: len(path)] == path for known in unreadable):
+            continue
+        found.add(path)
+        message, where = _message(details, path, form), path
+        choice = form.choices.get(dotted(path))
+        if choice is not None and details["type"] == "union_tag_invalid":
+            where = (*path, choice.tag)
+            path = where if choice.tag != "name" and isinstance(details["input"], Mapping) else path
+        yield path, where, message
 
 
-def written_path(error: ErrorDetails, data: Any) -> Path_:
+def _written_path(error: ErrorDetails, data: Any) -> Path_:
     """Pydantic's location as the user wrote it: without the names of unions' branches."""
     path: list[str | int] = []
     for step in error["loc"]:
@@ -42,39 +82,10 @@ def written_path(error: ErrorDetails, data: Any) -> Path_:
     return tuple(path)
 
 
-def message_of(error: ErrorDetails, path: Path_, data: Any) -> str:
-    """One problem in plain words: what arrived, what was allowed."""
-    kind, context, given = error["type"], error.get("ctx", {}), flow(error["input"])
-    key = dotted(path)
-    bounds = {"greater_than_equal": "at least", "greater_than": "greater than", "less_than_equal": "at most",
-              "less_than": "less than"}  # fmt: skip
-    if kind == "extra_forbidden":
-        known = list(_fields(path[:-1], data))
-        return f"unknown key{did_you_mean(str(path[-1]), known)}  (choices: {', '.join(known)})"
-    if key in CHOICES:
-        return _choice_message(error, key)
-    if key.removesuffix(".name") in CHOICES and kind in ("union_tag_invalid", "union_tag_not_found"):
-        return _choice_message(error, key.removesuffix(".name"))
-    if kind in bounds:
-        limit = next(iter(context.values()))
-        return f"must be {bounds[kind]} {limit if isinstance(limit, int) else f'{limit:g}'}, not {given}"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "missing" and not isinstance(error["loc"][-1], int):
-        return "is missing"
-    if kind == "literal_error":
-        allowed = _literals(path, data) or str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        word = str(error["input"])
-        return f"must be one of the choices, not {given}{did_you_mean(word, allowed)}  (choices: {', '.join(allowed)})"
-    if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(key, f"must match {context.get('pattern')}") + f", not {given}"
-    return f"must be {_expected(path, kind)}, not {given}"
+# ------------------------------------------------------------------------------------------------------------ messages
 
-
-_PATTERNS = {
-    "name": "must be letters, digits, '.', '_' and '-', beginning with a letter or digit",
-    "device": "must be auto, cpu, cuda, cuda:0 (or another number) or mps",
-}
+_BOUNDS = {"greater_than_equal": "at least", "greater_than": "greater than", "less_than_equal": "at most",
+           "less_than": "less than"}  # fmt: skip
 _EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -82,72 +93,150 @@ _EXPECTED = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "bool_type": "true or false",
-    "string_type": "text in quotes",
-    "string_too_short": "a name",
-    "string_too_long": "a shorter name",
     "list_type": "a list",
-    "tuple_type": "a list of two numbers",
-    "missing": "a list of two numbers",
-    "too_short": "a list of two numbers",
-    "too_long": "a list of two numbers",
     "path_type": "a path",
+    **dict.fromkeys(("tuple_type", "missing", "too_short", "too_long"), "a list of two numbers"),
 }
-_EXPECTED_AT = {
-    "model.width": "a whole number, at least 1, or a list of them",
-    "data.dataset": "a name or a number",
-    "data.version": "a whole number or 'active'",
-}
+"""What pydantic's kinds of errors expect, whatever the form. The last ones are about pairs."""
 
 
-def _expected(path: Path_, kind: str) -> str:
+def _message(error: ErrorDetails, path: Path_, form: Form) -> str:
+    """One problem in plain words: what arrived, what was allowed."""
+    kind, context, given = error["type"], error.get("ctx", {}), flow(error["input"])
     key = dotted(path)
-    if key in _EXPECTED_AT:
-        return _EXPECTED_AT[key]
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        known = list(_fields(path, {}))
-        return f"a mapping with the keys {', '.join(known)}" if known else "a mapping"
-    return _EXPECTED.get(kind, "something else")
+    if kind == "extra_forbidden":
+        known = _fields(_models_at(form.model, error["loc"][:-1]))
+        return f"unknown key{did_you_mean(str(path[-1]), known)}  (choices: {', '.join(known)})"
+    if kind == "value_error":
+        return str(context["error"])
+    if key in form.choices:
+        return _choice_message(error, form.choices[key])
+    if kind in _BOUNDS:
+        limit = next(iter(context.values()))
+        return f"must be {_BOUNDS[kind]} {limit if isinstance(limit, int) else f'{limit:g}'}, not {given}"
+    if kind == "missing" and not isinstance(error["loc"][-1], int):
+        return "is missing"
+    if kind in ("literal_error", "union_tag_invalid"):
+        words = str(context.get("expected", context.get("expected_tags"))).replace("'", "").replace(" or ", ", ")
+        arrived = context.get("tag", error["input"])
+        number = form.numbers.get(str(path[-1]), "") if str(error["loc"][-1]).startswith("literal[") else ""
+        near = did_you_mean(str(arrived), words.split(", "))
+        return f"must be one of the choices, not {flow(arrived)}{near}  (choices: {words}{number})"
+    if kind == "union_tag_not_found":
+        models = _models_at(form.model, error["loc"])
+        return f"has no {models[0].tag}  (choices: {', '.join(_name_of(model) for model in models)})"
+    if kind in ("too_short", "too_long") and context.get("field_type") == "List":
+        return "is empty" if kind == "too_short" else f"has at most {context['max_length']}, not {len(error['input'])}"
+    if kind == "string_too_short" and kind not in form.expected:
+        return "is empty"
+    if kind == "string_pattern_mismatch":
+        keys = (key, dotted(path[:-1]))  # of an item of a list, those of the list
+        allowed = [form.patterns[known] for known in keys if known in form.patterns]
+        return f"{(*allowed, 'must be other text')[0]}, not {given}"
+    return f"must be {_expected(kind, path, error, form)}, not {given}"
 
 
-def _choice_message(error: ErrorDetails, key: str) -> str:
-    noun, registry = CHOICES[key]
-    given = error["input"]
-    name = given.get("name") if isinstance(given, Mapping) else given
-    names = [*registry, *(alias for alias, target in ALIASES.items() if target in registry)]
-    choices = f"  (choices: {', '.join(names)})"
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    if isinstance(given, Mapping) and "name" not in given:
-        return f"has no name{choices}"
+def _choice_message(error: ErrorDetails, one_of: OneOf) -> str:
+    given, tag = error["input"], one_of.tag
+    name = given.get(tag) if isinstance(given, Mapping) else given
+    choices = f"  (choices: {', '.join(one_of.names)})"
+    if isinstance(given, Mapping) and tag not in given:
+        return f"has no {tag}{choices}"
     if not isinstance(name, str):
-        return f"must be a name or a mapping with a name, not {flow(name)}{choices}"
-    return f"{name!r} is not {noun}{did_you_mean(name, names)}{choices}"
+        return f"must be a name or a mapping with a {tag}, not {flow(name)}{choices}"
+    return f"{name!r} is not {one_of.noun}{did_you_mean(name, one_of.names)}{choices}"
 
 
-def _fields(path: Path_, data: Any) -> Iterable[str]:
-    """The keys that are allowed at a path."""
-    key = dotted(path)
-    if key in CHOICES:
-        for step in path:
-            data = data.get(step) if isinstance(data, Mapping) else None
-        name = data.get("name", default_choice(key)["name"]) if isinstance(data, Mapping) else data
-        choice = CHOICES[key][1].get(ALIASES.get(str(name), str(name)))
-        return choice.model_fields if choice else ()
-    model: type[Options] = Config
-    for step in path:
-        annotation = model.model_fields[str(step)].annotation if str(step) in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, Options)):
-            return ()
-        model = annotation
-    return model.model_fields
+def _expected(kind: str, path: Path_, error: ErrorDetails, form: Form) -> str:
+    for key in (dotted(path), str(path[-1]) if path else ""):
+        if key in form.expected_at:
+            return form.expected_at[key]
+    words = {**_EXPECTED, **form.expected}
+    if kind in ("model_type", "model_attributes_type", "dict_type") and kind not in words:
+        known = _fields(_models_at(form.model, error["loc"]))
+        return f"a mapping with the keys {', '.join(known)}" if known else "a mapping"
+    return words.get(kind, "something else")
 
 
-def _literals(path: Path_, data: Any) -> list[str]:
-    """The words that a field of the fixed part of a config may have."""
-    model: Any = Config
-    for step in path[:-1]:
-        found = model.model_fields.get(str(step)) if isinstance(model, type) and issubclass(model, Options) else None
-        model = found.annotation if found else None
-    if not (isinstance(model, type) and issubclass(model, Options)) or str(path[-1]) not in model.model_fields:
-        return []
-    return [str(word) for word in get_args(model.model_fields[str(path[-1])].annotation)]
+# ---------------------------------------------------------------------------------------------------- what may stand
+
+
+def _models_at(root: type[Options], location: Sequence[str | int]) -> list[type[Options]]:
+    """The models that may stand at one of pydantic's locations, in which the branches of unions are named."""
+    models = [root]
+    for step in location:
+        fields = [model.model_fields[str(step)] for model in models if step in model.model_fields]
+        named = [model for model in models if step in (model.__name__, _name_of(model))]
+        models = [model for field in fields for model in _models_of(field)] if fields else named or models
+    return models
+
+
+def _models_of(field: FieldInfo) -> list[type[Options]]:
+    """The models that a field may hold."""
+    one_of = _one_of(field)
+    return list(one_of.choices.values()) if one_of else _models_in(field.annotation)
+
+
+def _models_in(annotation: Any) -> list[type[Options]]:
+    if isinstance(annotation, type) and issubclass(annotation, Options):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _one_of(field: FieldInfo) -> OneOf | None:
+    return next((note for note in field.metadata if isinstance(note, OneOf)), None)
+
+
+def _name_of(model: type[Options]) -> str:
+    """What a file calls a choice; empty for a model that is none."""
+    tag = model.model_fields.get(model.tag)
+    return str((*get_args(tag.annotation), "")[0]) if tag else ""
+
+
+def _fields(models: Sequence[type[Options]]) -> list[str]:
+    return list(dict.fromkeys(key for model in models for key in model.model_fields))
+
+
+# -------------------------------------------------------------------------------------------------------- of a config
+
+
+def _choices(model: type[Options], prefix: str = "") -> Iterator[tuple[str, OneOf, Any]]:
+    """Every field below a model that takes a choice: its dotted key, what it takes, and its default."""
+    for key, info in model.model_fields.items():
+        if (one_of := _one_of(info)) is not None:
+            yield f"{prefix}{key}", one_of, info.default
+        for inner in _models_of(info):
+            yield from _choices(inner, f"{prefix}{key}.")
+
+
+_SLOTS = list(_choices(Config))[::-1]  # of a key that several choices have, the first counts
+CHOICES: Mapping[str, OneOf] = {key: one_of for key, one_of, _ in _SLOTS}
+"""Where a config names one of a registry's choices."""
+_DEFAULTS = {key: {one_of.tag: _name_of(type(default))} for key, one_of, default in _SLOTS}
+
+CONFIG = Form(
+    model=Config,
+    choices=CHOICES,
+    expected={
+        "string_type": "text in quotes",
+        "string_too_short": "a name",
+        "string_too_long": "a shorter name",
+    },
+    expected_at={
+        "tags": "a list of words",
+        "model.width": "a whole number, at least 1, or a list of them",
+        "data.dataset": "a name or a number",
+        "data.version": "a whole number or 'active'",
+    },
+    patterns={
+        "name": "must be letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        "tags": "must be one word of letters, digits, '.', '_' and '-'",
+        "device": "must be auto, cpu, cuda, cuda:0 (or another number) or mps",
+    },
+)
+"""A config."""
+
+
+def default_choice(key: str) -> dict[str, Any]:
+    """What an override of an option refers to where the file does not name a choice: the default one."""
+    return dict(_DEFAULTS.get(key, {}))

@@ -134,7 +134,8 @@ def batch_norm_drift(tables: Tables) -> Answer:
 
     What to try: a smaller learning rate, larger batches, more steps for the running statistics to settle.
     """
-    if tables.config is not None and tables.config.model.batch_norm == "none":
+    norm = None if tables.config is None else tables.config.model.hidden_normalization
+    if norm is not None and not norm.traits.uses_batch_statistics:
         return NotApplicable("the network has no BatchNorm")
     both = tables.split("train").join(tables.split("train_batch_statistics"), on="step", suffix="_batch")
     both = both.filter(pl.col("step") >= WARMED_UP).sort("step").tail(DRIFT_EVALUATIONS)
@@ -183,13 +184,14 @@ def off_theory(tables: Tables) -> Answer:
         return NotApplicable("theory does not cover this network")
     if tables.config is None:
         return NotApplicable("a prediction needs a config")
-    activation = tables.config.model.activation
+    activation, widths = tables.activation, tables.config.model.hidden_widths
+    if activation is None or widths is None:
+        return NotApplicable("the config does not say how wide its layers are, or with which activation")
     if activation.traits.half_stable:
         return NotApplicable(f"{activation.name} is next to a half-stable point, where the theory is loose")
     first = tables.layers.filter(pl.col("step") == 0)
     if not first.height:
         return NotApplicable("step 0 was not recorded")
-    widths = tables.config.model.widths
     delta = _decades_off(first, "delta_rms", "weight", tables.theory, "delta_relative")
     size = _decades_off(first, "activation_rms", "activation", tables.theory, "activation_rms")
     relative = [(layer, off - delta[-1][1]) for layer, off in delta]  # the scale of δ is that of the loss

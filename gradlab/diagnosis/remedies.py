@@ -7,26 +7,30 @@ def initializer(config: Config | None) -> list[str]:
     """An initializer made for the activation, if the run has another one."""
     if config is None:
         return []
-    fitting = config.model.activation.traits.initializers
-    return [] if config.model.initializer.name in fitting else [f"model.initializer={fitting[0]}"]
+    activation, has = config.model.hidden_activation, config.model.weight_initializer
+    if activation is None or has is None or has.name in activation.traits.initializers:
+        return []
+    return [f"model.initializer={activation.traits.initializers[0]}"]
 
 
 def start(config: Config | None) -> list[str]:
     """Remedies for signals that vanish or explode in the untrained network."""
     if config is None:
         return []
-    hopeless = not config.model.activation.traits.zero_centred
+    activation, norm = config.model.hidden_activation, config.model.hidden_normalization
+    hopeless = activation is not None and not activation.traits.zero_centred
     replace = ["model.activation=relu model.initializer=he_normal"] if hopeless else initializer(config)
-    normalize = ["model.batch_norm=before"] if config.model.batch_norm == "none" else []
+    normalize = ["model.batch_norm=before"] if norm is not None and norm.where == "none" else []
     tried = [*normalize, *replace] if hopeless else [*replace, *normalize]
     return tried or shallower(config)
 
 
 def shallower(config: Config | None) -> list[str]:
     """Half the depth, if it is at least 2 and all layers have the same width."""
-    if config is None or config.model.depth < 2 or isinstance(config.model.width, list):
+    widths = None if config is None else config.model.hidden_widths
+    if widths is None or len(widths) < 2 or len(set(widths)) > 1:
         return []
-    return [f"model.depth={config.model.depth // 2}"]
+    return [f"model.depth={len(widths) // 2}"]
 
 
 def training(config: Config | None) -> list[str]:

@@ -81,7 +81,7 @@ def _against_death(tables: Tables, when: Spell) -> list[str]:
     if tables.config is None:
         return []
     first = remedies.start(tables.config) if when.at_start else remedies.learning_rate(tables.config, 0.1)
-    return [*first, "model.activation=leaky_relu"]
+    return [*first, *(["model.activation=leaky_relu"] if tables.activation is not None else [])]
 
 
 def saturated_activations(tables: Tables) -> Answer:
@@ -137,7 +137,7 @@ def symmetric_units(tables: Tables) -> Answer:
     copies_TL, units = _copies(tables)
     if not units:
         return NotApplicable("no full pass over the training split was recorded")
-    widths = None if tables.config is None else tables.config.model.widths
+    widths = None if tables.config is None else tables.config.model.hidden_widths
     if widths is None:  # a layer of a single unit cannot be told from copies
         copies_TL = copies_TL & np.all(copies_TL, axis=1, keepdims=True)
     elif len(widths) == len(units.layers):

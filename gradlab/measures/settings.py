@@ -1,9 +1,12 @@
 """Which runs are meant: settings by dotted key, configurations, and the same run with other settings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gradlab.choices import ALIASES
+from gradlab.choices import IN_FULL, SHORTHAND, shorthand_word, to_shorthand
+from gradlab.config import Config
+from gradlab.config.config import LABELS
+from gradlab.config.files import recorded_config
 from gradlab.config.problems import CHOICES
 from gradlab.text import setting_text
 
@@ -11,8 +14,51 @@ Settings = Mapping[str, Any]
 """Settings of a run by dotted key."""
 Wanted = Mapping[str, Any]
 """Values of settings by dotted key; a list means any of them."""
-FOLDED = ("seed", "name")
+FOLDED = ("seed", *LABELS)
 """Settings that do not make a configuration another one."""
+REMARKS = ("tags", "notes")
+"""Settings that are not shown beside others: they say something about a run, and nothing about its numbers."""
+
+
+class RunSettings(Mapping[str, Any]):
+    """Settings of a run by dotted key. A setting that is short for another one can be looked up, and is not listed."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
+
+    def __getitem__(self, key: str) -> Any:
+        if key == SHORTHAND and key not in self._settings:
+            return to_shorthand(self._settings[IN_FULL], self._settings.get(f"{IN_FULL}.place"))
+        return self._settings[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settings)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+    def __repr__(self) -> str:
+        return f"RunSettings({self._settings})"
+
+
+def settings_of(config: Config | Mapping[str, Any]) -> Settings:
+    """The settings of a config, or of what a run has recorded as its config.
+
+    A recorded config is read by today's loader, so that the runs of an older gradlab have the same settings as those of
+    this one. What the loader does not know stays as it is: a model that was only watched, a config of a newer gradlab.
+    """
+    if not isinstance(config, Config):
+        known = recorded_config(config) if config else None
+        if known is None:
+            return RunSettings(flat(config))
+        config = known
+    return RunSettings(flat(config.model_dump(mode="json")))
+
+
+def known_settings(runs: Iterable[Settings]) -> list[str]:
+    """Every setting that can be asked for in some runs, in the order of the config, each once."""
+    keys = dict.fromkeys(key for settings in runs for key in settings)
+    return [*keys, *([SHORTHAND] if IN_FULL in keys and SHORTHAND not in keys else [])]
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -56,7 +102,7 @@ def label_of(value: Any, values: Sequence[Any]) -> str:
 
 def without(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:
     """Settings but for some keys and the options below them."""
-    roots = tuple(keys)
+    roots = [IN_FULL if key == SHORTHAND else key for key in keys]
     return {
         key: value
         for key, value in settings.items()
@@ -85,7 +131,7 @@ def partner(settings: Settings, others: Sequence[Settings], changed: Wanted) -> 
 
 
 def differing(all_settings: Sequence[Settings]) -> list[str]:
-    """Keys, but for the seed and the name, that are not the same in all of some runs."""
+    """Keys, but for those in `FOLDED`, that are not the same in all of some runs."""
     keys = dict.fromkeys(key for settings in all_settings for key in settings if key not in FOLDED)
     return [key for key in keys if len({repr(settings.get(key)) for settings in all_settings}) > 1]
 
@@ -102,7 +148,9 @@ def _is(settings: Settings, key: str, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         return all(_is(settings, key if name == "name" else f"{key}.{name}", value) for name, value in wanted.items())
     setting = settings.get(key)
+    if key == SHORTHAND:
+        wanted = shorthand_word(wanted)
     if isinstance(wanted, str) and key in CHOICES:
-        wanted = ALIASES.get(wanted, wanted)
+        wanted = CHOICES[key].aliases.get(wanted, wanted)
     wanted = tuple(wanted) if isinstance(wanted, list) else wanted
     return bool(setting == wanted) and isinstance(setting, bool) == isinstance(wanted, bool)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import erf, exp, pi, sqrt
 from typing import TYPE_CHECKING, Any
 
-from gradlab.choices import Choice
+from gradlab.choices import Initializer
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -18,17 +18,17 @@ TRUNCATED_STD = 0.87962566103423978
 assert abs(TRUNCATED_STD**2 - (1 - 4 * exp(-2) / sqrt(2 * pi) / erf(sqrt(2)))) < 1e-15
 
 
-def variance(choice: Choice, fan_in: int, fan_out: int) -> float | None:
+def variance(choice: Initializer, fan_in: int, fan_out: int) -> float | None:
     """Var W of an entry; None where the data decide (LSUV)."""
     return _INITIALIZERS[choice.name][0](choice, fan_in, fan_out)
 
 
-def mean(choice: Choice) -> float:
+def mean(choice: Initializer) -> float:
     """E W of an entry: 0 for every initializer but the constant one."""
     return float(getattr(choice, "value", 0.0))
 
 
-def fill(choice: Choice, weight: "Tensor", generator: "Generator") -> None:
+def fill(choice: Initializer, weight: "Tensor", generator: "Generator") -> None:
     """Fill a weight in place, from the generator alone.
 
     The draw is in float64 on the CPU, so that every dtype and device starts from the same weights.

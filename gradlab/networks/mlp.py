@@ -1,4 +1,4 @@
-"""The networks of a config: hidden layers of Linear, optional BatchNorm and activation, then a Linear output layer."""
+"""The kind `mlp`: hidden layers of Linear, normalization or none, and activation; then a Linear output layer."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -7,29 +7,27 @@ import torch
 from torch import Tensor, nn
 
 from gradlab import choices
-from gradlab.config import ModelConfig
-from gradlab.networks import activations, initializers
+from gradlab.networks import activations, initializers, normalizations
 from gradlab.seeding import stream
 
 
 class HiddenLayer(nn.Module):
-    """Linear, activation, and BatchNorm before or after the activation or not at all.
+    """Linear, activation, and a normalization before or after the activation or none.
 
     Args:
         fan_in: features of the input.
         fan_out: units.
-        config: activation, batch normalization and residual connection.
+        config: activation, normalization and residual connection.
     """
 
-    def __init__(self, fan_in: int, fan_out: int, config: ModelConfig) -> None:
+    def __init__(self, fan_in: int, fan_out: int, config: choices.MLP) -> None:
         super().__init__()
-        parts = {"linear": _linear(fan_in, fan_out), "activation": activations.module(config.activation)}
-        order = ["linear", "activation"]
-        if config.batch_norm != "none":
-            parts["norm"] = nn.BatchNorm1d(fan_out)
-            order.insert(1 if config.batch_norm == "before" else 2, "norm")
-        for name in order:
-            self.add_module(name, parts[name])
+        parts = [("linear", _linear(fan_in, fan_out)), ("activation", activations.module(config.activation))]
+        norm = normalizations.module(config.normalization, fan_out)
+        if norm is not None:
+            parts.insert(1 if config.normalization.where == "before" else 2, ("norm", norm))
+        for name, part in parts:
+            self.add_module(name, part)
         self.residual = config.residual and fan_in == fan_out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,9 +47,9 @@ class MLP(nn.Module):
         classes: logits of the output.
     """
 
-    def __init__(self, config: ModelConfig, features: int, classes: int) -> None:
+    def __init__(self, config: choices.MLP, features: int, classes: int) -> None:
         super().__init__()
-        fans = (features, *config.widths)
+        fans = (features, *config.hidden_widths)
         self.hidden = nn.Sequential(*(HiddenLayer(fan_in, fan_out, config) for fan_in, fan_out in pairwise(fans)))
         self.output = _linear(fans[-1], classes)
 
@@ -66,7 +64,7 @@ class MLP(nn.Module):
 
 
 def build_mlp(
-    config: ModelConfig,
+    config: choices.MLP,
     *,
     features: int,
     classes: int,
@@ -116,8 +114,8 @@ def _unit_variance(model: MLP, choice: choices.LSUV, batch: Tensor) -> None:
     """Scale each weight layer, front to back, until its output has unit variance on a batch.
 
     Mishkin & Matas 2016, Algorithm 1. A layer whose output does not vary at all is left as it is. Biases are not
-    scaled: where they alone vary more than 1, no weights bring the variance down to it. BatchNorm's buffers are what
-    they were afterwards.
+    scaled: where they alone vary more than 1, no weights bring the variance down to it. Buffers, such as BatchNorm's
+    running statistics, are what they were afterwards.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.no_grad():

@@ -27,7 +27,7 @@ from gradlab.claims.parsing import check_runs
 from gradlab.config import Config
 from gradlab.config.files import Document
 from gradlab.errors import ConfigError, Problem
-from gradlab.measures.settings import flat
+from gradlab.measures.settings import settings_of
 from gradlab.sweeps.sweep_file import MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
 from gradlab.text import did_you_mean, first_of
 
@@ -79,7 +79,7 @@ def load_plan(source: Path, overrides: Sequence[str] = ()) -> Plan:
     points = _configs(sweep)
     if sweep.claim is None:
         return Plan(points)
-    settings = [flat(point.config.model_dump(mode="json")) for point in points]
+    settings = [settings_of(point.config) for point in points]
     problems = check_runs(sweep.claim, settings, sweep.source)
     if problems and not overrides:
         raise ConfigError(problems)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, ndtri
 
-from gradlab.choices import Choice
+from gradlab.choices import Activation
 from gradlab.networks.activations import activation
 from gradlab.theory.quadrature import Array, gaussian, sphere, sphere_pair
 
@@ -45,7 +45,7 @@ class BatchNormBefore:
 
 
 @functools.lru_cache(maxsize=64)
-def norm_before(choice: Choice, batch: int) -> BatchNormBefore:
+def norm_before(choice: Activation, batch: int) -> BatchNormBefore:
     """BatchNorm before the activation: y = √B Gh/‖Gh‖, x = φ(y).
 
     u = y/√B is uniform on the centred unit sphere, P = G − uuᵀ and D = diag φ'(y). The backward pass is
@@ -93,7 +93,7 @@ class BatchNormAfter:
 
 
 @functools.lru_cache(maxsize=1024)
-def norm_after(choice: Choice, centred: float, common: float, batch: int) -> BatchNormAfter:
+def norm_after(choice: Activation, centred: float, common: float, batch: int) -> BatchNormAfter:
     """BatchNorm after the activation: h of covariance `centred` G + `common` 11ᵀ, f = φ(h), x = √B Gf/‖Gf‖.
 
     With v = Gf/‖Gf‖, P = G − vvᵀ and D = diag φ'(h), δ_h = √B/‖Gf‖ D P δ_x, so that

@@ -6,15 +6,14 @@ beside its mean and second moment is the part of the variance that is across sam
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf, nan
 
 import numpy as np
 
-from gradlab.choices import Choice
-from gradlab.config import ModelConfig
+from gradlab.choices import MLP, Activation, Initializer, Normalization
 from gradlab.networks import initializers
 from gradlab.networks.activations import activation
 from gradlab.theory import batch_norm
@@ -44,7 +43,7 @@ class Moments:
 
 
 @functools.lru_cache(maxsize=4096)
-def moments(choice: Choice, q: float) -> Moments:
+def moments(choice: Activation, q: float) -> Moments:
     """Moments of an activation at h ~ N(0, q), for any q from 0 to infinity. Without sampling, to 1e-10 or better."""
     phi = activation(choice)
     law = gaussian(phi, min(q, LARGEST_Q))
@@ -104,7 +103,7 @@ class Layer:
     skip: bool = False
 
 
-def forward(model: ModelConfig, *, features: int, input_second_moment: float, batch: int) -> list[Layer]:
+def forward(model: MLP, *, features: int, input_second_moment: float, batch: int) -> list[Layer]:
     """The hidden layers, from the input to the output.
 
     q_l = n_{l−1} Var(W_l) E x_{l−1}² + σ_b². A residual block adds x_{l−1} to its output; as weights have mean 0 the
@@ -115,13 +114,17 @@ def forward(model: ModelConfig, *, features: int, input_second_moment: float, ba
         features: fan_in of the first layer.
         input_second_moment: E x_0²; the mean of x_0 is taken as 0.
         batch: B, which BatchNorm depends on.
+
+    Raises:
+        KeyError: there are no formulas of its normalization (`has_formulas`).
     """
     signal = Signal(0.0, input_second_moment, input_second_moment)
-    fans = (features, *model.widths)
+    fans = (features, *model.hidden_widths)
     layers: list[Layer] = []
+    block = _BLOCKS[model.normalization.name, model.normalization.where]
     for fan_in, fan_out in pairwise(fans):
         variance = weight_variance(model.initializer, fan_in, fan_out, signal.second_moment)
-        layer = _BLOCKS[model.batch_norm](model, signal, fan_in * variance, fan_out * variance, batch)
+        layer = block(model, signal, fan_in * variance, fan_out * variance, batch)
         if model.residual and fan_in == fan_out:
             layer = _beside(signal, layer)
         layers.append(layer)
@@ -129,7 +132,7 @@ def forward(model: ModelConfig, *, features: int, input_second_moment: float, ba
     return layers
 
 
-def weight_variance(choice: Choice, fan_in: int, fan_out: int, second_moment: float) -> float:
+def weight_variance(choice: Initializer, fan_in: int, fan_out: int, second_moment: float) -> float:
     """Var W. LSUV scales it until E (W x)² = 1, unless there is nothing to scale."""
     variance = initializers.variance(choice, fan_in, fan_out)
     if variance is not None:
@@ -162,7 +165,7 @@ def _log(values: Sequence[float]) -> Array:
 # ------------------------------------------------------------------------------------------------------------- blocks
 
 
-def _plain(model: ModelConfig, signal: Signal, sigma_w2: float, backward: float, batch: int) -> Layer:
+def _plain(model: MLP, signal: Signal, sigma_w2: float, backward: float, batch: int) -> Layer:
     """No BatchNorm, x = φ(W x + b): E δ_h² = E[φ'²] E δ_x²."""
     q = sigma_w2 * signal.second_moment + model.bias_std**2
     phi = moments(model.activation, q)
@@ -180,7 +183,7 @@ def _plain(model: ModelConfig, signal: Signal, sigma_w2: float, backward: float,
     )
 
 
-def _norm_before(model: ModelConfig, signal: Signal, sigma_w2: float, backward: float, batch: int) -> Layer:
+def _norm_before(model: MLP, signal: Signal, sigma_w2: float, backward: float, batch: int) -> Layer:
     """BatchNorm first, x = φ(BatchNorm(W x + b)); the bias is the same for all samples and drops out."""
     normalized = sigma_w2 * signal.centred
     phi = batch_norm.norm_before(model.activation, batch)
@@ -198,7 +201,7 @@ def _norm_before(model: ModelConfig, signal: Signal, sigma_w2: float, backward: 
     )
 
 
-def _norm_after(model: ModelConfig, signal: Signal, sigma_w2: float, backward: float, batch: int) -> Layer:
+def _norm_after(model: MLP, signal: Signal, sigma_w2: float, backward: float, batch: int) -> Layer:
     """BatchNorm last, x = BatchNorm(φ(W x + b)), of mean 0 and second moment 1 over the batch of each unit."""
     q = sigma_w2 * signal.second_moment + model.bias_std**2
     centred = sigma_w2 * signal.centred
@@ -218,7 +221,16 @@ def _norm_after(model: ModelConfig, signal: Signal, sigma_w2: float, backward: f
     )
 
 
-_BLOCKS = {"none": _plain, "before": _norm_before, "after": _norm_after}
+_BLOCKS: Mapping[tuple[str, str], Callable[[MLP, Signal, float, float, int], Layer]] = {
+    ("none", "none"): _plain,
+    ("batch_norm", "before"): _norm_before,
+    ("batch_norm", "after"): _norm_after,
+}
+
+
+def has_formulas(normalization: Normalization) -> bool:
+    """Whether there are formulas of a hidden layer with a normalization in its place."""
+    return (normalization.name, normalization.where) in _BLOCKS
 
 
 def _beside(signal: Signal, layer: Layer) -> Layer:

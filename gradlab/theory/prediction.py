@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.choices import MLP
 from gradlab.config import Config
 from gradlab.datasets import Dataset
 from gradlab.theory.coverage import caveats, not_covered
@@ -100,15 +101,16 @@ def predict(
     """
     model = config.model
     batch = batch_size or config.data.batch_size
+    if not isinstance(model, MLP):
+        return _uncovered(f"its kind is {model.kind}, and the formulas are those of an mlp")
     reason = not_covered(model, batch)
     if reason is None:
         layers = forward(model, features=features, input_second_moment=input_second_moment, batch=batch)
         reason = not_covered(model, batch, layers)
     if reason is not None:
-        ahead = Outlook(sentence=f"Theory does not cover this network: {reason}.")
-        return Prediction((), None, None, None, ahead, not_covered=reason)
+        return _uncovered(reason)
 
-    output = weight_variance(model.initializer, model.widths[-1], classes, layers[-1].signal.second_moment)
+    output = weight_variance(model.initializer, model.hidden_widths[-1], classes, layers[-1].signal.second_moment)
     log_delta_L = log_delta(layers, classes * output)
     with np.errstate(invalid="ignore"):  # where δ is 0 in two neighbours
         log_chi_L = log_delta_L - np.append(log_delta_L[1:], 0.0)
@@ -137,8 +139,13 @@ def predict(
             log10_delta_last=log_delta_last / log(10),
             dtype=config.dtype,
         ),
-        caveats=caveats(config, layers, features, batch),
+        caveats=caveats(model, config.data, layers, features, batch),
     )
+
+
+def _uncovered(reason: str) -> Prediction:
+    ahead = Outlook(sentence=f"Theory does not cover this network: {reason}.")
+    return Prediction((), None, None, None, ahead, not_covered=reason)
 
 
 def _toward_input(decades_L: Array) -> float | None:

@@ -1,17 +1,29 @@
 """Everything that a config may name (activations, initializers, …), a line each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradlab.choices import ACTIVATIONS, ALIASES, DATASETS, INITIALIZERS, OPTIMIZERS, Choice, Data
+from gradlab.choices import (
+    ACTIVATIONS,
+    ALIASES,
+    DATASETS,
+    INITIALIZERS,
+    MODELS,
+    NORMALIZATIONS,
+    OPTIMIZERS,
+    Data,
+    Options,
+)
 from gradlab.text import setting_text
 
-REGISTRIES = {
+REGISTRIES: Mapping[str, Mapping[str, type[Options]]] = {
     "activations": ACTIVATIONS,
     "initializers": INITIALIZERS,
+    "normalizations": NORMALIZATIONS,
+    "models": MODELS,
     "datasets": DATASETS,
     "optimizers": OPTIMIZERS,
 }
@@ -51,15 +63,19 @@ def _choices(registry: str) -> Iterator[tuple[str, Text]]:
         yield "every dataset", Text("takes these options too\n") + Text(", ".join(options_of(Data)), style="dim")
 
 
-def summary(choice: type[Choice]) -> str:
+def summary(choice: type[Options]) -> str:
     """The first line of a choice's documentation."""
     return (choice.__doc__ or "").strip().splitlines()[0]
 
 
-def options_of(choice: type[Choice]) -> list[str]:
+def options_of(choice: type[Options]) -> list[str]:
     """The options of a choice with their defaults, `momentum=0.0`; an option without a default is required."""
     return [
-        option if field.is_required() else f"{option}={setting_text(field.default, exact=True)}"
+        option if field.is_required() else f"{option}={_written(field.default)}"
         for option, field in choice.model_fields.items()
-        if option != "name"
+        if option != choice.tag and not field.exclude
     ]
+
+
+def _written(default: object) -> str:
+    return setting_text(default.name if isinstance(default, Choice) else default, exact=True)

@@ -82,14 +82,7 @@ def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text 
 
 
 def _network(config: Config) -> str:
-    model = config.model
-    width = "varying width" if isinstance(model.width, list) else f"width {model.width}"
-    parts = [f"{model.depth} × {model.activation.name}", width, model.initializer.name]
-    if model.batch_norm != "none":
-        parts.append(f"BatchNorm {model.batch_norm}")
-    if model.residual:
-        parts.append("residual")
-    return ", ".join([*parts, f"on {config.data.name}"])
+    return f"{config.model.summary}, on {config.data.name}"
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gradlab.config import SCHEMA
 from gradlab.measures.profiles import Floats, Profiles, activation_kind, profiles, unit_shares
+from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
-from gradlab.tables import Finding, Tables
-from gradlab.text import ABSENT, compact, log10_text, percent, separated
+from gradlab.tables import Finding, Tables, other_schema
+from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -38,6 +40,7 @@ def print_summary(run: Tables, console: Console) -> None:
 
 def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
     yield Text.assemble((run.name, "bold"), "  ", (str(run.summary.get("id", "")), "dim"))
+    yield from _labels(run, width)
     if run.status != "completed":
         yield Text(_status(run), style="bold yellow")
     if run.layers.height:
@@ -49,6 +52,18 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
     for finding in run.findings:
         yield from _finding(finding, width)
     yield Text(str(run.path), style="dim")
+
+
+def _labels(run: Tables, width: int) -> Iterator[Text]:
+    """Tags and notes, and whether another version of gradlab wrote the run."""
+    settings = settings_of(run.summary.get("config", {}))
+    if settings.get("tags"):
+        yield Text(f"tags: {one_line(setting_text(settings['tags']).strip('[]'))}", style="dim")
+    if settings.get("notes"):
+        yield paragraph(one_line(" ".join(str(settings["notes"]).split())), width, "dim")
+    if (schema := other_schema(run.summary)) is not None:
+        known = f"written by another version of gradlab (schema {schema}; this one is {SCHEMA}), read as far as it goes"
+        yield paragraph(known, width, "yellow")
 
 
 # ------------------------------------------------------------------------------------------------------------- layers

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradlab import choices
-from gradlab.config import Config
+from gradlab.config import SCHEMA, Config
 from gradlab.config.files import dump_config, load_config
 from gradlab.errors import DatasetError
 
@@ -33,6 +33,8 @@ def configs(draw):
     return Config.model_validate(
         {
             "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)),
+            "tags": draw(st.lists(st.sampled_from(["lecture", "no", "1e3", "übung"]), max_size=2)),
+            "notes": draw(TEXTS),
             "seed": draw(st.integers(0, 2**63 - 1)),
             "dtype": draw(st.sampled_from(["float32", "float64"])),
             "model": {
@@ -41,7 +43,14 @@ def configs(draw):
                 "activation": activation,
                 "initializer": initializer,
                 "bias_std": draw(st.floats(0, 1e10)),
-                "batch_norm": draw(st.sampled_from(["none", "before", "after", True, False])),
+                **draw(
+                    st.sampled_from(
+                        [
+                            *({"batch_norm": word} for word in ("none", "before", "after", True, False)),
+                            {"normalization": {"name": "batch_norm", "place": "after"}},
+                        ]
+                    )
+                ),
                 "residual": draw(st.booleans()),
             },
             "data": draw(
@@ -76,13 +85,35 @@ def test_names_that_look_like_something_else_survive(tmp_path, name):
     assert load_config(path).name == name
 
 
-def test_the_id_is_the_hash_of_the_canonical_config_without_its_name():
-    config = Config(name="a")
-    fields = config.model_dump(mode="json")
-    del fields["name"]
-    assert config.id == hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-    assert Config(name="b").id == config.id
-    assert config.folder == f"a-{config.id}"
+def identified_by(fields):
+    return hashlib.sha256(json.dumps({"config": fields, "schema": SCHEMA}, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({}, {}),
+        ({"name": "a", "tags": ["x"], "notes": "tried"}, {}),
+        ({"model": {"kind": "mlp", "depth": 20, "normalization": "none"}, "data": "digits", "seed": 0}, {}),
+        ({"seed": 1}, {"seed": 1}),
+        ({"model": {"depth": 3}}, {"model": {"kind": "mlp", "depth": 3}}),
+        (
+            {"model": {"activation": {"name": "elu", "alpha": 1.0}, "batch_norm": True}},
+            {"model": {"kind": "mlp", "activation": {"name": "elu"}, "normalization": {"name": "batch_norm"}}},
+        ),
+        (
+            {"data": {"name": "wine", "batch_size": 16}, "train": {"optimizer": {"name": "adam", "betas": [0.5, 0.6]}}},
+            {
+                "data": {"name": "wine", "batch_size": 16},
+                "train": {"optimizer": {"name": "adam", "betas": [0.5, 0.6]}, "steps": 500},
+            },
+        ),
+    ],
+)
+def test_the_id_is_the_hash_of_the_schema_and_of_what_differs_from_the_defaults(given, fields):
+    config = Config.model_validate(given)
+    assert config.id == identified_by(fields)
+    assert config.folder == f"{config.name}-{config.id}"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +123,9 @@ def test_the_id_is_the_hash_of_the_canonical_config_without_its_name():
         ({"activation": "leaky_relu"}, {"activation": {"name": "leaky_relu", "negative_slope": 0.01}}),
         ({"batch_norm": True}, {"batch_norm": "before"}),
         ({"batch_norm": False}, {"batch_norm": "none"}),
+        ({"batch_norm": "after"}, {"normalization": {"name": "batch_norm", "place": "after"}}),
+        ({"normalization": "batch_norm"}, {"batch_norm": "before"}),
+        ({"kind": "mlp"}, {}),
         ({"depth": 3, "width": [7, 7, 7]}, {"depth": 3, "width": 7}),
         ({"bias_std": 1}, {"bias_std": 1.0}),
         ({}, {"depth": 20}),
@@ -101,7 +135,7 @@ def test_two_spellings_of_one_network_are_one_run(one, other):
     assert Config.model_validate({"model": one}).id == Config.model_validate({"model": other}).id
 
 
-def test_every_setting_but_the_name_changes_the_id():
+def test_every_setting_but_the_name_and_the_remarks_changes_the_id():
     changes = [
         {"seed": 1}, {"device": "cpu"}, {"dtype": "float64"}, {"model": {"depth": 3}}, {"data": "wine"},
         {"train": {"learning_rate": 0.1}}, {"train": {"epochs": 1}}, {"record": {"every": 2}},
@@ -133,5 +167,5 @@ def test_the_schema_describes_every_field_and_takes_names_for_choices():
     for model, definition in models.items():
         for name, field in definition["properties"].items():
             assert name == "name" or field.get("description"), f"{model}.{name} has no docstring"
-    names = models["ModelConfig"]["properties"]["activation"]["anyOf"][0]["enum"]
+    names = models["MLP"]["properties"]["activation"]["anyOf"][0]["enum"]
     assert set(names) == {*choices.ACTIVATIONS, *choices.ALIASES}

@@ -53,11 +53,11 @@ def problems(file, text, *overrides):
 
 
 def test_all_problems_at_once_each_with_its_line(file):
-    activations = ", ".join([*CHOICES["model.activation"][1], "logistic", "linear", "swish"])
+    activations = ", ".join([*CHOICES["model.activation"].choices, "logistic", "linear", "swish"])
     assert problems(file, WRONG) == [
         "x.yaml:2: seed: must be at least 0, not -1",
         "x.yaml:3: modle: unknown key; did you mean 'model'?  "
-        "(choices: name, seed, device, dtype, model, data, train, record)",
+        "(choices: name, tags, notes, seed, device, dtype, model, data, train, record)",
         "x.yaml:5: model.depth: must be at least 1, not 0",
         "x.yaml:6: model.width: must be a whole number, at least 1, or a list of them, not [1, x]",
         f"x.yaml:7: model.activation: 'rleu' is not an activation; did you mean 'relu'?  (choices: {activations})",
@@ -91,6 +91,22 @@ def test_all_problems_at_once_each_with_its_line(file):
         ("model: {depth: 2.0}", r"model.depth: must be a whole number, not 2\.0"),
         ("model: {depth: '2'}", "model.depth: must be a whole number, not '2'"),
         ("model: {depth: true}", "model.depth: must be a whole number, not true"),
+        ("model: {kind: mpl}", r"model.kind: 'mpl' is not a kind of network; did you mean 'mlp'\?  \(choices: mlp\)"),
+        ("model: rnn", "x.yaml:1: model.kind: 'rnn' is not a kind of network"),
+        ("model: 3", "model: must be a name or a mapping with a kind, not 3"),
+        ("model: {batch_norm: sideways}",
+         r"model.batch_norm: must be one of the choices, not 'sideways'  \(choices: none, before, after\)"),
+        ("model: {batch_norm: none, normalization: none}",
+         "x.yaml:1: model.normalization: batch_norm is short for normalization; keep one of them"),
+        ("model: {normalization: batchnorm}", "'batchnorm' is not a normalization; did you mean 'batch_norm'"),
+        ("model: {normalization: {place: after}}", r"model.normalization: has no name  \(choices: none, batch_norm\)"),
+        ("model: {normalization: {name: none, place: after}}", r"normalization.place: unknown key  \(choices: name\)"),
+        ("model: {normalization: {name: batch_norm, place: under}}",
+         r"normalization.place: must be one of the choices, not 'under'  \(choices: before, after\)"),
+        ("tags: lecture", "x.yaml:1: tags: must be a list of words, not 'lecture'"),
+        ("tags: [a, b c]", "tags.1: must be one word of letters, digits, .* not 'b c'"),
+        ("tags: [3]", "tags.0: must be text in quotes, not 3"),
+        ("notes: [a]", r"notes: must be text in quotes, not \[a\]"),
         ("model: {activation: no}", "model.activation: 'no' is not an activation"),
         ("model: {activation: null}", "model.activation: must be a name or a mapping with a name, not null"),
         ("model: {activation: {negative_slope: 1}}", "model.activation: has no name"),
@@ -138,7 +154,7 @@ def test_what_two_keys_must_agree_on_is_told_beside_what_is_wrong_in_other_keys(
 
 def test_pydantic_is_never_quoted(file):
     for said in problems(file, WRONG):
-        assert not any(word in said for word in ("Input", "tag", "constrained", "pydantic", "Value error"))
+        assert not any(word in said for word in ("Input", "union", "constrained", "pydantic", "Value error"))
 
 
 def test_a_missing_file_names_its_neighbours(file, tmp_path):
@@ -171,7 +187,7 @@ def test_the_name_is_the_files_stem_made_fit(tmp_path):
 
 def test_overrides_use_the_same_paths_types_and_messages(file):
     config = file("model: {depth: 3}", "model.depth=5", "train.learning_rate=1e-3", "model.width=[1, 2, 3, 4, 5]")
-    assert (config.model.depth, config.train.learning_rate, config.model.widths) == (5, 0.001, (1, 2, 3, 4, 5))
+    assert (config.model.depth, config.train.learning_rate, config.model.hidden_widths) == (5, 0.001, (1, 2, 3, 4, 5))
     assert problems(
         file, "model: {depth: 3}", "model.depth=ten", "x", "=3", "model..depth=3", "a=[", "modle.depth=1"
     ) == [
@@ -181,7 +197,7 @@ def test_overrides_use_the_same_paths_types_and_messages(file):
         "a=[: a: the value is not YAML",
         "model.depth=ten: model.depth: must be a whole number, not 'ten'",
         "modle.depth=1: modle: unknown key; did you mean 'model'?  "
-        "(choices: name, seed, device, dtype, model, data, train, record)",
+        "(choices: name, tags, notes, seed, device, dtype, model, data, train, record)",
     ]
 
 
@@ -271,6 +287,53 @@ def test_a_choice_that_changes_keeps_the_options_both_know(file):
         }  # fmt: skip
     assert file(text, "train.optimizer=rmsprop").train.optimizer.momentum == 0.5
     assert file(text, "train.optimizer=adam").train.optimizer.name == "adam"
+
+
+NORMALIZED = {"none": "none", "before": ("batch_norm", "before"), "after": ("batch_norm", "after")}
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "place"),
+    [
+        ("batch_norm: before", [], "before"),
+        ("batch_norm: true", [], "before"),
+        ("batch_norm: false", [], "none"),
+        ("normalization: batch_norm", [], "before"),
+        ("normalization: {name: batch_norm, place: after}", [], "after"),
+        ("batch_norm: before", ["model.batch_norm=after"], "after"),
+        ("batch_norm: before", ["model.batch_norm=false"], "none"),
+        ("batch_norm: before", ["model.normalization=none"], "none"),
+        ("batch_norm: before", ["model.normalization.place=after"], "after"),
+        ("batch_norm: sideways", ["model.batch_norm=after"], "after"),
+        ("normalization: none", ["model.batch_norm=after"], "after"),
+        ("normalization: {name: batch_norm, place: after}", ["model.batch_norm=before"], "before"),
+        ("normalization: {name: batch_norm, place: after}", ["model.normalization=batch_norm"], "after"),
+        ("normalization: {name: batch_norm, place: after}", ["model.normalization=none"], "none"),
+        ("depth: 3", ["model.normalization.name=batch_norm", "model.normalization.place=after"], "after"),
+    ],
+)
+def test_batch_norm_is_short_for_a_normalization(file, text, overrides, place):
+    norm = file(f"model: {{{text}}}", *overrides).model.normalization
+    assert (norm.name if norm.where == "none" else (norm.name, norm.where)) == NORMALIZED[place]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_batch_norm_and_normalization_typed_together_clash(file, order):
+    (said,) = problems(file, "seed: 1", *["model.batch_norm=before", "model.normalization=none"][::order])
+    assert said.endswith("model.normalization: batch_norm is short for normalization; keep one of them")
+
+
+def test_a_wrong_value_of_the_shorthand_keeps_its_place(file):
+    assert problems(file, "model: {normalization: none}", "model.batch_norm=sideways") == [
+        "model.batch_norm=sideways: model.batch_norm: must be one of the choices, not 'sideways'  "
+        "(choices: none, before, after)"
+    ]
+
+
+def test_a_kind_may_be_said_or_not(file):
+    assert file("model: {kind: mlp, depth: 3}") == file("model: {depth: 3}")
+    assert file("model: mlp") == file("seed: 0")
+    assert file("model: {depth: 3}", "model.kind=mlp").model.depth == 3
 
 
 def test_steps_given_as_override_replace_the_files_epochs(file):

@@ -1,7 +1,17 @@
 import pytest
 
 from gradlab.config.files import load_config
-from gradlab.measures.settings import configuration, differing, flat, label_of, matches, partner, value_of, without
+from gradlab.measures.settings import (
+    configuration,
+    differing,
+    known_settings,
+    label_of,
+    matches,
+    partner,
+    settings_of,
+    value_of,
+    without,
+)
 
 LEAKY = {"name": "leaky_relu", "negative_slope": 0.2}
 
@@ -9,7 +19,7 @@ LEAKY = {"name": "leaky_relu", "negative_slope": 0.2}
 def settings(**model):
     """Of a config with this model; `seed`, `name`, `data` and `train` are those of the config."""
     outside = {key: model.pop(key) for key in ("seed", "name", "data", "train") if key in model}
-    return flat(load_config({"name": "x", "model": {"depth": 2, **model}, **outside}).model_dump(mode="json"))
+    return settings_of(load_config({"name": "x", "model": {"depth": 2, **model}, **outside}))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +81,7 @@ def test_a_configuration_is_all_but_seed_and_name():
     assert configuration(one) == configuration(settings(activation=LEAKY, seed=3, name="other"))
     assert configuration(one) != configuration(settings(activation={**LEAKY, "negative_slope": 0.1}))
     hash(configuration(settings(width=[5, 3])))
-    assert configuration(dict(reversed(one.items()))) == configuration(one)
+    assert configuration(dict(reversed(list(one.items())))) == configuration(one)
 
 
 def test_without_leaves_out_options_too():
@@ -146,3 +156,55 @@ def test_an_alias_means_what_it_stands_for():
     assert matches(logistic, {"model.activation": ["relu", "logistic"]})
     assert not matches(logistic, {"model.activation": "swish"})
     assert not matches(settings(name="sigmoid"), {"name": "logistic"})
+
+
+# ------------------------------------------------------------------------------------------------------------ shorthand
+
+
+def normalized():
+    return [settings(batch_norm=place, seed=seed) for place in ("none", "before", "after") for seed in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ({"model.batch_norm": "before"}, {"before"}),
+        ({"model.batch_norm": True}, {"before"}),
+        ({"model.batch_norm": False}, {"none"}),
+        ({"model.batch_norm": ["before", "after"]}, {"before", "after"}),
+        ({"model.batch_norm": "under"}, set()),
+        ({"model.normalization": "batch_norm"}, {"before", "after"}),
+        ({"model.normalization": {"name": "batch_norm", "place": "after"}}, {"after"}),
+        ({"model.normalization": "none"}, {"none"}),
+        ({"model.normalization.place": "after"}, {"after"}),
+    ],
+)
+def test_batch_norm_may_be_wanted_in_short(wanted, places):
+    assert {one["model.batch_norm"] for one in normalized() if matches(one, wanted)} == places
+
+
+def test_the_shorthand_is_looked_up_and_never_listed():
+    one = settings(batch_norm="after")
+    assert (one["model.batch_norm"], one.get("model.batch_norm"), "model.batch_norm" in one) == ("after", "after", True)
+    assert "model.batch_norm" not in list(one)
+    assert "model.batch_norm" in known_settings([one])
+    assert "model.batch_norm" not in known_settings([settings_of({"watch": {}})])
+    assert value_of(one, "model.batch_norm") == "after"
+    assert label_of(value_of(one, "model.batch_norm"), ()) == "after"
+    assert differing(normalized()) == ["model.normalization", "model.normalization.place"]
+
+
+@pytest.mark.parametrize("changed", [{"model.batch_norm": "none"}, {"model.normalization": "none"}])
+def test_partners_without_a_normalization(changed):
+    runs = normalized()
+    for one in runs:
+        other = runs[partner(one, runs, changed)]
+        assert (other["model.normalization"], other["seed"]) == ("none", one["seed"])
+
+
+def test_tags_and_notes_make_no_configuration():
+    one, other = settings(), settings_of(load_config({"model": {"depth": 2}, "tags": ["a"], "notes": "n"}))
+    assert (other["tags"], other["notes"]) == (("a",), "n")
+    assert configuration(one) == configuration(other)
+    assert differing([one, other]) == []
+    assert partner(one, [other], {}) == 0

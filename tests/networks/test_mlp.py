@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradlab.config import ModelConfig
+from gradlab.choices import MLP
 from gradlab.networks.mlp import build_mlp
 from tests.recording.numpy_network import trace
 
@@ -10,7 +10,7 @@ CPU = torch.device("cpu")
 
 
 def network(seed=0, dtype=torch.float64, batch=None, **model):
-    config = ModelConfig.model_validate({"depth": 4, "width": 6, **model})
+    config = MLP.model_validate({"depth": 4, "width": 6, **model})
     return build_mlp(config, features=8, classes=3, seed=seed, dtype=dtype, device=CPU, batch=batch)
 
 

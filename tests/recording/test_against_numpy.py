@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradlab.config import ModelConfig
+from gradlab.choices import MLP
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 from gradlab.tables import layers_frame
@@ -32,7 +32,7 @@ CASES = {
 
 def one_step(model_config, optimizer="sgd"):
     """Record one float64 step; returns its rows, the gradient norm, the trace, and the weights before and after."""
-    config = ModelConfig.model_validate({"depth": 4, "width": 10, **model_config})
+    config = MLP.model_validate({"depth": 4, "width": 10, **model_config})
     model = build_mlp(
         config, features=FEATURES, classes=CLASSES, seed=3, dtype=torch.float64, device=torch.device("cpu")
     )
@@ -49,7 +49,7 @@ def one_step(model_config, optimizer="sgd"):
         before,
         depth=4,
         activation=config.activation.name,
-        batch_norm_place=config.batch_norm,
+        batch_norm_place=config.normalization.where,
         residual=config.residual,
         x=x,
         y=y,

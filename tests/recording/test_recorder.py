@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradlab.config import ModelConfig
+from gradlab.choices import MLP
 from gradlab.networks.mlp import build_mlp
 from gradlab.recording.recorder import Recorder
 from gradlab.tables import layers_frame
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def network(dtype=torch.float32, **model):
-    config = ModelConfig.model_validate({"depth": 5, "width": 16, "activation": "relu", **model})
+    config = MLP.model_validate({"depth": 5, "width": 16, "activation": "relu", **model})
     return build_mlp(config, features=8, classes=3, seed=0, dtype=dtype, device=CPU)
 
 

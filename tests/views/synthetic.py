@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from gradlab.config import Config
+from gradlab.config import SCHEMA, Config
 from gradlab.snapshot import PUBLIC
 from gradlab.tables import SCHEMAS, Tables, rows_frame
 
@@ -35,7 +35,7 @@ def make_run(
         config=Config.model_validate({"name": "made-up", "model": {"depth": depth}, "data": classes}),
         status=status,
         verdict=verdict,
-        summary={"id": "0123456789ab", "seconds": 1.25},
+        summary={"schema": SCHEMA, "id": "0123456789ab", "seconds": 1.25},
         findings=list(findings),
         layers=rows_frame("layers", list(_layers(depth, steps, delta, activation, kinds))),
         steps=rows_frame("steps", [_step(step, loss(step)) for step in steps]),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from gradlab.config import SCHEMA
 from gradlab.tables import Finding
 from gradlab.views.summary import BAR, bar, print_summary
 from tests.views.synthetic import INF, NAN, ODD_RUNS, changed, make_run
@@ -48,6 +49,16 @@ def test_summary_is_the_golden_text(name, width):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     assert text == file.read_text()
+
+
+def test_tags_and_notes_are_shown_and_do_no_harm():
+    config = {"name": "x", "tags": ["lecture", "first"], "notes": "a long\x1b[31m story\n" * 9}
+    text = printed(changed(make_run(), summary={"schema": SCHEMA, "id": "0123456789ab", "config": config}))
+    assert text.splitlines()[1] == "tags: lecture, first"
+    assert r"a long\x1b[31m story a long" in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "tags" not in printed(make_run())
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -12,7 +12,7 @@ import numpy as np
 from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
-from gradlab.measures.settings import FOLDED
+from gradlab.measures.settings import FOLDED, REMARKS, known_settings
 from gradlab.text import did_you_mean, first_of, setting_text
 from gradlab.views.comparison.expression import Expression, parse
 from gradlab.views.comparison.runs import FinishedRun, Runs
@@ -78,7 +78,9 @@ class ComparedConfiguration:
     def values(self) -> dict[str, Any]:
         """All that a condition or a column can name: settings, `n`, `verdict`, and the means."""
         means = {name: mean.value for name, mean in self.means.items()}
-        return {**self.settings, "n": len(self.runs), "verdict": self.verdict, **means}
+        first = self.runs[0].settings if self.runs else {}
+        short = {key: first[key] for key in known_settings([self.settings]) if key not in self.settings}
+        return {**self.settings, **short, "n": len(self.runs), "verdict": self.verdict, **means}
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def compare(
     Raises:
         UserError: a condition, a group or a column has a name that no run has, or no row fulfils the condition.
     """
-    known = list(dict.fromkeys(key for run in runs.finished for key in run.settings))
+    known = known_settings(run.settings for run in runs.finished)
     chosen, conditions = _chosen(runs.finished, parse(where).terms() if where else (), known)
     for key in group_by:
         _check(key, known, "--group-by", "settings")
@@ -190,7 +192,7 @@ def _sorted(
 ) -> list[ComparedConfiguration]:
     """Rows in order. Rows without a value come last in both directions."""
     ordered = list(rows)
-    names = list(dict.fromkeys([*RESULT_NAMES, *(key for row in rows for key in row.settings)]))
+    names = list(dict.fromkeys([*RESULT_NAMES, *known_settings(row.settings for row in rows)]))
     for key in reversed(list(sort) or list(differing)):
         name = key.removeprefix("-")
         _check(name, names, "--sort", "columns")
@@ -211,7 +213,7 @@ def _order(value: Any) -> tuple[Any, ...]:
 
 
 def _has_config(run: FinishedRun) -> bool:
-    return "model.depth" in run.settings
+    return "model.kind" in run.settings
 
 
 def _differing(runs: Sequence[FinishedRun]) -> list[str]:
@@ -224,6 +226,8 @@ def _differing(runs: Sequence[FinishedRun]) -> list[str]:
     differing = set()
     for run in runs:
         for key, value in run.settings.items():
+            if key in REMARKS:
+                continue
             if key not in values:
                 values[key] = value
             elif not _same(values[key], value):
@@ -262,9 +266,8 @@ def _most_values(rows: Sequence[ComparedConfiguration], key: str) -> int:
 def _shared(rows: Sequence[ComparedConfiguration], differing: Sequence[str]) -> dict[str, Any]:
     runs = [run for row in rows for run in row.runs]
     everywhere = set(runs[0].settings).intersection(*(run.settings for run in runs)) if runs else set()
-    return {
-        key: value for key, value in (runs[0].settings if runs else {}).items() if key in everywhere - set(differing)
-    }
+    left_out = {*differing, *REMARKS}
+    return {key: value for key, value in (runs[0].settings if runs else {}).items() if key in everywhere - left_out}
 
 
 def _marked(profile: Sequence[float | None], status: str) -> list[float]:

@@ -177,7 +177,7 @@ def _holds(sign: ast.cmpop, one: ast.expr, other: ast.expr, node: ast.expr, valu
     if a is None or b is None:
         asks_for_null = any(isinstance(part, ast.Constant | ast.Name) and _is_null(part) for part in (one, other))
         return by_identity and asks_for_null and _COMPARISONS[type(sign)](a, b)
-    if isinstance(sign, ast.In | ast.NotIn) and not isinstance(b, list):
+    if isinstance(sign, ast.In | ast.NotIn) and not isinstance(b, list | tuple):
         raise _wrong(f"{ast.unparse(node)}: what follows `in` is a list: [1, 2]")
     try:
         return bool(_COMPARISONS[type(sign)](a, b))

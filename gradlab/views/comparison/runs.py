@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from gradlab import run_folder
+from gradlab.choices import File
+from gradlab.config import SCHEMA
+from gradlab.config.files import recorded_config
 from gradlab.errors import RunFolderError, UserError
 from gradlab.measures.headline import numbers_of
-from gradlab.measures.settings import flat
-from gradlab.tables import SEVERITIES
+from gradlab.measures.settings import RunSettings, settings_of
+from gradlab.tables import SEVERITIES, other_schema
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class FinishedRun:
 
     Attributes:
         path: the run folder.
-        id: the run's id.
+        id: the run's id; of a run that an older gradlab wrote, the id of today.
         status: `completed` or `diverged`.
         verdict: id of the worst finding, or `healthy`.
         severity: of the worst finding: 0 is an error, 3 is healthy.
@@ -30,6 +33,7 @@ class FinishedRun:
         numbers: those of `MEASURES` that the run has.
         profiles: log10 RMS δ of each hidden layer, first to last, at the `start` and at the `end`; None where δ is
             exactly 0 or not finite.
+        schema: the version of its folder, where it is not this program's.
     """
 
     path: Path
@@ -40,6 +44,7 @@ class FinishedRun:
     settings: Mapping[str, Any]
     numbers: Mapping[str, float]
     profiles: Mapping[str, Sequence[float | None]]
+    schema: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,15 @@ class Runs:
     finished: Sequence[FinishedRun]
     unfinished: Sequence[UnfinishedRun]
     copies: Sequence[Path] = ()
+
+    @property
+    def other_schemas(self) -> str:
+        """How many runs another version of gradlab wrote, and which; empty where there are none."""
+        found = [run.schema for run in self.finished if run.schema is not None]
+        if not found:
+            return ""
+        noun, which = "run was" if len(found) == 1 else "runs were", ", ".join(dict.fromkeys(found))
+        return f"{len(found)} {noun} written by another version of gradlab (schema {which}; this one is {SCHEMA})"
 
 
 def collect(paths: Sequence[Path]) -> Runs:
@@ -126,7 +140,7 @@ def _read(folder: Path) -> FinishedRun | UnfinishedRun:
 
 def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | UnfinishedRun:
     status = str(summary["status"])
-    settings = flat(summary.get("config", {}))
+    settings = settings_of(summary.get("config", {}))
     if status not in run_folder.FINISHED:
         if status == "running" and not run_folder.is_busy(folder):
             status = "interrupted"
@@ -134,11 +148,21 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | Unfin
     severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
     return FinishedRun(
         path=folder,
-        id=str(summary["id"]),
+        id=_id(summary),
         status=status,
         verdict=str(summary["verdict"]),
         severity=min(severities, default=len(SEVERITIES)),
-        settings={"name": summary["name"], **settings},
+        settings=RunSettings({"name": summary["name"], **settings}),
         numbers=numbers_of(summary),
         profiles={moment: summary.get(f"log10_delta_{moment}") or [] for moment in ("start", "end")},
+        schema=other_schema(summary),
     )
+
+
+def _id(summary: Mapping[str, Any]) -> str:
+    """The id of a run, by which copies are told; of a run of another version the id that its config has today.
+
+    A data file counts by its content, and is not looked at: it may be anything by now.
+    """
+    config = None if other_schema(summary) is None else recorded_config(summary.get("config"))
+    return str(summary["id"]) if config is None or isinstance(config.data, File) else config.id

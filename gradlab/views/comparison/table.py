@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.measures.intervals import Mean
+from gradlab.measures.settings import known_settings
 from gradlab.text import ABSENT, counted, same_decimals, setting_text, settings_text, tally
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
 from gradlab.views.comparison.runs import Runs
@@ -118,7 +119,7 @@ class Column:
 
 def column_names(comparison: Comparison) -> list[str]:
     """Every name that `--columns` takes."""
-    settings = list(dict.fromkeys([*comparison.differing, *comparison.shared]))
+    settings = known_settings([dict.fromkeys([*comparison.differing, *comparison.shared])])
     return [*settings, "n", *MEASURE_COLUMNS, "verdict", *PROFILE_COLUMNS]
 
 
@@ -339,6 +340,8 @@ def _unfinished(comparison: Comparison, runs: Runs, width: int) -> Iterator[Text
     if runs.copies:
         noun = "folders hold runs that others hold" if len(runs.copies) > 1 else "folder holds a run that another holds"
         yield Text(f"{len(runs.copies)} {noun} too: {runs.copies[0]}{' …' if len(runs.copies) > 1 else ''}")
+    if runs.other_schemas:
+        yield paragraph(runs.other_schemas, width, "yellow")
     if not runs.unfinished:
         return
     counts = Counter(sorted(run.status for run in runs.unfinished))

@@ -2,7 +2,7 @@
 
 import json
 
-from gradlab.config import Config
+from gradlab.config import SCHEMA, Config
 
 SEED_NOISE = (0.0, 0.01, -0.02, 0.005, 0.03)
 
@@ -14,6 +14,7 @@ def write_run(runs, *, name="made-up", status="completed", verdict="healthy", se
     folder.mkdir(parents=True)
     findings = [{"rule": verdict, "severity": severity or "error", "message": ""}] if verdict != "healthy" else []
     summary = {
+        "schema": SCHEMA,
         "id": resolved.id,
         "name": name,
         "status": status,

@@ -12,6 +12,7 @@ from gradlab.measures.settings import flat
 from gradlab.run_folder import lock_run
 from gradlab.views.comparison.comparison import ComparedConfiguration, compare
 from gradlab.views.comparison.runs import FinishedRun, collect
+from gradlab.views.comparison.table import column_names
 from tests.views.comparison.folders import SEED_NOISE, write_run, write_sweep
 
 
@@ -241,3 +242,38 @@ def test_flat():
         "model.activation.alpha": 2.0,
         "model.width": (1, 2),
     }
+
+
+def write_normalized(runs):
+    for place in ("none", "before", "after"):
+        for seed in (0, 1):
+            write_run(runs, config={"seed": seed, "model": {"batch_norm": place}}, test_accuracy=len(place) / 10)
+
+
+def test_batch_norm_can_be_asked_for_in_short(tmp_path):
+    write_normalized(tmp_path)
+    assert folded(tmp_path).differing == ["model.normalization", "model.normalization.place"]
+    before = folded(tmp_path, where="model.batch_norm == 'before'")
+    assert [len(row.runs) for row in before.rows] == [2]
+    assert len(folded(tmp_path, where="model.normalization == 'batch_norm'").rows) == 2
+    assert len(folded(tmp_path, where="model.batch_norm == 'none' or test_accuracy > 0.55").rows) == 2
+    grouped = folded(tmp_path, group_by=["model.batch_norm"])
+    assert [row.settings for row in grouped.rows] == [
+        {"model.batch_norm": word} for word in ("after", "before", "none")
+    ]
+    ordered = folded(tmp_path, sort=["-model.batch_norm"])
+    assert [row.values["model.batch_norm"] for row in ordered.rows] == ["none", "before", "after"]
+    assert "model.batch_norm" in column_names(ordered)
+    with pytest.raises(UserError, match=r"did you mean 'model\.batch_norm'"):
+        folded(tmp_path, where="model.batch_nrm == 'before'")
+
+
+def test_tags_and_notes_are_no_noise_and_can_be_asked_for(tmp_path):
+    for seed, tags in enumerate((["lecture"], ["lecture", "old"], [])):
+        write_run(tmp_path, config={"seed": seed, "tags": tags, "notes": f"number {seed}"})
+    comparison = folded(tmp_path)
+    assert (len(comparison.rows), comparison.folded, comparison.differing) == (1, {"seed": 3}, [])
+    assert not {"tags", "notes"} & set(comparison.shared)
+    assert len(folded(tmp_path, where="'lecture' in tags").rows[0].runs) == 2
+    assert len(folded(tmp_path, where="notes == 'number 2'").rows[0].runs) == 1
+    assert len(folded(tmp_path, group_by=["tags"]).rows) == 3

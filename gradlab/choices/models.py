@@ -1,0 +1,116 @@
+"""Kinds of networks: their options, and what the rest of the program may ask of a network, whatever its kind.
+
+What builds a network stands in a file of `gradlab.networks`, one for each kind.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from gradlab.choices.activations import ACTIVATIONS, ALIASES, Activation, ReLU
+from gradlab.choices.base import NonNegative, OneOf, Options, PositiveInt, by_name
+from gradlab.choices.initializers import INITIALIZERS, HeNormal, Initializer
+from gradlab.choices.normalizations import (
+    NORMALIZATIONS,
+    BatchNormOption,
+    NoNormalization,
+    Normalization,
+    NormalizationOption,
+    from_shorthand,
+)
+
+
+class Model(Options):
+    """What every kind of network shares.
+
+    Rules, theory and views ask for the properties below and for nothing else. They are None where a kind has no such
+    option; a kind that has one of that name answers without a line of its own.
+    """
+
+    tag: ClassVar[str] = "kind"
+    kind: str
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...] | None:
+        """Units of each hidden layer, from the input to the output."""
+        return None
+
+    @property
+    def hidden_activation(self) -> Activation | None:
+        """The activation of the hidden layers."""
+        return getattr(self, "activation", None)
+
+    @property
+    def hidden_normalization(self) -> Normalization | None:
+        """The normalization of the hidden layers; `none` where they could have one."""
+        return getattr(self, "normalization", None)
+
+    @property
+    def weight_initializer(self) -> Initializer | None:
+        """How weights start."""
+        return getattr(self, "initializer", None)
+
+    @property
+    def summary(self) -> str:
+        """The network in a few words."""
+        return self.kind
+
+    @model_validator(mode="after")
+    def _expand_batch_norm(self) -> Self:
+        short = getattr(self, "batch_norm", None)
+        if short is not None:
+            choice = from_shorthand(short)
+            name, options = (choice, {}) if isinstance(choice, str) else (choice["name"], choice)
+            vars(self).update(normalization=NORMALIZATIONS[name](**options), batch_norm=None)
+        return self
+
+
+class MLP(Model):
+    """Hidden layers of Linear, normalization or none, and activation; then a Linear output layer."""
+
+    kind: Literal["mlp"] = "mlp"
+    """The kind of network."""
+    depth: PositiveInt = 20
+    """Hidden layers; the output layer is extra."""
+    width: PositiveInt | list[PositiveInt] = 100
+    """Units a hidden layer: one number, or a list of `depth` numbers."""
+    activation: Annotated[Activation, OneOf("an activation", ACTIVATIONS, ALIASES)] = ReLU()
+    """A name, or a mapping of a name and its options: {name: leaky_relu, negative_slope: 0.2}."""
+    initializer: Annotated[Initializer, OneOf("an initializer", INITIALIZERS)] = HeNormal()
+    """How weights start: a name, or a mapping of a name and its options: {name: normal, std: 0.01}."""
+    bias_std: NonNegative = 0.0
+    """Biases start as N(0, bias_std²); 0 means zeros."""
+    batch_norm: BatchNormOption = None
+    """Short for a normalization: none, or the place of a batch_norm; true means before, false none."""
+    normalization: NormalizationOption = NoNormalization()
+    """none, or a name, or a mapping of a name and its options: {name: batch_norm, place: after}."""
+    residual: bool = False
+    """x + block(x) wherever the widths match."""
+
+    @field_validator("width")
+    @classmethod
+    def _width(cls, width: int | list[int], info: ValidationInfo) -> int | list[int]:
+        if isinstance(width, int):
+            return width
+        depth = info.data.get("depth")  # absent where it is wrong itself
+        if depth is not None and len(width) != depth:
+            raise ValueError(f"lists {len(width)} layers, but depth is {depth}")
+        return width[0] if len(set(width)) == 1 else width  # one spelling, one id
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """Units of each hidden layer, `depth` numbers."""
+        return tuple(self.width) if isinstance(self.width, list) else (self.width,) * self.depth
+
+    @property
+    def summary(self) -> str:
+        """The network in a few words."""
+        width = "varying width" if isinstance(self.width, list) else f"width {self.width}"
+        parts = [f"{self.depth} × {self.activation.name}", width, self.initializer.name]
+        if self.normalization.where != "none":
+            parts.append(f"{self.normalization.traits.label} {self.normalization.where}")
+        return ", ".join([*parts, *(["residual"] if self.residual else [])])
+
+
+MODELS: Mapping[str, type[Model]] = by_name(MLP)
