@@ -6,6 +6,7 @@
     settings   setting_text · settings_text · wanted_text
     names      did_you_mean · first_of · tally · counted · layers_text
     lines      dotted · one_line · separated
+    JSON       strict_json
 
 Nothing here knows what a number or a name is about.
 """
@@ -249,3 +250,12 @@ def separated(parts: Iterable[str], width: int) -> str:
         else:
             lines.append(part)
     return "\n".join(lines)
+
+
+def strict_json(value: Any) -> Any:
+    """A value in the types of strictly valid JSON: NaN and infinities become None, tuples become lists."""
+    if isinstance(value, Mapping):
+        return {key: strict_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

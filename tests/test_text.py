@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -21,6 +22,7 @@ from gradlab.text import (
     separated,
     setting_text,
     settings_text,
+    strict_json,
     tally,
     three_digits,
     wanted_text,
@@ -226,3 +228,10 @@ def test_separated_breaks_between_parts_only(parts, width):
     lines = separated(parts, width).split("\n")
     assert [part for line in lines for part in line.split(" · ") if part] == parts
     assert all(len(line) <= width or " · " not in line for line in lines)
+
+
+def test_strict_json_has_no_nan_and_no_infinity():
+    value = {"a": [1.5, NAN], "b": (INF, {"c": -INF}), "d": True, "e": "nan", "f": None}
+    plain = {"a": [1.5, None], "b": [None, {"c": None}], "d": True, "e": "nan", "f": None}
+    assert strict_json(value) == plain
+    assert json.loads(json.dumps(strict_json(value), allow_nan=False)) == plain

@@ -14,6 +14,7 @@ from gradlab.choices import (
     MODELS,
     NORMALIZATIONS,
     OPTIMIZERS,
+    Choice,
     Data,
     Options,
 )

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.config import Config
-from gradlab.text import compact, separated
+from gradlab.text import compact, separated, strict_json
 from gradlab.theory import Outlook, Prediction
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
@@ -58,15 +58,7 @@ def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
         "not_covered": prediction.not_covered,
         "outlook": prediction.outlook,
     }
-    return {name: _strict(value) for name, value in document.items()}
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _strict(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return dict(strict_json(document))
 
 
 def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text | Table]:

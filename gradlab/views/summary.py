@@ -17,7 +17,7 @@ from gradlab.measures.profiles import Floats, Profiles, activation_kind, profile
 from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import Finding, Tables, other_schema
-from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated
+from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉"

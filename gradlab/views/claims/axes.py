@@ -65,11 +65,8 @@ def legend(
         extra: more entries.
         log: whether the axis is logarithmic.
     """
-    handles, labels = axes.get_legend_handles_labels()
-    known = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label and key]
-    known += [(line, str(line.get_label())) for line in extra]
-    known += [(line, str(line.get_label())) for line in (mark_handles(*drawn) if log else ())]
-    place_legend(axes, known)
+    lines = axes.get_legend_handles_labels()[0] if key else []
+    place_legend(axes, [*lines, *extra, *(mark_handles(*drawn) if log else ())])
 
 
 def drop_repeated_legends(panels: Iterable[Axes]) -> None:
@@ -88,9 +85,9 @@ def drop_repeated_legends(panels: Iterable[Axes]) -> None:
                 explained.remove()
 
 
-def place_legend(axes: Axes, known: Sequence[tuple[Any, str]]) -> None:
+def place_legend(axes: Axes, handles: Sequence[Any]) -> None:
     """Draw a legend where it covers least, or beside the panel if it has more than `MOST_INSIDE` entries."""
     beside: Mapping[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "borderaxespad": 0.2}
-    if known:
-        place = beside if len(known) > MOST_INSIDE else {"loc": "best"}
-        axes.legend(*zip(*known, strict=True), handlelength=1.4, fontsize=8, **place)
+    if handles:
+        place = beside if len(handles) > MOST_INSIDE else {"loc": "best"}
+        axes.legend(handles=list(handles), handlelength=1.4, fontsize=8, **place)

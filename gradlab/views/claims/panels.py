@@ -163,7 +163,7 @@ def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    place_legend(axes, list(zip(*axes.get_legend_handles_labels(), strict=True)))
+    place_legend(axes, axes.get_legend_handles_labels()[0])
     return None
 
 

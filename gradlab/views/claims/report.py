@@ -2,8 +2,6 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
-from math import isfinite
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +9,7 @@ from rich.text import Text
 
 from gradlab.claims.claim import Expectation
 from gradlab.claims.judging import Judgement, Verdict
-from gradlab.text import MINUS, mean_and_interval, wanted_text
+from gradlab.text import MINUS, mean_and_interval, strict_json, wanted_text
 
 COLOURS = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
 INDENT = " " * 13
@@ -93,7 +91,7 @@ def bound_words(expectation: Expectation) -> str:
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict as plain JSON types."""
-    return {
+    document = {
         "title": verdict.claim.title,
         "verdict": verdict.word,
         "conditions": verdict.conditions,
@@ -105,21 +103,14 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "expected": bound_words(judged.expectation),
                 "outcome": judged.outcome,
                 "mean": judged.mean.value,
-                "half_width": _finite(judged.mean.half_width),
+                "half_width": judged.mean.half_width,
                 "runs": judged.mean.count,
                 "seeds": judged.seeds,
                 "configurations": judged.configurations,
-                "settings": {key: _plain(value) for key, value in judged.settings.items()},
+                "settings": judged.settings,
                 "measured": mean_and_interval(judged.mean.value, judged.mean.half_width),
             }
             for judged in verdict.judgements
         ],
     }
-
-
-def _finite(number: float | None) -> float | None:
-    return number if number is not None and isfinite(number) else None
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    return dict(strict_json(document))

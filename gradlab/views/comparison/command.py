@@ -4,18 +4,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
-from gradlab.errors import UserError
-from gradlab.text import did_you_mean
 from gradlab.views.comparison import formats
-from gradlab.views.comparison.comparison import compare
+from gradlab.views.comparison.comparison import check_name, compare
 from gradlab.views.comparison.runs import collect
 from gradlab.views.comparison.table import column_names, print_comparison
-
-Format = Literal["table", "markdown", "csv", "json"]
 
 
 def show_comparison(
@@ -25,7 +20,7 @@ def show_comparison(
     where: str | None = None,
     columns: Sequence[str] = (),
     group_by: Sequence[str] = (),
-    form: Format = "table",
+    form: str = "table",
     plot: Path | None = None,
 ) -> None:
     """Print the runs below some folders side by side, and draw them.
@@ -36,7 +31,7 @@ def show_comparison(
         where: a condition on the rows; see `expression`.
         columns: what to show of each row.
         group_by: settings whose values make the rows.
-        form: what to print.
+        form: `table`, `markdown`, `csv` or `json`.
         plot: the file to draw a picture into; None draws nothing.
 
     Raises:
@@ -46,9 +41,7 @@ def show_comparison(
     comparison = compare(runs, where=where, group_by=group_by, sort=sort)
     known = column_names(comparison)
     for name in columns if comparison.rows else ():
-        if name not in known:
-            fix = f"The columns are: {', '.join(known)}."
-            raise UserError(f"--columns: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
+        check_name(name, known, "--columns", "columns")
     if plot is not None:  # before anything is printed, because the file's name may be wrong
         from gradlab.views.comparison.picture import save_picture  # matplotlib takes half a second to import
 

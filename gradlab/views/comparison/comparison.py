@@ -119,7 +119,7 @@ def compare(
     known = known_settings(run.settings for run in runs.finished)
     chosen, conditions = _chosen(runs.finished, parse(where).terms() if where else (), known)
     for key in group_by:
-        _check(key, known, "--group-by", "settings")
+        check_name(key, known, "--group-by", "settings")
     differs = _differing(chosen)
     keys = list(group_by) or [key for key in differs if key not in FOLDED]
     if not group_by and not all(_has_config(run) for run in chosen):
@@ -154,7 +154,7 @@ def _chosen(
     conditions = []
     for term in terms:
         for name in sorted(term.names):
-            _check(name, [*known, *RESULT_NAMES], "--where", "names")
+            check_name(name, [*known, *RESULT_NAMES], "--where", "names")
         if term.names & set(RESULT_NAMES):
             if folded := term.names & set(FOLDED):
                 what = f"--where: {term.text} asks for {', '.join(sorted(folded))} of a row, which has several"
@@ -169,7 +169,15 @@ RESULT_NAMES = ("n", "verdict", *MEASURES)
 """Results of a row: what can be named besides settings."""
 
 
-def _check(name: str, known: Sequence[str], option: str, what: str) -> None:
+def check_name(name: str, known: Sequence[str], option: str, what: str) -> None:
+    """Raise `UserError` if an option of the command line names something that is not there.
+
+    Args:
+        name: the name.
+        known: the names that are there.
+        option: the option, for the message.
+        what: what it names, in the plural.
+    """
     if name not in known:
         fix = f"The {what} are: {', '.join(known)}."
         raise UserError(f"{option}: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
@@ -195,7 +203,7 @@ def _sorted(
     names = list(dict.fromkeys([*RESULT_NAMES, *known_settings(row.settings for row in rows)]))
     for key in reversed(list(sort) or list(differing)):
         name = key.removeprefix("-")
-        _check(name, names, "--sort", "columns")
+        check_name(name, names, "--sort", "columns")
         have = [row for row in ordered if row.values.get(name) is not None]
         rest = [row for row in ordered if row.values.get(name) is None]
         ordered = sorted(have, key=lambda row: _order(row.values[name]), reverse=key.startswith("-")) + rest

@@ -7,12 +7,11 @@ interval, and `<measure>_n`, if some runs lack the number: a diverged run has no
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from gradlab.measures.headline import MEASURES
-from gradlab.text import setting_text
+from gradlab.text import setting_text, strict_json
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
 from gradlab.views.comparison.runs import Runs
 from gradlab.views.comparison.table import MEASURE_COLUMNS, PROFILE_COLUMNS, fitting_columns
@@ -56,7 +55,7 @@ def _cells(row: ComparedConfiguration, name: str) -> dict[str, Any]:
         mean = row.means[name]
         return {name: mean.value, f"{name}_interval": mean.half_width, f"{name}_n": mean.count}
     if name in PROFILE_COLUMNS:
-        return {name: json.dumps(_finite(row.profile(PROFILE_COLUMNS[name], POSITIONS)))}
+        return {name: json.dumps(strict_json(row.profile(PROFILE_COLUMNS[name], POSITIONS)))}
     return {name: row.values[name] if name in row.values else row.runs[0].settings.get(name)}
 
 
@@ -87,10 +86,6 @@ def _row(row: ComparedConfiguration) -> dict[str, Any]:
         "means": {
             name: {"mean": mean.value, "interval": mean.half_width, "n": mean.count} for name, mean in row.means.items()
         },
-        **{f"log10_{name}": _finite(row.profile(moment, POSITIONS)) for name, moment in PROFILE_COLUMNS.items()},
+        **{f"log10_{name}": strict_json(row.profile(moment, POSITIONS)) for name, moment in PROFILE_COLUMNS.items()},
         "runs": [str(run.path) for run in row.runs],
     }
-
-
-def _finite(profile: Sequence[float | None]) -> list[float | None]:
-    return [None if value is None or not math.isfinite(value) else value for value in profile]

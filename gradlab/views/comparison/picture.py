@@ -119,14 +119,8 @@ def _panel(axes: Axes, row: ComparedConfiguration | None, title: str) -> None:
     for moment, colour in (("start", START), ("end", END)):
         for run in row.runs:
             if len(row.runs) > 1:
-                log_line(
-                    axes,
-                    at,
-                    _powers(ComparedConfiguration(row.settings, [run]), moment),
-                    color=colour,
-                    lw=0.5,
-                    alpha=0.5,
-                )
+                alone = ComparedConfiguration(row.settings, [run])
+                log_line(axes, at, _powers(alone, moment), color=colour, lw=0.5, alpha=0.5)
         log_line(axes, at, _powers(row, moment), color=colour, lw=1.5)
 
 

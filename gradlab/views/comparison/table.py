@@ -250,11 +250,7 @@ def _verdict(row: ComparedConfiguration, *, inline: bool) -> list[str]:
 def _interval(mean: Mean, measure: MeasureColumn, *, inline: bool, of: int) -> list[str]:
     """A mean and its interval, in one line or in two. A star says that some runs of the row lack the number.
 
-    Args:
-        mean: the mean.
-        measure: how it is written.
-        inline: whether the interval stands beside the mean, and not below.
-        of: number of runs in the row.
+    `inline`: the interval stands beside the mean, not below it. `of` is the number of runs in the row.
     """
     star = "*" if mean.count < of else ""
     if mean.value is None:
