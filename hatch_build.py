@@ -5,6 +5,7 @@ Where Python's headers are not there either, or are those of a Python without th
 compiled without the hooks; and where there is no compiler for a platform, gradlab takes its plain PyTorch path.
 """
 
+import ast
 import platform
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HOME = Path("gradlab/recording/native")
+STATISTICS = Path("gradlab/statistics.py")
 SOURCES = {"hooks.c": "cp311-abi3", "kernels.c": "py3-none"}
 """What to compile, the first that can be (`hooks.c` has the kernels in it), and the tag of a wheel that holds it."""
 VARIANTS = {"x86_64": ("x86_64", "x86_64_v3", "x86_64_v4"), "aarch64": ("generic",)}
@@ -51,6 +53,7 @@ def compile_natives(root: Path) -> tuple[list[Path], str]:
             commands = [
                 [
                     *_compiler(f"{machine}-{target}", variant),
+                    *layout_flags(root),
                     *_python(source, target),
                     "-o",
                     library,
@@ -61,6 +64,28 @@ def compile_natives(root: Path) -> tuple[list[Path], str]:
             if all(_succeeds(command) for command in commands):
                 return libraries, tag
     return [], ""
+
+
+def layout_flags(root: Path) -> list[str]:
+    """Flags that tell the C code the sums of `gradlab/statistics.py`: the slot of each, and how many there are.
+
+    `LAYOUT` is compared with `gradlab.statistics.LAYOUT` when the library is loaded. The file is parsed and not run,
+    because NumPy need not be there when gradlab is built.
+    """
+    literals = {}
+    for node in ast.parse((root / STATISTICS).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            name = ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
+            if name in ("SUMS", "PARAMETER_SUMS"):
+                literals[name] = tuple(ast.literal_eval(node.value))
+    sums, parameter_sums = literals["SUMS"], literals["PARAMETER_SUMS"]
+    slots = [(name, slot) for names in (sums, parameter_sums) for slot, name in enumerate(names)]
+    return [
+        *(f"-DSUM_{name.upper()}={slot}" for name, slot in slots),
+        f"-DSUMS={len(sums)}",
+        f"-DPARAMETER_SUMS={len(parameter_sums)}",
+        f'-DLAYOUT="{",".join(sums)};{",".join(parameter_sums)}"',
+    ]
 
 
 def _compiler(target: str, variant: str) -> list[str]:

@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from gradlab import datasets, theory, training
 from gradlab.experiment import spread
+from gradlab.networks.evaluation import batch_statistics
 from gradlab.networks.mlp import build_mlp
-from gradlab.recording.full_pass import batch_statistics
 from gradlab.recording.recorder import Recorder
 from gradlab.tables import Tables, layers_frame, rows_frame
 

@@ -77,14 +77,13 @@ def watch(every: int) -> Callable:
 
 @contextmanager
 def watch_plainly(model: Model, optimizer: Optimizer) -> Iterator[None]:
-    """gradlab without its native kernels, as on a platform for which there are none."""
-    kernels = dict(native.KERNELS)
-    native.KERNELS.clear()
+    """gradlab without its native library, as on a platform for which there are none."""
+    library, native.LIBRARY = native.LIBRARY, None
     try:
         with gradlab.watch(model, optimizer):
             yield
     finally:
-        native.KERNELS.update(kernels)
+        native.LIBRARY = library
 
 
 @contextmanager

@@ -6,11 +6,13 @@ Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written 
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gradlab.errors import RunInterrupted, UserError
+from gradlab.sweeps import ENGINES
+from gradlab.views.export import TARGETS
 
 app = typer.Typer(
     name="gradlab",
@@ -23,9 +25,12 @@ app = typer.Typer(
 
 
 PlotFormat = Literal["png", "svg"]
-EngineName = Literal["local", "ray"]
-ExportFormat = Literal["tensorboard", "wandb", "csv"]
 TableFormat = Literal["table", "markdown", "csv", "json"]
+if TYPE_CHECKING:
+    ExportFormat = str
+    EngineName = str
+else:
+    ExportFormat, EngineName = Literal[tuple(TARGETS)], Literal[tuple(ENGINES)]
 
 
 class Registry(StrEnum):
@@ -149,7 +154,7 @@ def sweep(
     if done.report.interrupted:
         _say("interrupted; the same command goes on where this one ended")
         raise typer.Exit(130)
-    if done.report.failed or (check and not done.as_it_should_be):
+    if done.report.failed or (check and not done.passed):
         raise typer.Exit(1)
 
 
@@ -229,7 +234,7 @@ def export(
         Path | None, typer.Option("--into", metavar="DIR", help="Where to; otherwise export/ of the run folder.")
     ] = None,
 ) -> None:
-    """Write a run in another program's format: TensorBoard, Weights & Biases, CSV."""
+    """Write a run in another program's format."""
     from gradlab.results import load_run
     from gradlab.views.export import empty_tables
     from gradlab.views.export import export as export_run

@@ -20,9 +20,8 @@ from gradlab.environment import environment
 from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
 from gradlab.networks.building import build
 from gradlab.recording.recorder import Recorder
-from gradlab.recording.records import StepRecord
+from gradlab.recording.step_record import StepRecord
 from gradlab.results import Run, conclude, load_run
-from gradlab.statistics import LAYER_STATISTICS
 from gradlab.views.progress import Live, live
 
 EVALUATIONS = 11
@@ -267,6 +266,6 @@ def _delta_rms(record: StepRecord | None) -> list[float] | None:
     """RMS δ of the weight layers, first to last."""
     if record is None:
         return None
-    column = LAYER_STATISTICS.index("delta_rms")
     rows = record.rows
-    return [float(rows.values_MS[i, column]) for i, kind in enumerate(rows.kind) if kind in ("weight", "output")]
+    deltas = zip(rows.kind, rows.values("delta_rms"), strict=True)
+    return [float(delta) for kind, delta in deltas if kind in ("weight", "output")]

@@ -1,6 +1,6 @@
 """The tables of a run: their columns, how rows become tables, and the snapshot of a run that everything else reads.
 
-    SCHEMAS      columns and types of every table
+    COLUMNS      columns of every table, with their types and what they are
     Finding      one thing that is wrong with a run
     Tables       a run as it stands at one moment: what rules, pictures, exports and claims are given
 
@@ -18,56 +18,66 @@ import polars as pl
 
 from gradlab.choices import Activation
 from gradlab.config import SCHEMA, Config
-from gradlab.statistics import LAYER_STATISTICS, StepRows
+from gradlab.statistics import LAYER_STATISTICS, STATISTICS, StepRows
 from gradlab.text import one_line
 
-SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
     "layers": {
-        "step": pl.Int64,
-        "layer": pl.Int32,
-        "module": pl.String,
-        "kind": pl.String,
-        "calls": pl.Int32,
-        "dtype": pl.String,
-        **dict.fromkeys(LAYER_STATISTICS, pl.Float64),
+        "step": (pl.Int64, "Number of the step, from 0. All numbers are those before its update."),
+        "layer": (
+            pl.Int32,
+            "0 for the first weight layer that computes something; others have that of the last one.",
+        ),
+        "module": (pl.String, "Name of the module; of a function that a module calls, `module:relu`."),
+        "kind": (pl.String, "`weight`, `norm`, `activation`, `output` (the last weight layer), `block` or `other`."),
+        "calls": (pl.Int32, "Calls of the module in this step, which the row combines."),
+        "dtype": (pl.String, "Number format of the output."),
+        **{name: (pl.Float64, statistic.doc) for name, statistic in STATISTICS.items()},
     },
     "steps": {
-        "step": pl.Int64,
-        "epoch": pl.Int64,
-        "loss": pl.Float64,
-        "learning_rate": pl.Float64,
-        "gradient_norm": pl.Float64,
-        "gradient_scale": pl.Float64,
-        "step_seconds": pl.Float64,
-        "record_seconds": pl.Float64,
+        "step": (pl.Int64, "Number of the step, from 0."),
+        "epoch": (pl.Int64, "Number of the epoch, from 0; null for a watched model."),
+        "loss": (
+            pl.Float64,
+            "Loss of the batch; of a watched model, what `backward` was called on.",
+        ),
+        "learning_rate": (pl.Float64, "Learning rate of the optimizer; of several, of the last one's first group."),
+        "gradient_norm": (pl.Float64, "Norm of the gradient of all parameters, before clipping."),
+        "gradient_scale": (pl.Float64, "What a GradScaler multiplied the loss with; all numbers are those without it."),
+        "step_seconds": (pl.Float64, "Seconds that the step took, recording included."),
+        "record_seconds": (pl.Float64, "Seconds that recording took."),
     },
     "evaluations": {
-        "step": pl.Int64,
-        "split": pl.String,
-        "loss": pl.Float64,
-        "accuracy": pl.Float64,
+        "step": (pl.Int64, "Steps done before the evaluation."),
+        "split": (pl.String, "`train`, `test`, or `train_batch_statistics`: with the batch's own statistics."),
+        "loss": (pl.Float64, "Mean loss over the split."),
+        "accuracy": (pl.Float64, "Share of the split that is classified correctly."),
     },
     "histograms": {
-        "step": pl.Int64,
-        "layer": pl.Int32,
-        "module": pl.String,
-        "quantity": pl.String,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "counts": pl.List(pl.Int64),
-        "non_finite": pl.Int64,
+        "step": (pl.Int64, "Number of the step, from 0."),
+        "layer": (pl.Int32, "As in `layers`."),
+        "module": (pl.String, "As in `layers`."),
+        "quantity": (pl.String, "`activation`, `delta`, `weight` or `weight_gradient`."),
+        "low": (pl.Float64, "Smallest finite entry, where the first bin begins."),
+        "high": (pl.Float64, "Largest finite entry, where the last bin ends."),
+        "counts": (pl.List(pl.Int64), "Entries in each of 64 bins of equal width."),
+        "non_finite": (pl.Int64, "Entries that are NaN or infinite."),
     },
     "theory": {
-        "layer": pl.Int32,
-        "preactivation_variance": pl.Float64,
-        "activation_mean": pl.Float64,
-        "activation_rms": pl.Float64,
-        "activation_std": pl.Float64,
-        "chi": pl.Float64,
-        "delta_relative": pl.Float64,
+        "layer": (pl.Int32, "Number of the hidden layer, from 0."),
+        "preactivation_variance": (pl.Float64, "q: second moment of what enters the activation."),
+        "activation_mean": (pl.Float64, "E φ."),
+        "activation_rms": (pl.Float64, "√(E φ²)."),
+        "activation_std": (pl.Float64, "√(E (φ − E φ)²)."),
+        "chi": (pl.Float64, "χ: E δ² of this layer, divided by that of the next."),
+        "delta_relative": (pl.Float64, "RMS δ, relative to the last hidden layer."),
     },
 }
-"""Column names and types of each table."""
+"""The columns of every table: type and what it is. Those of `layers` that are statistics come from `STATISTICS`."""
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    table: {name: dtype for name, (dtype, _) in columns.items()} for table, columns in COLUMNS.items()
+}
+"""The types of the columns of every table."""
 
 
 def layers_frame(rows: Sequence[StepRows]) -> pl.DataFrame:

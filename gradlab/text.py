@@ -1,12 +1,195 @@
-"""Numbers, names and settings as text: the only place where they are written."""
+"""Numbers, durations, settings and names as text: the only place that decides how they are written.
+
+    numbers    compact · same_decimals · three_digits · percent · log10_text · power_of_ten
+    means      mean_and_interval
+    time       clock · duration
+    settings   setting_text · settings_text · wanted_text
+    names      did_you_mean · first_of · tally · counted · layers_text
+    lines      dotted · one_line · separated
+    JSON       strict_json
+
+Nothing here knows what a number or a name is about.
+"""
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 ABSENT = "–"
-"""What stands for a number that is not there."""
+"""Stands for a number that is missing."""
+MINUS = "−"
+"""The sign of negative numbers in sentences and pictures. Tables have a hyphen, so that a number can be pasted."""
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+
+def compact(value: float | None, decimals: int | None = None) -> str:
+    """A number for a table, in at most eight characters: three significant digits, or powers of ten with one or two.
+
+    Args:
+        value: the number; None is missing.
+        decimals: at most so many decimals, unless nothing but zeros would be left.
+
+    Examples:
+        >>> [compact(value) for value in (0.0, 1.234e-34, 0.01234, 12.34, 1234.0, float("nan"), None)]
+        ['0', '1.2e-34', '0.0123', '12.3', '1234', 'nan', '–']
+        >>> [compact(value, decimals=2) for value in (0.001234, 0.01234, 12.34)]
+        ['0.00123', '0.01', '12.3']
+    """
+    if value is None:
+        return ABSENT
+    if value == 0 or not math.isfinite(value):
+        return f"{value:.0f}".replace("-0", "0")
+    size = abs(value)
+    if not 1e-3 <= size < 9999.5:
+        mantissa, exponent = f"{value:.{0 if size < 1e-99 or size >= 1e100 else 1}e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    needed = max(0, 2 - math.floor(math.log10(size)))
+    return f"{value:.{needed if decimals is None or size < 10.0**-decimals else min(needed, decimals)}f}"
+
+
+def three_digits(value: float) -> str:
+    """A number for a title, with three significant digits: `−0.012`, `1.2e-14`."""
+    return f"{MINUS if value < 0 else ''}{abs(value):.3g}"
+
+
+def percent(share: float | None) -> str:
+    """A share in at most four characters. A share just above 0 or just below 1 is not rounded to 0% or 100%.
+
+    Examples:
+        >>> [percent(share) for share in (0.0, 0.001, 0.5, 0.999, 1.0, None)]
+        ['0%', '<1%', '50%', '>99%', '100%', '–']
+    """
+    if share is None:
+        return ABSENT
+    if not math.isfinite(share):
+        return compact(share)
+    if 0 < share < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def log10_text(value: float | None) -> str:
+    """The decimal logarithm of a number, with one decimal: `-3.0`; `-∞` for 0."""
+    if value == 0:
+        return "-∞"
+    if value is None or not (math.isfinite(value) and value > 0):
+        return compact(value)
+    return f"{math.log10(value):.1f}"
+
+
+def same_decimals(numbers: Sequence[float], decimals: int | None = None) -> list[str]:
+    """Numbers with the same number of decimals. What is rounded to zero has no sign.
+
+    Args:
+        numbers: the numbers.
+        decimals: how many decimals; by default three significant digits for the largest number, and three decimals at
+            most. Numbers that are then too long or too small for that are written by `compact`.
+    """
+    if decimals is None:
+        size = max(map(abs, numbers), default=0.0)
+        if size >= 9999.5 or 0 < size < 1e-3:
+            return [compact(number) for number in numbers]
+        decimals = min(max(2 - math.floor(math.log10(size)), 0), 3) if size else 0
+    return [f"{number:z.{decimals}f}" for number in numbers]
+
+
+def power_of_ten(exponent: float) -> str:
+    """10 to some power with two significant digits, also where that is too large or small for a float: `1e400`."""
+    return f"{float(f'{10**exponent:.2g}'):g}" if abs(exponent) < 4 else f"1e{exponent:.0f}"
+
+
+def mean_and_interval(value: float | None, half_width: float | None) -> str:
+    """A mean with as many digits as its interval deserves: `0.931 ± 0.012`.
+
+    Args:
+        value: the mean; None where no run has the number.
+        half_width: half the width of its 95 % interval; None for a single run.
+    """
+    if value is None:
+        return "nothing"
+    if half_width is None:
+        text = f"{value:.3g}"
+    else:
+        decimals = _decimals_of_interval(value, half_width)
+        if decimals is None:
+            text = f"{value:.2e} ± {half_width:.1e}"
+        else:
+            text = " ± ".join(same_decimals([value, half_width], decimals))
+    return text.replace("-", MINUS)
+
+
+def _decimals_of_interval(value: float, half_width: float) -> int | None:
+    """Decimals of a mean: more of them where the interval would else be written as 0; None for powers of ten."""
+    size = max(abs(value), half_width)
+    if size and not 1e-3 <= size < 1e6:
+        return None
+    decimals = 0 if size >= 1000 else 1 if size >= 100 else 3
+    while decimals < 6 and 0 < half_width < 2 * 10.0**-decimals:
+        decimals += 1
+    return decimals
+
+
+# ---------------------------------------------------------------------------------------------------------------- time
+
+
+def clock(seconds: float) -> str:
+    """A duration as a clock shows it: `0:01:40`."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def duration(seconds: float) -> str:
+    """A duration in a sentence: `100 s`, `5 minutes`."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+# ------------------------------------------------------------------------------------------------------------ settings
+
+
+def setting_text(value: Any, *, exact: bool = False) -> str:
+    """The value of a setting as a config has it: `null`, `true`, `[5, 3]`, `{name: elu, alpha: 0.5}`.
+
+    Args:
+        value: the value.
+        exact: write floats with all their digits, as a file needs them, instead of six.
+    """
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {setting_text(item, exact=exact)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(setting_text(item, exact=exact) for item in value)}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) and not exact else str(value)
+
+
+def settings_text(settings: Mapping[str, Any], separator: str = " ", *, exact: bool = False) -> str:
+    """Settings as one types them: `model.depth=5 seed=0`."""
+    return separator.join(f"{key}={setting_text(value, exact=exact)}" for key, value in settings.items())
+
+
+def wanted_text(wanted: Mapping[str, Any]) -> str:
+    """Settings that runs must have: `model.depth=30, model.activation=relu|elu`, where a list means any of its values.
+
+    A mapping is a choice by name with some of its options: `normal (std=0.01)`.
+    """
+    words = []
+    for key, value in wanted.items():
+        values = value if isinstance(value, list) else [value]
+        words.append(f"{key}={'|'.join(map(_choice_text, values))}")
+    return ", ".join(words)
+
+
+def _choice_text(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return setting_text(value)
+    name = setting_text(value.get("name"))
+    options = settings_text({key: option for key, option in value.items() if key != "name"}, ", ")
+    return f"{name} ({options})" if options else name
+
+
+# --------------------------------------------------------------------------------------------------------------- names
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
@@ -14,6 +197,37 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     lowered = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(word.lower(), lowered, n=1)
     return f"; did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+def first_of(items: Iterable[object]) -> str:
+    """The first ten of some items, and how many there are: `a, b, … (12 in all)`."""
+    words = [str(item) for item in items]
+    return ", ".join(words[:10]) + (f", … ({len(words)} in all)" if len(words) > 10 else "")
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """How many there are of each: `20 completed, 1 diverged`."""
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: `1 run`, `2 runs`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def layers_text(layers: Sequence[int]) -> str:
+    """Layer numbers, with neighbours as a range: `layer 3`, `layers 0–4, 7`."""
+    ranges: list[list[int]] = []
+    for layer in layers:
+        if ranges and layer == ranges[-1][-1] + 1:
+            ranges[-1].append(layer)
+        else:
+            ranges.append([layer])
+    words = [f"{found[0]}–{found[-1]}" if len(found) > 1 else f"{found[0]}" for found in ranges]
+    return f"layer{'' if len(layers) == 1 else 's'} {', '.join(words)}"
+
+
+# --------------------------------------------------------------------------------------------------------------- lines
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -26,17 +240,8 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def written(value: Any) -> str:
-    """A setting as a config would have it."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(written, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def join(parts: Iterable[str], width: int) -> str:
-    """Parts with dots between them, broken between parts only."""
+def separated(parts: Iterable[str], width: int) -> str:
+    """Parts with `·` between them, in lines of a width. A line is broken between parts only."""
     lines = [""]
     for part in parts:
         longer = f"{lines[-1]} · {part}" if lines[-1] else part
@@ -47,35 +252,10 @@ def join(parts: Iterable[str], width: int) -> str:
     return "\n".join(lines)
 
 
-def compact(value: float | None) -> str:
-    """A number in at most eight characters, with one to three digits that count.
-
-    Examples:
-        >>> [compact(value) for value in (0.0, 1.234e-34, 0.01234, 12.34, 1234.0, float("nan"), None)]
-        ['0', '1.2e-34', '0.0123', '12.3', '1234', 'nan', '–']
-    """
-    if value is None:
-        return ABSENT
-    if value == 0 or not math.isfinite(value):
-        return f"{value:.0f}".replace("-0", "0")
-    size = abs(value)
-    if not 1e-3 <= size < 9999.5:
-        mantissa, exponent = f"{value:.{0 if size < 1e-99 or size >= 1e100 else 1}e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(size)))}f}"
-
-
-def percent(share: float | None) -> str:
-    """A share in at most four characters; what is not quite nothing or all does not look like it."""
-    if share is None:
-        return ABSENT
-    if not math.isfinite(share):
-        return compact(share)
-    if 0 < share < 0.005:
-        return "<1%"
-    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
-
-
-def number(value: float) -> str:
-    """A number in a title."""
-    return f"{value:.3g}".replace("-", "−") if value < 0 else f"{value:.3g}"
+def strict_json(value: Any) -> Any:
+    """A value in the types of strictly valid JSON: NaN and infinities become None, tuples become lists."""
+    if isinstance(value, Mapping):
+        return {key: strict_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,7 +18,7 @@ from gradlab.choices import Choice
 from gradlab.config import Config
 from gradlab.datasets import Dataset
 from gradlab.datasets.dataset import Samples
-from gradlab.recording.full_pass import CHUNK, batch_statistics
+from gradlab.networks.evaluation import CHUNK, batch_statistics
 from gradlab.seeding import stream
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

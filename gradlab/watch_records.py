@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gradlab.recording.records import StepRecord
+from gradlab.recording.step_record import StepRecord
 
 if TYPE_CHECKING:
     from gradlab.run_folder import RunWriter

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from gradlab.environment import environment
 from gradlab.errors import RunFolderError, UserError
 from gradlab.recording.recorder import Recorder
-from gradlab.recording.records import StepRecord
+from gradlab.recording.step_record import StepRecord
 from gradlab.snapshot import HasTables
 from gradlab.watch_records import RecordsInFolder, RecordsInMemory
 
@@ -202,7 +202,7 @@ class Watch(HasTables):
     def _receive(self, record: StepRecord) -> None:
         now = perf_counter()
         seconds, self._last = now - self._last, now
-        rows = len(self._recorder.places)
+        rows = len(self._recorder.modules)
         try:
             self._records.add(record, seconds, rows)
         except RunFolderError as error:  # a full disk must not end somebody's training

@@ -86,7 +86,7 @@ def measure(source: Path, runs: Path, workers: int | None, picture: Path) -> dic
     entry: dict[str, Any] = {"fingerprint": fingerprint(plan), "runs": len(plan.points)}
     begun = monotonic()
     try:
-        report = run_sweep(plan.points, LocalEngine(workers), runs=runs, watcher=Quiet())
+        report = run_sweep(plan.points, LocalEngine(workers), runs=runs, listener=Quiet())
     except DatasetError as error:
         return {**entry, "not_run": error.message}
     if report.failed or report.interrupted:
@@ -101,7 +101,7 @@ def measure(source: Path, runs: Path, workers: int | None, picture: Path) -> dic
 
 
 class Quiet:
-    """A watcher that prints a dot a run."""
+    """A listener that prints a dot a run."""
 
     def planned(self, count: int) -> None:
         """So many points are to be run."""
@@ -110,7 +110,7 @@ class Quiet:
     def started(self, worker: int, point: object) -> None:
         """A worker has begun a point."""
 
-    def ended(self, worker: int, point: object, outcome: object) -> None:
+    def ended(self, worker: int, point: object, state: object) -> None:
         """It has ended it."""
         print(".", end="", file=sys.stderr, flush=True)
 

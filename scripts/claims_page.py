@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.claims.claim import Claim
-from gradlab.text import written
+from gradlab.text import duration, settings_text
+from gradlab.views.markdown import markdown_table
 from scripts.claims import ROOT, fingerprint, load, results_file, sources
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -84,10 +85,11 @@ def claims_table(page: str, link: str) -> Iterator[str]:
         page: which page.
         link: what sections are linked by: `#`, or the page's path and `#`.
     """
-    yield "| | claim | verdict |"
-    yield "|---|---|---|"
-    for name, (claim, entry) in entries(page).items():
-        yield _escaped([_number(name), f"[{claim.title}]({link}{_anchor(name, claim)})", _verdict(entry)])
+    rows = (
+        [_number(name), f"[{claim.title}]({link}{_anchor(name, claim)})", _verdict(entry)]
+        for name, (claim, entry) in entries(page).items()
+    )
+    yield from markdown_table(["", "claim", "verdict"], rows)
 
 
 def _section(page: str, name: str, claim: Claim, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -101,46 +103,39 @@ def _section(page: str, name: str, claim: Claim, entry: Mapping[str, Any]) -> It
         yield f"It was not run for this page: {entry['not_run'].rstrip('.')}.\n"
     else:
         yield f"![{claim.title}](images/{page}/{name}.png)\n"
-        yield "| expected | bound | measured | |"
-        yield "|---|---|---|---|"
-        for one in entry["expectations"]:
-            limit = "*limit:* " if one["role"] == "condition" else ""
-            what = f"{limit}{one['says']}<br><sub>{one['measure']}</sub>"
-            outcome = one["outcome"] if one["outcome"] == "holds" else f"**{one['outcome']}**"
-            yield _escaped([what, one["expected"], _measured(one), outcome])
+        yield from markdown_table(["expected", "bound", "measured", ""], map(_expectation, entry["expectations"]))
     if claim.note and "not_run" not in entry:  # it tells what came out
         yield f"\n{claim.note.strip()}"
     if "run_seconds" in entry:
         yield f"\n{entry['runs']} runs, {_minutes(entry)}."
 
 
+def _expectation(one: Mapping[str, Any]) -> list[str]:
+    limit = "*limit:* " if one["role"] == "condition" else ""
+    what = f"{limit}{one['says']}<br><sub>{one['measure']}</sub>"
+    outcome = one["outcome"] if one["outcome"] == "holds" else f"**{one['outcome']}**"
+    return [what, one["expected"], _measured(one), outcome]
+
+
 def _measured(one: Mapping[str, Any]) -> str:
     some = f"{one['runs']} of " if one["runs"] < one["seeds"] else ""
-    where = ", ".join(f"{key}={written(value)}" for key, value in one["settings"].items())
+    where = settings_text(one["settings"], ", ")
     return f"{one['measured']}, {some}{one['seeds']} seeds" + (f" ({where})" if one["configurations"] > 1 else "")
-
-
-def _escaped(cells: list[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _total(found: Mapping[str, tuple[Claim, Mapping[str, Any]]]) -> str:
     ran = [entry for _, entry in found.values() if "run_seconds" in entry]
     runs, seconds = sum(entry["runs"] for entry in ran), sum(entry["run_seconds"] for entry in ran)
-    words = f"{runs} runs, {_duration(seconds)} of one core's time."
+    words = f"{runs} runs, {duration(seconds)} of one core's time."
     if ran and all("wall_seconds" in entry for entry in ran):
         wall = sum(entry["wall_seconds"] for entry in ran)
-        words += f" All sweeps, one after the other, took {_duration(wall)} on two cores."
+        words += f" All sweeps, one after the other, took {duration(wall)} on two cores."
     return words
 
 
 def _minutes(entry: Mapping[str, Any]) -> str:
     seconds = entry.get("wall_seconds")
-    return f"{_duration(seconds)} on two cores" if seconds else f"{_duration(entry['run_seconds'])} of one core's time"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return f"{duration(seconds)} on two cores" if seconds else f"{duration(entry['run_seconds'])} of one core's time"
 
 
 def _verdict(entry: Mapping[str, Any]) -> str:

@@ -4,13 +4,15 @@
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from gradlab.choices import ALIASES, Data
 from gradlab.diagnosis import RULES
+from gradlab.tables import COLUMNS
 from gradlab.views.listing import REGISTRIES, options_of, summary
+from gradlab.views.markdown import markdown_table
 from scripts.claims import PAGES
 from scripts.claims_page import Stale, claims_page, claims_table, page_path
 
@@ -26,7 +28,7 @@ def names() -> Iterator[str]:
     for title, registry in REGISTRIES.items():
         yield f"## {title.capitalize()}\n"
         shared = set(options_of(Data)) if title == "datasets" else set()
-        yield from table(
+        yield from markdown_table(
             ["name", "what", "options and defaults"],
             (
                 [
@@ -46,7 +48,7 @@ def rules() -> Iterator[str]:
     yield HEADER
     yield "# Diagnosis rules\n"
     yield "Each rule is a function of a run's tables. `gradlab run --check` exits with 1 unless all is well.\n"
-    yield from table(
+    yield from markdown_table(
         ["rule", "severity at worst", "what is wrong", "described in"],
         ([f"[`{rule.id}`](#{rule.id})", rule.severity, rule.title, "; ".join(rule.papers)] for rule in RULES.values()),
     )
@@ -55,12 +57,15 @@ def rules() -> Iterator[str]:
         yield rule.description + "\n"
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
-    """A Markdown table; bars in cells are escaped."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+def columns() -> Iterator[str]:
+    """docs/columns.md: the columns of every table of a run."""
+    yield HEADER
+    yield "# The tables of a run\n"
+    yield "A run folder holds them as Parquet files; `gradlab.load_run(path).layers` and so on are polars DataFrames."
+    for table, described in COLUMNS.items():
+        yield f"\n## {table}\n"
+        rows = ([f"`{name}`", str(dtype).lower(), doc] for name, (dtype, doc) in described.items())
+        yield from markdown_table(["column", "type", "what"], rows)
 
 
 def page(name: str) -> Iterator[str]:
@@ -83,6 +88,7 @@ def readme() -> Iterator[str]:
 GENERATED = {
     ROOT / "docs" / "names.md": names,
     ROOT / "docs" / "rules.md": rules,
+    ROOT / "docs" / "columns.md": columns,
     **{page_path(name): partial(page, name) for name in PAGES},
     ROOT / "README.md": readme,
 }

@@ -33,14 +33,15 @@ def place(file):
 
 def imported(path):
     """The modules of gradlab that a file imports anywhere in it, also inside functions, as dotted names."""
+    modules = {dotted(file) for file in FILES}
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    modules = {dotted(file): file for file in FILES}
-    return {name for name in found if name in modules and name != "gradlab"}
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules else node.module for name in names}
+    return found & modules - {"gradlab"}
 
 
 def dotted(file):

@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from gradlab import choices, run_folder
-from gradlab.cli import app, main
+from gradlab.cli import Registry, app, main
 from gradlab.config import Config, RecordConfig, TrainConfig
 from gradlab.config.files import load_config, starter
+from gradlab.views.listing import REGISTRIES
 from tests.views.comparison.folders import write_run, write_sweep
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -197,6 +198,10 @@ def test_wrong_options_exit_with_2(in_process):
 
 
 # --------------------------------------------------------------------------------------------------- the small commands
+
+
+def test_the_lists_are_those_that_there_are():
+    assert [str(name) for name in Registry] == [*REGISTRIES, "rules"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import torch
 from torch import nn
 
 import gradlab
-from gradlab import run_folder, watch_records
+from gradlab import run_folder, tables, watch_records
 from gradlab.errors import RunBusyError, RunFolderError, UserError
+from gradlab.snapshot import PUBLIC
 from gradlab.tables import SCHEMAS
 from gradlab.views.pictures import PICTURES
 
@@ -50,6 +52,47 @@ def test_findings_and_pictures():
     assert recorder.diagnose()[0].rule == "vanishing-gradient"
     for name in PICTURES:
         assert recorder.figure(name).get_axes()
+
+
+def test_a_snapshot_is_made_once_for_each_state_of_the_data(monkeypatch):
+    recorder = train(network())
+    made = []
+    real = tables.layers_frame
+    monkeypatch.setattr(tables, "layers_frame", lambda rows: made.append(rows) or real(rows))
+    for name in PICTURES:
+        recorder.figure(name)
+    recorder.findings, recorder.rows(), recorder.verdict, recorder.layers
+    assert len(made) == 1
+    assert recorder.tables is recorder.tables
+    with pytest.raises(FrozenInstanceError):
+        recorder.tables.status = "completed"
+
+
+def test_a_snapshot_stays_as_it_was_while_training_goes_on(tmp_path):
+    for into in (None, tmp_path / "run"):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with gradlab.watch(model, optimizer, into=into) as recorder:
+            snapshots = []
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(X).square().mean().backward()
+                optimizer.step()
+                snapshots.append(recorder.tables)
+        assert [snapshot.layers.height for snapshot in snapshots] == [7, 14, 21]
+        assert [snapshot.status for snapshot in snapshots] == ["running"] * 3
+        assert recorder.tables.status == "completed"
+
+
+def test_a_watch_a_run_and_their_snapshots_have_the_same_attributes(tmp_path):
+    recorder = train(network(), into=tmp_path / "run")
+    run = gradlab.load_run(tmp_path / "run")
+    for name in PUBLIC:
+        assert hasattr(recorder, name)
+        assert getattr(run, name) is getattr(run.tables, name)
+    assert set(PUBLIC) <= set(dir(recorder)) & set(dir(run))
+    with pytest.raises(AttributeError, match="'Run' object has no attribute 'colour'"):
+        _ = run.colour
 
 
 def test_rows_can_be_asked_for_while_training():

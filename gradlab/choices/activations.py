@@ -24,8 +24,8 @@ class Traits:
     """What rules, theory and the recorder have to know of an activation.
 
     Attributes:
-        torch_module: name of its class in `torch.nn`. Such modules are recognized in watched models. The options of the
-            activation are attributes of the module, under the same names.
+        torch_module: name of its class in `torch.nn`; empty where there is none. Such modules are recognized in watched
+            models. The options of the activation are attributes of the module, under the same names.
         torch_functions: names of the functions that compute it, in `torch`, `torch.nn.functional` or as a method of a
             tensor; a name with `_` behind it is the same function in place. Empty where a call of the function does not
             tell the options.
@@ -39,7 +39,7 @@ class Traits:
         initializers: names of the initializers made for it, the usual one first.
     """
 
-    torch_module: str
+    torch_module: str = ""
     torch_functions: tuple[str, ...] = ()
     bounded: bool = False
     can_die: bool = False

@@ -209,7 +209,7 @@ class Expectation(Compared):
 # ------------------------------------------------------------------------------------------------------------ pictures
 
 
-class Frame(Options):
+class PanelOptions(Options):
     """What panels share."""
 
     tag: ClassVar[str] = "draw"
@@ -221,7 +221,7 @@ class Frame(Options):
     """Of the vertical axis; by default logarithmic for δ, gradients and weights."""
 
 
-class Profile(Frame, Quantity):
+class Profile(PanelOptions, Quantity):
     """A column of `layers` against depth, at one moment: a line for each value of `lines`."""
 
     draw: Literal["profile"]
@@ -240,7 +240,7 @@ class Profile(Frame, Quantity):
         return self
 
 
-class Course(Frame):
+class Course(PanelOptions):
     """A column of `layers` or of `evaluations` against the step."""
 
     draw: Literal["course"]
@@ -274,7 +274,7 @@ class Course(Frame):
         return Quantity(column=self.column, kind=self.kind)
 
 
-class Points(Frame, Compared):
+class Points(PanelOptions, Compared):
     """A measure with its 95 % interval against the values of a setting."""
 
     draw: Literal["points"]
@@ -285,7 +285,7 @@ class Points(Frame, Compared):
     """The setting that tells the colours apart."""
 
 
-class Histograms(Frame):
+class Histograms(PanelOptions):
     """The distribution in each layer at one moment, of one run."""
 
     draw: Literal["histograms"]

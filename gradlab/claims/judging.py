@@ -1,8 +1,8 @@
 """Expectations and runs ─► judgements ─► a verdict.
 
-Every configuration that an expectation means is judged by itself, its seeds folded into a mean and a 95 % interval
-(Student's t). An expectation holds where all of these intervals lie within its bounds, and fails where one of them lies
-outside; else the runs do not decide.
+An expectation is about one configuration or several. For each of them, the runs of all seeds give a mean and its 95 %
+interval (Student's t). The expectation holds if all of these intervals lie within its bounds. It fails if one of them
+lies outside. Otherwise the runs do not decide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,15 @@ UNDECIDED = "not decided by these runs"
 
 @dataclass(frozen=True)
 class Judgement:
-    """What has become of an expectation.
+    """An expectation and what the runs say of it.
 
     Attributes:
         expectation: what was expected.
         outcome: `holds`, `fails` or `undecided`.
-        mean: the measure in the configuration that is nearest to failing, or fails most.
-        settings: what tells that configuration from the others that were meant.
-        configurations: how many were meant.
-        seeds: runs of that configuration, with or without the number.
+        mean: the measure in the configuration that is nearest to failing, or fails by most.
+        settings: the settings that tell this configuration from the others that the expectation is about.
+        configurations: how many configurations the expectation is about.
+        seeds: runs of this configuration, whether they have the number or not.
     """
 
     expectation: Expectation
@@ -46,12 +46,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What has become of a claim.
-
-    Attributes:
-        claim: the claim.
-        judgements: of its expectations, in their order.
-    """
+    """A claim and the judgements of its expectations, in the order of the claim."""
 
     claim: Claim
     judgements: Sequence[Judgement]
@@ -68,7 +63,7 @@ class Verdict:
 
     @property
     def conditions(self) -> list[str]:
-        """The limits that were found to hold."""
+        """The limits of the claim that hold, in words."""
         return [
             judged.expectation.says
             for judged in self.judgements
@@ -77,7 +72,7 @@ class Verdict:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the claim holds, perhaps within limits."""
+        """Whether the claim is confirmed, with or without a condition."""
         return self.word in (CONFIRMED, CONDITIONAL)
 
 
@@ -86,8 +81,19 @@ def judge(claim: Claim, observations: Sequence[Observation]) -> Verdict:
     return Verdict(claim, [_judged(expectation, observations) for expectation in claim.expect])
 
 
-def values(compared: Compared, chosen: Sequence[Observation], all_: Sequence[Observation]) -> list[float | None]:
-    """A measure of some runs, each less or over that of its partner among all runs."""
+def compared_values(
+    compared: Compared, chosen: Sequence[Observation], all_: Sequence[Observation]
+) -> list[float | None]:
+    """The measure of each run, minus or divided by the measure of its partner run.
+
+    Args:
+        compared: the measure, and the settings of the partner if there is one.
+        chosen: the runs to measure.
+        all_: the runs among which partners are looked for.
+
+    Returns:
+        a number for each run of `chosen`; None where the run or its partner has no number.
+    """
     settings = [other.settings for other in all_]
     found: list[float | None] = []
     for one in chosen:
@@ -101,7 +107,7 @@ def values(compared: Compared, chosen: Sequence[Observation], all_: Sequence[Obs
 
 
 def by_configuration(observations: Sequence[Observation]) -> list[list[Observation]]:
-    """Runs that differ in their seeds only, together."""
+    """Groups of runs that differ in their seeds only."""
     groups: dict[Any, list[Observation]] = {}
     for observation in observations:
         groups.setdefault(configuration(observation.settings), []).append(observation)
@@ -120,7 +126,7 @@ def _judged(expectation: Expectation, observations: Sequence[Observation]) -> Ju
     high = inf if expectation.below is None else expectation.below
     found: list[tuple[float, Outcome, Mean, list[Observation]]] = []
     for group in groups:
-        mean = mean_of(values(expectation, group, observations))
+        mean = mean_of(compared_values(expectation, group, observations))
         found.append((*_inside(mean, low, high), mean, group))
     if not found:
         return Judgement(expectation, "undecided", Mean(None, None, 0), {}, 0, 0)
@@ -130,7 +136,7 @@ def _judged(expectation: Expectation, observations: Sequence[Observation]) -> Ju
 
 
 def _inside(mean: Mean, low: float, high: float) -> tuple[float, Outcome]:
-    """How far a 95 % interval is from the nearest bound, and what that means."""
+    """How far a 95 % interval is within the bounds, negative outside; and the outcome that follows from it."""
     if mean.value is None or mean.half_width is None:
         return -inf, "undecided"
     least, most = mean.value - mean.half_width, mean.value + mean.half_width

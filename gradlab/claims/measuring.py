@@ -40,8 +40,8 @@ class Observation:
     """A run of a sweep.
 
     Attributes:
-        run: its snapshot.
-        settings: its config by dotted key.
+        run: the snapshot of the run.
+        settings: the config of the run, by dotted key.
     """
 
     run: Tables
@@ -49,12 +49,12 @@ class Observation:
 
     @classmethod
     def of(cls, run: Tables) -> "Observation":
-        """What was observed in a run."""
+        """An observation of a snapshot, with the settings in its summary."""
         return cls(run, settings_of(run.summary["config"]))
 
 
 def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasure, run: Tables) -> float | None:
-    """The number; None where the run has none, or not a finite one."""
+    """The number that a measure gives for a run; None where the run has no such number, or it is not finite."""
     match measure:
         case Headline(name="diverged"):
             value: float | None = float(run.status == "diverged")
@@ -72,12 +72,12 @@ def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasu
 
 
 def column_of(quantity: Quantity, run: Tables) -> Profiles:
-    """A column of `layers`, step × layer."""
+    """A column of `layers` as a matrix, step × layer."""
     return profiles(run.layers, quantity.column, (quantity.rows,))
 
 
 def predicted(quantity: Quantity, run: Tables) -> tuple[Numbers, Floats]:
-    """What theory says of a column: layers, and a value each; empty where it says nothing."""
+    """What theory predicts for a column: layers, and a value for each; empty where theory predicts nothing."""
     column = THEORY_COLUMNS[quantity.column, quantity.rows]
     rows = run.theory.drop_nulls(column).sort("layer")
     values = rows[column].to_numpy()
@@ -85,7 +85,14 @@ def predicted(quantity: Quantity, run: Tables) -> tuple[Numbers, Floats]:
 
 
 def evaluations(run: Tables, column: str, split: str, versus: str | None = None) -> tuple[Numbers, Floats]:
-    """Steps, and a column of the evaluations of a split, perhaps less that of another one where both were evaluated."""
+    """Steps, and a column of `evaluations` at these steps.
+
+    Args:
+        run: the run.
+        column: `loss` or `accuracy`.
+        split: the split that was evaluated.
+        versus: subtract the column of this split; steps at which only one of the two was evaluated are left out.
+    """
     rows = run.split(split).select("step", column)
     if versus is not None:
         beside = run.split(versus).select("step", beside=column)
@@ -94,12 +101,12 @@ def evaluations(run: Tables, column: str, split: str, versus: str | None = None)
 
 
 def over_layers(layers_L: Numbers, values_TL: Floats, over: Over) -> Floats:
-    """One number a step; NaN where a layer that counts has none.
+    """Reduce the layers of every step to one number; NaN where a layer that is needed has no value.
 
     Args:
         layers_L: layer numbers.
         values_TL: the values.
-        over: how.
+        over: how layers become one number.
     """
     if over == "slope":
         return fit_depth(layers_L, values_TL).value_T
@@ -113,7 +120,7 @@ def over_layers(layers_L: Numbers, values_TL: Floats, over: Over) -> Floats:
 
 
 def at_moment(steps_T: NDArray[Any], values_T: Floats, at: Moment) -> float | None:
-    """One number of a course: at a moment, or over all that is finite."""
+    """Reduce a course over time to one number: its value at a moment, or a mean, minimum or maximum."""
     if not len(values_T):
         return None
     if isinstance(at, int):

@@ -1,4 +1,4 @@
-"""Data sources: one file a source, all of them NumPy; tensors are made where training begins."""
+"""Data sources, as NumPy arrays. Tensors are made where training begins."""
 
 from gradlab.datasets.dataset import Dataset
 from gradlab.datasets.loading import load

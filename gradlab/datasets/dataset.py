@@ -1,6 +1,6 @@
 """A classification task: samples, class numbers, and their split."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +13,24 @@ Features = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 MOST_NUMBERS = 1000
-"""More distinct numbers than this are taken for a regression target; words may be more."""
+"""More distinct numbers than this are taken for a regression target. Words may be more."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What a source gives: x (samples, features) and class numbers y (samples,) from 0, none of them missing."""
+    """Samples of a source: features x (samples, features) and class numbers y (samples,) from 0, none missing."""
 
     x: Features
     y: Labels
 
 
 Draw = Callable[[int, int], Samples]
-"""The number of a batch and its size ─► the batch; the same number always gives the same batch."""
+"""The number of a batch and its size ─► the batch. The same number always gives the same batch."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Both splits, as the network will see them.
+    """The training and the test split, as the network gets them.
 
     Attributes:
         x_train: (samples, features).
@@ -38,7 +38,7 @@ class Dataset:
         x_test: (samples, features).
         y_test: (samples,).
         classes: number of classes.
-        draw: training batches of samples that are in neither split, where the source never runs out; else None.
+        draw: makes training batches of new samples, if the source has as many as anybody wants; else None.
     """
 
     x_train: Features
@@ -64,7 +64,7 @@ def class_numbers(labels: NDArray[np.generic], key: str = "data") -> Labels:
 
     Args:
         labels: (samples,), none of them missing.
-        key: the config's key that chose them, for the message.
+        key: the key of the config that chose the labels, for messages.
 
     Raises:
         DatasetError: fewer than two classes, one too rare to be split, or a regression target.
@@ -88,7 +88,7 @@ def class_numbers(labels: NDArray[np.generic], key: str = "data") -> Labels:
 
 
 def _too_many(values: NDArray[Any], samples: int) -> bool:
-    """Whether so many distinct labels can be no classes: fractions that hardly repeat, or a value for each sample."""
+    """Whether labels are too many for classes: fractions that hardly repeat, or nearly a value for each sample."""
     fractions = values.dtype.kind == "f" and bool((values != np.round(values)).any())
     return (
         (fractions and len(values) > samples / 5)
@@ -101,17 +101,11 @@ def _quoted(value: object) -> str:
     return repr(str(value)) if isinstance(value, str) else str(value)
 
 
-def listed(names: Iterable[object]) -> str:
-    """The first ten names, and how many there are."""
-    words = [str(name) for name in names]
-    return ", ".join(words[:10]) + (f", … ({len(words)} in all)" if len(words) > 10 else "")
-
-
 def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of the training and the test samples: shuffled by the seed, every class in proportion.
 
     Raises:
-        DatasetError: a class or a split would be too small for that.
+        DatasetError: a class or a split would be too small.
     """
     from sklearn.model_selection import train_test_split
 
@@ -140,7 +134,7 @@ def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np
 def standardization(x_train: Features) -> Callable[[Features], Features]:
     """The map that gives each feature of the training split zero mean and unit variance.
 
-    A feature that does not vary in training becomes 0 everywhere: it says nothing, and must not explode in the test.
+    A feature that does not vary in training becomes 0 everywhere, so that it cannot become huge in the test.
     """
     mean, std = x_train.mean(0), x_train.std(0)
     varies = std > 1e-12 * np.abs(x_train).max(0, initial=0)

@@ -12,29 +12,29 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gradlab.choices import File
-from gradlab.datasets.dataset import Features, Samples, class_numbers, listed
+from gradlab.datasets.dataset import Features, Samples, class_numbers
 from gradlab.errors import DatasetError
-from gradlab.text import did_you_mean
+from gradlab.text import did_you_mean, first_of
 
 UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
     pl.exceptions.PolarsError, pl.exceptions.PanicException,
 )  # fmt: skip
-"""What the readers raise for a file that is damaged, encrypted or not theirs; some damage makes polars panic."""
+"""Errors of the readers for files that are damaged, encrypted or of another kind. Some damage makes polars panic."""
 
 
 def file(data: File, seed: int) -> Samples:
     """Read a table of numeric features with a column of class labels.
 
     Raises:
-        DatasetError: the file cannot be read, or what is in it is no classification task.
+        DatasetError: the file cannot be read, or its content is no classification task.
     """
     path = data.path
     columns = _read(path)
     if data.target not in columns:
         raise DatasetError(
             f"data.target: {path} has no column {data.target!r}{did_you_mean(data.target, columns)}"
-            f"  (columns: {listed(columns) or 'none'})"
+            f"  (columns: {first_of(columns) or 'none'})"
         )
     labels = _labels(columns.pop(data.target), data.target, path)
     if not len(labels):
@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and advise to load that unsafely
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle and recommend loading it unsafely
         raise ValueError("it is no complete archive of arrays, as numpy.savez writes them")
     with np.load(path, allow_pickle=False) as archive:
         return {name: _member(archive, name) for name in archive.files}
@@ -83,7 +83,7 @@ def _read_table(frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
 
 def _array(column: pl.Series) -> NDArray[Any]:
     if column.dtype.is_decimal() or (column.dtype == pl.Boolean and column.null_count()):
-        column = column.cast(pl.Float64)  # NumPy has no decimals, and no truths that may be missing
+        column = column.cast(pl.Float64)  # NumPy has neither decimals nor booleans that may be missing
     return column.to_numpy()
 
 
@@ -103,7 +103,7 @@ def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> 
     if words:
         examples = [f"{name} (such as {_no_number(values.flat)})" for name, values in words.items()]
         raise DatasetError(
-            f"data.path: {path}: features must be numbers; these are not: {listed(examples)}",
+            f"data.path: {path}: features must be numbers; these are not: {first_of(examples)}",
             fix="Drop them, or encode them as numbers first.",
         )
     if not any(values.size for values in columns.values()):
@@ -113,14 +113,14 @@ def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> 
     if any(missing.values()):
         counts = [f"{name} ({count} of {blocks[name].size})" for name, count in missing.items() if count]
         raise DatasetError(
-            f"data.path: {path} has values that are missing or not finite: {listed(counts)}",
+            f"data.path: {path} has values that are missing or not finite: {first_of(counts)}",
             fix="Drop those rows or columns, or fill them in first.",
         )
     return np.concatenate(list(blocks.values()), axis=1)
 
 
 def _no_number(values: Iterable[object]) -> str:
-    """The value that keeps a column from being numbers: the first that is none, such as 'NA'."""
+    """The first value of a column that is no number, such as 'NA'; it keeps the column from being read as numbers."""
     texts = [str(value) for value in values if value is not None]
     return reprlib.repr(next((text for text in texts if not _is_number(text)), texts[0] if texts else None))
 

@@ -11,7 +11,7 @@ from gradlab.seeding import stream
 
 
 def _function(data: Data, name: str) -> Callable[..., Samples]:
-    """A function of the module that makes a source's samples."""
+    """A function of the module of a data source."""
     function: Callable[..., Samples] = getattr(import_module(f"gradlab.datasets.{data.facts.module}"), name)
     return function
 
@@ -21,10 +21,10 @@ def load(data: Data, seed: int) -> Dataset:
 
     Args:
         data: the source and its options.
-        seed: the config's; data, split and batches each have a stream of their own.
+        seed: the seed of the config; data, split and batches each have a random stream of their own.
 
     Raises:
-        DatasetError: the data cannot be read or do not make a classification task.
+        DatasetError: the data cannot be read, or are no classification task.
     """
     samples = _function(data, data.name)(data, stream(seed, "data"))
     train, test = split(samples, data.test_fraction, stream(seed, "split"))

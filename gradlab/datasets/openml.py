@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlab.choices import OpenML
-from gradlab.datasets.dataset import Labels, Samples, class_numbers, listed
+from gradlab.datasets.dataset import Labels, Samples, class_numbers
 from gradlab.errors import DatasetError
+from gradlab.text import first_of
 
 NETWORK_ERRORS = (URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 UNREADABLE = (OSError, ValueError, KeyError, EOFError)
@@ -21,14 +22,15 @@ def openml(data: OpenML, seed: int) -> Samples:
     """Download a dataset, or take it from the cache.
 
     Raises:
-        DatasetError: there is no network and nothing in the cache, no such dataset, or its features are no numbers.
+        DatasetError: the dataset is not in the cache and there is no network, it does not exist, or its features are
+            not numbers.
     """
     bunch = _fetch(data)
     frame, target = bunch.data, bunch.target
     words = [name for name, kind in frame.dtypes.items() if kind.kind not in "biuf"]
     if words:
         raise DatasetError(
-            f"data.dataset: {data.dataset!r} has features that are not numbers: {listed(words)}",
+            f"data.dataset: {data.dataset!r} has features that are not numbers: {first_of(words)}",
             fix="Choose a dataset with numeric features only.",
         )
     if target is None or getattr(target, "ndim", 1) != 1:
@@ -40,7 +42,7 @@ def openml(data: OpenML, seed: int) -> Samples:
     if missing.any():
         columns = [f"{frame.columns[i]} ({missing[i]} of {len(x)})" for i in np.flatnonzero(missing)]
         raise DatasetError(
-            f"data.dataset: {data.dataset!r} has values that are missing or not finite: {listed(columns)}",
+            f"data.dataset: {data.dataset!r} has values that are missing or not finite: {first_of(columns)}",
             fix="Choose a dataset without missing values.",
         )
     numeric = target.dtype.kind in "biuf"
@@ -71,7 +73,7 @@ def _fetch(data: OpenML) -> Any:
     except UNREADABLE as error:
         if re.search("not found|No active dataset", str(error)):
             raise _unknown(data) from None
-        if "Sparse ARFF" in str(error):  # scikit-learn's message is about arguments that nobody here can give
+        if "Sparse ARFF" in str(error):  # scikit-learn's message is about arguments of its own
             raise DatasetError(
                 f"data.dataset: {data.dataset!r} is sparse; gradlab reads dense tables",
                 fix="Choose a dataset with dense features.",
@@ -88,7 +90,7 @@ def _unknown(data: OpenML) -> DatasetError:
 
 
 def _subset(y: Labels, samples: int | None, seed: int) -> NDArray[np.intp]:
-    """Sorted indices of a random subset, every class in proportion; all of them where it would not be smaller.
+    """Sorted indices of a random subset with every class in proportion; all indices where no subset is asked for.
 
     Raises:
         DatasetError: a class would have too few samples left to be split.

@@ -17,7 +17,7 @@ def gaussian(data: Gaussian, seed: int) -> Samples:
     x = rng.normal(size=(data.samples, data.features))
     scores = x @ teacher
     offsets = np.zeros(data.classes)
-    for iteration in range(200):  # raise what is rare, lower what is frequent, in ever smaller steps so that it settles
+    for iteration in range(200):  # raise rare classes and lower frequent ones, in ever smaller steps
         shares = np.bincount((scores + offsets).argmax(1), minlength=data.classes) / data.samples
         offsets += 0.2 * 0.97**iteration * (1 / data.classes - shares) * data.classes
     y = (scores + offsets).argmax(1)

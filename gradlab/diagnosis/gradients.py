@@ -14,22 +14,24 @@ from gradlab.measures.spells import lasting, smooth, spell
 from gradlab.tables import Finding, Tables
 
 RANGE_DECADES = 2.0
-"""Decades of δ over the whole depth from which on it vanishes or explodes.
+"""δ vanishes or explodes if it changes by this many decades over the whole depth.
 
-One learning rate cannot serve layers whose gradient signals differ a hundredfold. Networks that are known to train
-stay below: tanh + Glorot at depth 20 spans 0.6 decades, SELU + LeCun at depth 30 0.4, ReLU with BatchNorm at depth 20
-1.6. Networks that are known not to are above: ReLU + Glorot at depth 20 spans 2.9, tanh + U(±1/√n) at depth 10 2.2.
-The total counts and not the slope: a slope that ruins 100 layers does nothing to 5.
+One learning rate cannot serve layers whose gradient signals differ a hundredfold. Networks that are known to train are
+below the limit: tanh + Glorot at depth 20 spans 0.6 decades, SELU + LeCun at depth 30 spans 0.4, ReLU with BatchNorm at
+depth 20 spans 1.6. Networks that are known not to train are above: ReLU + Glorot at depth 20 spans 2.9 decades, tanh +
+U(±1/√n) at depth 10 spans 2.2. The total is judged and not the slope, because a slope that ruins 100 layers does not
+harm 5.
 """
 CURED_DECADES = 1.0
-"""Decades below which it has stopped: half of the limit."""
+"""The trouble counts as gone where δ changes by fewer decades than this: half of the limit."""
 R_SQUARED = 0.5
-"""The least share of the profile's variance that its line must explain: below, one odd layer is not a slope."""
+"""The line must explain at least this share of the profile's variance, so that one odd layer does not make a slope."""
 
 SMALLEST_NORMAL = {"float32": 1.2e-38, "float64": 2.2e-308}
-"""Below, numbers lose digits, and soon become exactly 0."""
+"""Smaller numbers lose digits, and still smaller ones are exactly 0."""
 UNDERFLOW_MARGIN = 1e6
-"""δ is an RMS: single entries, and their products with activations, run out some decades before it does."""
+"""δ counts as nearly out of range within this factor of the smallest normal number: it is an RMS, and single entries or
+their products with activations become 0 some decades earlier."""
 
 
 def vanishing_gradient(tables: Tables) -> Answer:
@@ -69,7 +71,7 @@ def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
         return NotApplicable("δ is zero or not finite in all hidden layers but one")
     range_T = smooth(fits.range_T * (fits.r_squared_T >= R_SQUARED))
     present_T = lasting(sign * range_T, RANGE_DECADES, CURED_DECADES)
-    if sign > 0:  # what overflows between a finite last layer and the input has no slope
+    if sign > 0:  # δ that is finite in the last layer and infinite in the first has no slope
         present_T |= np.isfinite(delta.values_TL[:, -1]) & np.isinf(delta.values_TL[:, 0])
     when = spell(delta.steps, present_T, sign * range_T)
     if when is None:

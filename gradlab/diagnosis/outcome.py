@@ -1,4 +1,4 @@
-"""How the run came out: diverged, learned nothing, evaluates worse than it trains, or is not what theory predicts."""
+"""Rules about the outcome of a run: it diverged, learned nothing, evaluates worse than it trains, or is off theory."""
 
 from collections.abc import Sequence
 from math import isfinite, log, sqrt
@@ -13,30 +13,30 @@ from gradlab.measures.profiles import Floats
 from gradlab.tables import Finding, Tables
 
 STALLED = 0.95
-"""Share of ln(classes) that a training loss must stay above to count as learned nothing. The best constant predictor
-has the entropy of the labels: all of ln(classes) where classes are equally frequent, 0.953 of it in breast_cancer,
+"""A run whose training loss stays above this share of ln(classes) has learned nothing. The loss of the best constant
+predictor is the entropy of the labels: ln(classes) where classes are equally frequent, 0.953 of it in breast_cancer,
 the least balanced of the bundled datasets, and 0.960 in shapeset."""
 CHANCE = 1.5
-"""Training accuracy, in multiples of 1/classes, or of the share of the most frequent class, above which something was
-learned, however high the loss. Guessing the most frequent class always reaches 1.25 in breast_cancer."""
+"""A run has learned something, however high its loss, if its training accuracy is above this multiple of 1/classes, or
+of the share of the most frequent class. Always guessing the most frequent class reaches 1.25 in breast_cancer."""
 TOO_SHORT = 50
-"""Steps below which a run that learned nothing may just have been too short."""
+"""A run with fewer steps that learned nothing may just have been too short."""
 
 WARMED_UP = 30
-"""Steps after which running statistics with momentum 0.1 have forgotten their start to 4 %."""
+"""After so many steps with momentum 0.1, the initial values are 4 % of the running statistics."""
 DRIFT_ACCURACY = 0.05
-"""Accuracy lost to the running statistics that is too much, well beyond what one batch more or less changes."""
+"""Too large a loss of accuracy through running statistics; one batch more or less changes far less."""
 DRIFT_LOSS = 0.1
-"""The same for the loss, as a share of the loss at the start."""
+"""The same limit for the loss, as a share of the loss at the start."""
 DRIFT_EVALUATIONS = 3
-"""Evaluations at the end that are judged together: one alone may have met an unlucky batch."""
+"""So many evaluations at the end are judged together, because one alone may depend on an unlucky batch."""
 
 SCATTERS = 3.0
-"""Standard deviations of finite-width scatter that theory may be off by."""
+"""A measurement may be off theory by so many standard deviations of the scatter that a finite width causes."""
 SLACK_DECADES = 0.1
-"""Decades that theory may be off whatever the width: real inputs are not Gaussian, and the first layers show it."""
+"""It may be off by so many decades more, because real inputs are not Gaussian, which the first layers show."""
 SLACK_PER_LAYER = 0.01
-"""Decades a layer that add to it: real inputs shift a layer's factor by up to 2 %."""
+"""It may be off by so many decades more for each layer, because real inputs shift a layer's factor by up to 2 %."""
 
 
 # ------------------------------------------------------------------------------------------------------------ the loss
@@ -59,7 +59,7 @@ def diverged(tables: Tables) -> Answer:
     step = int(bad["step"][0]) if bad.height else tables.steps_done - 1
     value = f"{bad['loss'][0]:g}" if bad.height else "not finite"
     before = losses.filter((pl.col("step") < step) & pl.col("loss").is_finite())["loss"]
-    untrained = step == 0  # then no learning rate helps: the signal itself overflows
+    untrained = step == 0  # no learning rate helps then, because the signal itself overflows
     history = f"; it was {before[0]:.3g} at first and {before[-1]:.3g} just before" if len(before) else ""
     cure = remedies.start(tables.config) if untrained else remedies.training(tables.config)
     return [
@@ -163,7 +163,7 @@ def batch_norm_drift(tables: Tables) -> Answer:
 
 
 def _median(values: Floats) -> float:
-    """The median; infinite where it cannot be told, as for an evaluation that overflowed."""
+    """The median, where NaN counts as infinite: that evaluation overflowed."""
     return float(np.median(np.nan_to_num(values, nan=np.inf, posinf=np.inf, neginf=-np.inf)))
 
 
@@ -194,7 +194,7 @@ def off_theory(tables: Tables) -> Answer:
         return NotApplicable("step 0 was not recorded")
     delta = _decades_off(first, "delta_rms", "weight", tables.theory, "delta_relative")
     size = _decades_off(first, "activation_rms", "activation", tables.theory, "activation_rms")
-    relative = [(layer, off - delta[-1][1]) for layer, off in delta]  # the scale of δ is the loss's, not the network's
+    relative = [(layer, off - delta[-1][1]) for layer, off in delta]  # the scale of δ is that of the loss
     return [
         *_beyond_scatter("δ", relative, [_allowed(widths[layer + 1 :]) for layer, _ in delta]),
         *_beyond_scatter("activations", size, [_allowed(widths[: layer + 1]) for layer, _ in size]),
@@ -213,7 +213,7 @@ def _decades_off(
 
 
 def _allowed(widths: Sequence[int]) -> float:
-    """Decades that an RMS may be off after some layers: the sd of ln of a mean square is √(Σ 5/n)."""
+    """Decades that an RMS may be off after layers of these widths: ln of a mean square has the sd √(Σ 5/n)."""
     scatter = 0.5 * sqrt(sum(5 / width for width in widths)) / log(10)
     return SLACK_DECADES + SLACK_PER_LAYER * len(widths) + SCATTERS * scatter
 

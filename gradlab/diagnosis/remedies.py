@@ -1,10 +1,10 @@
-"""What to try, as overrides that fit a run's config: never what it already has, never more than a handful."""
+"""Remedies: overrides of a run's config that are worth trying. None repeats what the config already has."""
 
 from gradlab.config import Config
 
 
 def initializer(config: Config | None) -> list[str]:
-    """An initializer made for the activation, where the run has another."""
+    """An initializer made for the activation, if the run has another one."""
     if config is None:
         return []
     activation, has = config.model.hidden_activation, config.model.weight_initializer
@@ -14,7 +14,7 @@ def initializer(config: Config | None) -> list[str]:
 
 
 def start(config: Config | None) -> list[str]:
-    """Against signals that vanish or explode in the untrained network."""
+    """Remedies for signals that vanish or explode in the untrained network."""
     if config is None:
         return []
     activation, norm = config.model.hidden_activation, config.model.hidden_normalization
@@ -26,7 +26,7 @@ def start(config: Config | None) -> list[str]:
 
 
 def shallower(config: Config | None) -> list[str]:
-    """Half the depth."""
+    """Half the depth, if it is at least 2 and all layers have the same width."""
     widths = None if config is None else config.model.hidden_widths
     if widths is None or len(widths) < 2 or len(set(widths)) > 1:
         return []
@@ -34,7 +34,7 @@ def shallower(config: Config | None) -> list[str]:
 
 
 def training(config: Config | None) -> list[str]:
-    """Against trouble that came in training, where initialization is forgotten: smaller and clipped steps."""
+    """Remedies for trouble that came in training, long after initialization: smaller steps, clipped gradients."""
     return [*learning_rate(config, 0.1), *clip(config)]
 
 
@@ -44,7 +44,7 @@ def learning_rate(config: Config | None, factor: float) -> list[str]:
 
 
 def clip(config: Config | None) -> list[str]:
-    """Gradient clipping, where there is none."""
+    """Gradient clipping, if the run has none."""
     if config is None or config.train.clip_gradient_norm is not None:
         return []
     return ["train.clip_gradient_norm=1.0"]

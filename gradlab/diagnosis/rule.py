@@ -1,8 +1,8 @@
-"""What a rule gives back.
+"""What a rule is, and what it returns.
 
     Tables ─► rule ─► [Finding, …], or NotApplicable and why
 
-A rule is a pure function of the tables of a run. It opens no file, so that its test is a tiny table and an answer.
+A rule is a pure function of the tables of a run. It opens no file, so its test is a tiny table and the expected answer.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from gradlab.measures.spells import Spell
 from gradlab.tables import Finding, Severity, Tables
 
 BRIEF = 0.1
-"""A trouble that went away within this share of the run cost next to nothing."""
+"""A trouble that went away within this share of the run has cost next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class NotApplicable:
 
 
 Answer = list[Finding] | NotApplicable
-"""What a rule returns; an empty list is a clean bill."""
+"""What a rule returns. An empty list means that the rule found nothing wrong."""
 
 
 def numbers(**values: float | None) -> dict[str, float]:
-    """The finite ones among some named numbers: JSON has no others, and neither has evidence."""
+    """Named numbers without those that are missing or not finite, which JSON cannot hold."""
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
 
 
 def severity_of(spell: Spell, severity: Severity) -> Severity:
-    """How bad a trouble is, seen over the run.
+    """The severity of a trouble, given when it was present.
 
-    One that was there at the start and went away weighs less, the sooner the less. One that came and went in training
-    is only worth knowing.
+    Present at the end: as severe as the rule says. Present at the start and gone later: a warning, or only information
+    if it was gone soon. Come and gone in training: information.
     """
     if spell.at_end:
         return severity
@@ -50,14 +50,14 @@ def severity_of(spell: Spell, severity: Severity) -> Severity:
 
 @dataclass(frozen=True)
 class Rule:
-    """A check with a name.
+    """A named check of a run.
 
     Attributes:
-        id: what findings and verdicts call it; never changes.
-        severity: of its findings at worst.
-        title: one line.
+        id: its name in findings and verdicts; it never changes.
+        severity: the severity of its findings at worst.
+        title: what is wrong, in a line.
         papers: where the trouble is described.
-        check: the rule itself; its docstring is the long form of the message.
+        check: the function; its docstring explains the rule to the user.
     """
 
     id: str
@@ -68,5 +68,5 @@ class Rule:
 
     @property
     def description(self) -> str:
-        """The long form: what the rule looks at, what it means and what to do."""
+        """The docstring of the check: what the rule looks at, what a finding means and what to try."""
         return inspect.getdoc(self.check) or ""

@@ -1,4 +1,4 @@
-"""Every rule, in the order in which causes come before their symptoms."""
+"""All rules; the rules about causes come before the rules about their symptoms."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,13 +10,8 @@ from gradlab.config import Config
 from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
 from gradlab.diagnosis.outcome import batch_norm_drift, diverged, off_theory, stalled_loss
 from gradlab.diagnosis.rule import Answer, NotApplicable, Rule
-from gradlab.diagnosis.units import (
-    dead_units,
-    saturated_activations,
-    signal_collapse,
-    signal_explosion,
-    symmetric_units,
-)
+from gradlab.diagnosis.signal import signal_collapse, signal_explosion
+from gradlab.diagnosis.units import dead_units, saturated_activations, symmetric_units
 from gradlab.diagnosis.updates import updates_too_large, updates_too_small
 from gradlab.tables import SEVERITIES, Finding, Source, Tables
 
@@ -128,20 +123,20 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         )
     }
 )
-"""Id ─► rule."""
+"""The rules by id. A new rule is a function and an entry."""
 
 
 def examine(tables: Tables) -> dict[str, Answer]:
-    """What every rule says of a run, by id: its findings, or why it does not apply."""
+    """The answer of every rule about a run, by id: its findings, or why it does not apply."""
     with np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
         return {id: rule.check(tables) for id, rule in RULES.items()}
 
 
 class Diagnosed(Source):
-    """A source whose findings are what the rules find now.
+    """A source of tables that finds its findings with today's rules, instead of reading them.
 
     Args:
-        source: where everything else comes from.
+        source: the source of everything else.
     """
 
     def __init__(self, source: Source) -> None:

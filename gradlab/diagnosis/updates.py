@@ -10,16 +10,17 @@ from gradlab.measures.profiles import Floats, Profiles, profiles
 from gradlab.tables import Finding, Tables
 
 USUAL = 1e-3
-"""Where the median update ratio of networks that train well lies (Karpathy's rule of thumb)."""
+"""The median update ratio of networks that train well (Karpathy's rule of thumb)."""
 SMALL = 1e-5
-"""At 1e-5 a step, 1,000 steps in the same direction change a weight by 1 %; DeepDiagnosis' lower limit."""
+"""Too small an update ratio; DeepDiagnosis has the same limit. At 1e-5, 1,000 steps in one direction change a weight
+by 1 %."""
 LARGE = 0.1
-"""A tenth of the weights' size in a single step: after ten steps little is left of what was there. DeepDiagnosis' and
-TheDeepChecker's upper limit."""
+"""Too large an update ratio; DeepDiagnosis and TheDeepChecker have the same limit. After ten such steps little is left
+of the weights."""
 UNEVEN = 100.0
-"""Where some layer moves this much more than the median one, no learning rate suits them all."""
+"""If the update ratio of a layer is this many times the median, no learning rate suits all layers."""
 LEARNED = 0.5
-"""A training loss below half of where it began was learned: small updates at its end are convergence."""
+"""A run whose training loss fell below this share of its start has learned; small updates then mean convergence."""
 
 
 def updates_too_small(tables: Tables) -> Answer:

@@ -1,1 +1,1 @@
-"""Tables ─► numbers: what rules, summaries, comparisons, claims and pictures measure on a run. Nothing needs torch."""
+"""Tables ─► numbers: what rules, summaries, comparisons, claims and pictures measure on a run. Torch-free."""

@@ -1,4 +1,4 @@
-"""The numbers of a run that fit into a line: what `summary.json` carries, so that comparing needs one file a run."""
+"""The headline numbers of a run. `summary.json` holds them, so that a comparison reads one small file for each run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,19 +25,19 @@ MEASURES = (
     "steps",
     "seconds",
 )
-"""Numbers of a run that rows have a mean and an interval of."""
+"""Headline numbers of which comparisons and claims take means over seeds."""
 
 
 def headline(tables: Tables) -> dict[str, Any]:
-    """Final numbers of a run; null where it has none.
+    """The headline numbers of a run; None where the run has no such number.
 
     Returns:
         `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy` (last evaluation) · `decades_per_layer_start`,
         `decades_per_layer_end` (slope of log10 RMS δ toward the input in the first and the last record) ·
         `log10_delta_start`, `log10_delta_end` (that profile, first hidden layer to last) · `dead_fraction`,
         `saturated_fraction`, `zero_fraction` (mean over the activations in their last record) · `log10_update_ratio`
-        (median over layers and steps) · `step_ms` (median step without its recording: on a busy machine a mean is
-        that of its interruptions).
+        (median over layers and steps) · `step_ms` (median duration of a step without its recording; a mean would
+        measure the interruptions of a busy machine).
     """
     numbers: dict[str, Any] = {}
     for split in ("train", "test"):
@@ -61,7 +61,7 @@ def headline(tables: Tables) -> dict[str, Any]:
 
 
 def _step_ms(steps: pl.DataFrame) -> float | None:
-    """Of the steps that were not recorded, if there are any."""
+    """Median milliseconds of a step without its recording, over the steps that were not recorded if there are any."""
     bare = steps.filter(pl.col("record_seconds") == 0)
     chosen = bare if len(bare) else steps
     median = (chosen["step_seconds"] - chosen["record_seconds"]).median()
@@ -69,5 +69,5 @@ def _step_ms(steps: pl.DataFrame) -> float | None:
 
 
 def numbers_of(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Those of `MEASURES` that a run has, from its summary."""
+    """The headline numbers in a summary, by name; those of `MEASURES` that the run has."""
     return {name: float(summary[name]) for name in MEASURES if isinstance(summary.get(name), int | float)}

@@ -1,7 +1,7 @@
 """A mean over runs with its 95 % interval.
 
-The interval is Student's: mean ± t(0.975, n − 1) · s / √n with the sample standard deviation s, n ≥ 2. It says where
-the mean over all seeds may lie, if seeds are independent and roughly normal.
+The interval is Student's: mean ± t(0.975, n − 1) · s / √n with the sample standard deviation s, n ≥ 2. In 95 % of
+cases it covers the mean over all seeds, if runs are independent and roughly normally distributed.
 """
 
 import math
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over the runs of a row.
+    """A mean over runs.
 
     Attributes:
-        value: the mean; null where no run has the number.
-        half_width: of the 95 % interval; null for fewer than two runs.
-        count: runs that have the number. A diverged run has no final loss.
+        value: the mean; None where no run has the number.
+        half_width: half the width of the 95 % interval; None for fewer than two runs.
+        count: how many runs have the number. A diverged run, for example, has no final loss.
     """
 
     value: float | None
@@ -25,7 +25,7 @@ class Mean:
 
 
 def mean_of(numbers: Sequence[float | None]) -> Mean:
-    """Mean and half-width of its 95 % interval."""
+    """The mean of the numbers that are there, with its 95 % interval."""
     values = [number for number in numbers if number is not None]
     n = len(values)
     if not n:

@@ -1,6 +1,6 @@
 """One column of the table `layers` as a matrix: a profile over depth for each recorded step.
 
-Suffixes say what the axes of an array are: T recorded steps, L layers. Nothing here raises on odd data.
+Suffixes say what the axes of an array are: T recorded steps, L layers. No function here raises, whatever the data are.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """One column of `layers`, of the modules of some kinds, over depth and time.
+    """One column of `layers` over time and depth, for the modules of some kinds. False if it is empty.
 
     Attributes:
-        steps: the T recorded steps that have the column, ascending.
-        layers: the L layers that have it, ascending.
-        values_TL: NaN where the table has no value or NaN.
+        steps: the T recorded steps that have values, ascending.
+        layers: the L layers that have values, ascending.
+        values_TL: the values; NaN where the table has NaN or no value.
     """
 
     steps: Numbers
@@ -34,7 +34,13 @@ class Profiles:
 
 
 def profiles(layers: pl.DataFrame, column: str, kinds: Sequence[str]) -> Profiles:
-    """A column of the table `layers`, for the modules of some kinds, as step × layer."""
+    """Read a column of the table `layers` as a matrix, step × layer.
+
+    Args:
+        layers: the table `layers`.
+        column: the column.
+        kinds: kinds of modules, such as `weight` or `activation`.
+    """
     rows = layers.filter(pl.col("kind").is_in(list(kinds)) & pl.col(column).is_not_null())
     steps, step = np.unique(rows["step"].to_numpy(), return_inverse=True)
     numbers, layer = np.unique(rows["layer"].to_numpy(), return_inverse=True)
@@ -61,14 +67,25 @@ def delta_profile(layers: pl.DataFrame, step: int) -> pl.DataFrame:
 
 
 def activation_kind(layers: pl.DataFrame) -> str:
-    """Whose outputs stand for the activations: a network without activation modules has those of its weight layers."""
+    """The kind of module whose outputs count as activations: `weight` if the network has no activation modules."""
     return "activation" if (layers["kind"] == "activation").any() else "weight"
 
 
 def unit_shares(layers: pl.DataFrame, column: str) -> Profiles:
-    """A share of units or activations, layer × step; NaN where the activations themselves are not finite.
+    """A share of units or activations, step × layer; NaN where the activations themselves are not finite.
 
-    Nothing is 0 or saturated in a layer of NaN, which must not look like health: 0 × NaN is NaN, and so is 0 × ∞.
+    In a layer of NaN no activation is 0 or saturated. Without this rule, a broken layer would look healthy.
     """
-    spoiled = layers.with_columns(pl.col(column) + 0 * pl.col("activation_rms"))
-    return profiles(spoiled, column, (activation_kind(layers),))
+    # 0 × NaN and 0 × ∞ are NaN
+    finite_only = layers.with_columns(pl.col(column) + 0 * pl.col("activation_rms"))
+    return profiles(finite_only, column, (activation_kind(layers),))
+
+
+def aligned(source: Profiles, target: Profiles) -> Floats:
+    """The values of `source` at the steps and layers of `target`; NaN where `source` has no value."""
+    if not source:
+        return np.full_like(target.values_TL, np.nan)
+    row_T, column_L = np.searchsorted(source.steps, target.steps), np.searchsorted(source.layers, target.layers)
+    row_T, column_L = row_T.clip(max=len(source.steps) - 1), column_L.clip(max=len(source.layers) - 1)
+    found_TL = (source.steps[row_T] == target.steps)[:, None] & (source.layers[column_L] == target.layers)
+    return np.where(found_TL, source.values_TL[np.ix_(row_T, column_L)], np.nan)

@@ -8,7 +8,7 @@ from gradlab.config import Config
 from gradlab.config.config import LABELS
 from gradlab.config.files import recorded_config
 from gradlab.config.problems import CHOICES
-from gradlab.text import written
+from gradlab.text import setting_text
 
 Settings = Mapping[str, Any]
 """Settings of a run by dotted key."""
@@ -90,14 +90,14 @@ def value_of(settings: Settings, key: str) -> Any:
 def label_of(value: Any, values: Sequence[Any]) -> str:
     """A value of `value_of` in words: `relu`, or `normal 0.01` where values of the same name differ in one option."""
     if not _is_choice(value):
-        return written(value)
+        return setting_text(value)
     name, *options = value
     others = [dict(other[1:]) for other in values if _is_choice(other) and other[0] == name]
     told = [(key, own) for key, own in options if any(other.get(key) != own for other in others)]
     if len(told) == 1:
-        return f"{written(name)} {written(told[0][1])}"
-    words = [f"{key.rpartition('.')[2].replace('_', ' ')} {written(own)}" for key, own in told]
-    return " ".join([written(name), *words])
+        return f"{setting_text(name)} {setting_text(told[0][1])}"
+    words = [f"{key.rpartition('.')[2].replace('_', ' ')} {setting_text(own)}" for key, own in told]
+    return " ".join([setting_text(name), *words])
 
 
 def without(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:

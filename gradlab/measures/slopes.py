@@ -13,15 +13,15 @@ from gradlab.measures.profiles import Floats, Numbers, delta_profile
 
 @dataclass(frozen=True)
 class Slope:
-    """A straight line through log10 of a positive quantity against depth, read from the output toward the input.
+    """The straight line through log10 of a positive quantity against depth, from the output toward the input.
 
     Attributes:
-        value: decades per layer; −1 = ten times smaller each layer toward the input. NaN where n < 2.
+        value: decades per layer; −1 means ten times smaller with each layer toward the input. NaN where n < 2.
         r_squared: share of the variance that the line explains.
-        range_decades: `value` over all layers, those that could not enter the fit included.
-        n: layers in the fit: those whose value is finite and positive.
-        zeros: layers that are exactly 0: the float format ran out, or nothing came through.
-        non_finite: layers that are NaN or infinite.
+        range_decades: `value` times the number of steps from the first layer to the last, whether in the fit or not.
+        n: layers in the fit, whose values are finite and positive.
+        zeros: layers whose value is exactly 0: the number format ran out, or no signal came through.
+        non_finite: layers whose value is NaN or infinite.
     """
 
     value: float
@@ -39,7 +39,7 @@ def decades_per_layer(layers: pl.DataFrame, step: int) -> Slope:
 
 
 def slope(layers_L: Numbers, values_L: Floats) -> Slope:
-    """The line through log10 of one value a layer."""
+    """The straight line through log10 of one profile, a value for each layer."""
     fits = fit_depth(layers_L, values_L[None])
     return Slope(
         value=float(fits.value_T[0]),
@@ -62,7 +62,7 @@ class Fits:
 
 
 def fit_depth(layers_L: Numbers, values_TL: Floats) -> Fits:
-    """Least squares of log10 values on depth for T profiles at once, each over its own finite positive layers."""
+    """Fit log10 values against depth by least squares, T profiles at once, each over its finite and positive layers."""
     usable_TL = np.isfinite(values_TL) & (values_TL > 0)
     x_L = -layers_L.astype(np.float64)  # toward the input
     y_TL = np.log10(values_TL, out=np.zeros_like(values_TL), where=usable_TL)

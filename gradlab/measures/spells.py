@@ -1,4 +1,4 @@
-"""When a trouble was there: noise taken out of a course over time, and the first and the last step that show it.
+"""When a run showed a trouble: courses over time without noise, and the first and last step that show the trouble.
 
 Suffix T: recorded steps.
 """
@@ -11,14 +11,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from gradlab.measures.profiles import Flags, Floats, Numbers
 
 WINDOW = 5
-"""Records in a running median: the fewest that outvote two noisy ones."""
+"""Records in a running median: the smallest number in which two noisy records are outvoted."""
 
 
 def smooth(values_T: Floats) -> Floats:
-    """Centred running median over `WINDOW` records that passes over what is not finite; the first value stays.
+    """The centred running median over `WINDOW` records; values that are not finite are left out of it.
 
-    The first record is the network as it was initialized: no noise of training to outvote, and rules tell trouble
-    that was there at the start from trouble that came.
+    The first value is not changed. It belongs to the network as it was initialized, before training made any noise; and
+    rules distinguish trouble at the start from trouble that came later.
     """
     if not len(values_T):
         return values_T
@@ -32,10 +32,9 @@ def smooth(values_T: Floats) -> Floats:
 
 
 def lasting(values_T: Floats, threshold: float, cured: float) -> Flags:
-    """Where a trouble is there: from a value of `threshold` or more until one below `cured`.
+    """Where a trouble is present: from a value of `threshold` or more until a value below `cured`.
 
-    Two limits, so that a value that creeps along the threshold is neither cured nor ill again at every step. NaN
-    changes nothing.
+    With two limits, a value that stays near the threshold does not come and go with every step. NaN changes nothing.
     """
     present_T = np.zeros(len(values_T), dtype=bool)
     present = False
@@ -47,16 +46,17 @@ def lasting(values_T: Floats, threshold: float, cured: float) -> Flags:
 
 @dataclass(frozen=True)
 class Spell:
-    """When a trouble was there. As a string it ends a sentence about it.
+    """The time in which a run showed a trouble. As a string it is the end of a sentence: `…, since step 20`.
 
     Attributes:
-        first: first step that shows it.
-        last: last step that shows it.
+        first: the first step that shows the trouble.
+        last: the last step that shows it.
         at_start: whether the first record shows it.
         at_end: whether the last record shows it.
         share: share of the records that show it.
-        records: number of records looked at.
-        quote: index of the record to quote: the first one if it shows the trouble, else the worst or last that does.
+        records: number of records in all.
+        quote: index of the record whose numbers a message quotes: the first record if it shows the trouble, else the
+            worst or the last record that does.
     """
 
     first: int
@@ -69,7 +69,7 @@ class Spell:
 
     @property
     def steps(self) -> tuple[int, int]:
-        """First and last step that show it."""
+        """The first and the last step that show the trouble."""
         return self.first, self.last
 
     def __str__(self) -> str:
@@ -87,12 +87,13 @@ class Spell:
 
 
 def spell(steps_T: Numbers, present_T: Flags, badness_T: Floats | None = None) -> Spell | None:
-    """When a trouble was there; None where it never was.
+    """The time in which a run showed a trouble; None where it never did.
 
     Args:
         steps_T: the recorded steps.
-        present_T: whether each shows it.
-        badness_T: how badly; the worst record is quoted for a trouble that came in training, else the last one.
+        present_T: whether each step shows the trouble.
+        badness_T: how bad it is in each step. For trouble that came in training, the worst record is quoted; without
+            this argument, the last one.
     """
     shown = np.flatnonzero(present_T)
     if not len(shown):

@@ -59,6 +59,11 @@ def module(choice: choices.Activation) -> "nn.Module":
     import torch
     from torch import nn
 
+    if not choice.traits.torch_module:
+        from gradlab.networks.elementwise import Elementwise
+
+        phi = activation(choice)
+        return Elementwise(choice, phi.function, phi.derivative)
     options = choice.model_dump(exclude={"name"})
     parameters = {"dtype": torch.float64} if isinstance(choice, choices.PReLU) else {}
     built: nn.Module = getattr(nn, choice.traits.torch_module)(**options, **parameters)

@@ -1,52 +1,27 @@
-"""Statistics that need every sample: a pass over the whole training split, which training does not notice."""
+"""Statistics that need every sample: a pass over the whole training split, which leaves no trace in the training."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from gradlab.recording.layout import Place
-from gradlab.recording.statistics import accumulator
-
-CHUNK = 4096
-"""Samples that go through the network at once."""
-
-
-@contextmanager
-def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """The network as training sees it, for passes that must leave no trace.
-
-    Inside, normalization uses the statistics of its batch and no gradient is kept; afterwards buffers (running means
-    and variances, counters) and every module's mode are what they were.
-    """
-    modes = {module: module.training for module in model.modules()}
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        model.train()
-        with torch.no_grad():
-            yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
-        for module, mode in modes.items():
-            module.training = mode
+from gradlab.networks.evaluation import CHUNK, batch_statistics
+from gradlab.recording.modules import RecordedModule
+from gradlab.recording.sum_table import accumulator
 
 
 class FullPass:
-    """What each activation module does over all samples, again and again: it remembers which units were dead.
+    """Measures what each activation module does over all samples. It remembers which units were dead in the last pass.
 
     Args:
         model: the network.
-        places: the recorded modules.
+        modules: the recorded modules.
     """
 
-    def __init__(self, model: nn.Module, places: Sequence[Place]) -> None:
+    def __init__(self, model: nn.Module, modules: Sequence[RecordedModule]) -> None:
         self._model = model
-        self._places = places
+        self._activations = {i: module.module for i, module in enumerate(modules) if module.kind == "activation"}
         self._dead: dict[int, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Mapping[int, Mapping[str, float]]:
@@ -56,17 +31,15 @@ class FullPass:
             x: the training split, (samples, features).
 
         Returns:
-            For the index of each activation in `places`: `dead_fraction`, the share of units that are exactly 0 on
-            every sample; `revived_fraction`, the share of units that were dead in the pass before and are not now,
-            absent in the first pass; `across_samples_std` and `across_units_std` as `statistics.LAYER_STATISTICS`
-            defines them.
+            For the index of each activation: `dead_fraction`, `revived_fraction`, which is absent in the first pass,
+            `across_samples_std` and `across_units_std`, as `gradlab.statistics.STATISTICS` documents them.
         """
-        totals = {index: _Units() for index, place in enumerate(self._places) if place.kind == "activation"}
+        totals = {index: _Units() for index in self._activations}
 
         def add(index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             totals[index].add(output)
 
-        handles = [self._places[index].module.register_forward_hook(partial(add, index)) for index in totals]
+        handles = [module.register_forward_hook(partial(add, i)) for i, module in self._activations.items()]
         try:
             with batch_statistics(self._model):
                 for chunk in x.tensor_split(-(-len(x) // CHUNK)):

@@ -1,13 +1,16 @@
 """Activation functions that a module calls itself: `F.relu(x)`, `torch.tanh(x)`, `x.relu_()`.
 
-They are no modules, so that no hook sees them. While a module runs that may call them, a `TorchFunctionMode` does. It
-costs a microsecond for every operator, so a module in which none was found in the first recorded steps is left alone
-from then on.
+They are not modules, so no hook sees them. A `TorchFunctionMode` sees them while a module runs that may call them. The
+mode costs a microsecond for every operator. A module in which no function was found in the first recorded steps is
+therefore left alone from then on.
+
+A function is recognized by the traits of its activation (`gradlab.choices.activations`). Its keyword arguments are
+called like the options of the activation.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,41 +18,25 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from gradlab import choices
+from gradlab.choices.activations import ACTIVATIONS, Activation, HardTanh
 from gradlab.networks.activations import Intervals
 from gradlab.recording.hooks import Hook
-from gradlab.recording.layout import is_composite, may_call_functions, saturation
+from gradlab.recording.modules import is_composite, may_call_functions, saturation
+from gradlab.recording.torch_private import operators
 
 DISCOVERY = 3
 """Recorded steps after which modules without activation functions of their own are left alone."""
 
-_CHOICES: Mapping[str, Callable[[dict[str, Any]], Any]] = {
-    "relu": lambda _: choices.ReLU(),
-    "relu6": lambda _: choices.ReLU6(),
-    "sigmoid": lambda _: choices.Sigmoid(),
-    "tanh": lambda _: choices.Tanh(),
-    "hardsigmoid": lambda _: choices.HardSigmoid(),
-    "hardtanh": lambda o: choices.HardTanh() if set(o) <= {"inplace"} else None,
-    "softsign": lambda _: choices.Softsign(),
-    "softplus": lambda o: choices.Softplus(beta=float(o.get("beta", 1))),
-    "leaky_relu": lambda o: choices.LeakyReLU(negative_slope=float(o.get("negative_slope", 0.01))),
-    "elu": lambda o: choices.ELU(alpha=float(o.get("alpha", 1))),
-    "celu": lambda o: choices.CELU(alpha=float(o.get("alpha", 1))),
-    "selu": lambda _: choices.SELU(),
-    "gelu": lambda o: choices.GELU(approximate=o.get("approximate", "none")),
-    "silu": lambda _: choices.SiLU(),
-    "mish": lambda _: choices.Mish(),
-    "hardswish": lambda _: None,
-    "logsigmoid": lambda _: None,
-    "prelu": lambda _: None,
-    "rrelu": lambda _: None,
-    "threshold": lambda _: None,
+_UNKNOWN_SATURATION = ("hardswish", "logsigmoid", "prelu", "rrelu", "threshold")
+"""Activation functions of which gradlab does not know where they are saturated."""
+_CHOICES: Mapping[str, type[Activation] | None] = {
+    **dict.fromkeys(_UNKNOWN_SATURATION),
+    **{name: choice for choice in ACTIVATIONS.values() for name in choice.traits.torch_functions},
 }
-"""Every activation function, and what its options make of it; None where saturation is not known."""
-_FIRST_OPTION = {"leaky_relu": "negative_slope", "elu": "alpha", "celu": "alpha", "softplus": "beta", "hardtanh": "min"}
+"""The activation of each function."""
 NAMES: Mapping[Any, str] = {
     getattr(home, name + suffix): name
-    for home in (torch, functional, Tensor, torch._C._nn)
+    for home in (torch, functional, Tensor, operators)
     for name in _CHOICES
     for suffix in ("", "_")
     if hasattr(home, name + suffix)
@@ -57,19 +44,21 @@ NAMES: Mapping[Any, str] = {
 """The functions under all their names, in place or not."""
 
 
-class Watcher(Protocol):
-    """Who is told of the functions."""
-
-    def wants(self, module: nn.Module) -> bool:
-        """Whether what this module does is recorded right now."""
-
-    def function_called(self, module: nn.Module, name: str, h: Tensor, saturation: Intervals | None, x: Any) -> None:
-        """A module has called an activation function on `h`, which it may have overwritten since, and got `x`."""
+def _saturation(name: str, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Intervals | None:
+    """Where a function is saturated that was called with these positional arguments behind `x`, and these options."""
+    choice = _CHOICES[name]
+    if choice is None or (choice is HardTanh and (arguments or set(options) - {"input", "inplace"})):
+        return None  # the limits of hardtanh are no options of the activation
+    first = [option for option in choice.model_fields if option != "name"][:1]  # PyTorch takes it by position, too
+    return saturation(choice, {**options, **dict(zip(first, arguments, strict=False))})
 
 
 @dataclass
 class _Running:
-    """A module that is computing; None for one whose functions do not matter, and how often it has called which."""
+    """A module that is computing, or None for a module whose functions do not matter.
+
+    `called` counts the calls of each function.
+    """
 
     module: nn.Module | None
     called: dict[str, int] = field(default_factory=dict)
@@ -80,24 +69,28 @@ class Functions:
 
     Args:
         model: the model.
-        watcher: who is told.
+        wants: whether what a module does is recorded right now.
+        on_call: receives each call: the module, the name of the function, its input as it was before the call, the
+            intervals in which the function is saturated, and the output.
     """
 
-    def __init__(self, model: nn.Module, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        wants: Callable[[nn.Module], bool],
+        on_call: Callable[[nn.Module, str, Tensor, Intervals | None, Any], None],
+    ) -> None:
         self._model = model
-        self._watcher = watcher
-        self._stack: list[_Running] = []
-        self._mode = _Mode(self._stack, watcher, self)
+        self._mode = _Mode(wants, on_call)
         self._handles: list[RemovableHandle] = []
-        self._called: set[nn.Module] = set()
-        self._quiet: set[nn.Module] = set()
-        self._left = DISCOVERY
-        self.found: set[nn.Module] = set()
+        self._ran: set[nn.Module] = set()
+        self._without_functions: set[nn.Module] = set()
+        self._steps_of_discovery = DISCOVERY
 
     def start(self) -> None:
         """Place the hooks, if any module may call a function."""
-        callers = {module for module in self._model.modules() if may_call_functions(module)} - self._quiet
-        if self._left > 0 and callers:
+        callers = {module for module in self._model.modules() if may_call_functions(module)} - self._without_functions
+        if self._steps_of_discovery > 0 and callers:
             self._place(callers, set(self._model.modules()))
         elif callers:
             self._place(callers, {*callers, *(part for caller in callers for part in _parts(caller))})
@@ -109,11 +102,11 @@ class Functions:
         self._handles.clear()
 
     def step_ended(self) -> None:
-        """A recorded step is over: after some, what never called a function is left alone."""
-        if self._left > 0:
-            self._left -= 1
-            if self._left == 0:
-                self._quiet = self._called - self.found
+        """A recorded step has ended. After some of them, modules that have called no function are left alone."""
+        if self._steps_of_discovery > 0:
+            self._steps_of_discovery -= 1
+            if self._steps_of_discovery == 0:
+                self._without_functions = self._ran - self._mode.callers
                 self.stop()
                 self.start()
 
@@ -124,52 +117,58 @@ class Functions:
             self._handles.append(module.register_forward_hook(Hook(self._leave, owner), always_call=True))
 
     def _enter(self, owner: nn.Module | None, module: nn.Module, inputs: Any) -> None:
-        if owner is not None and not self._mode.depth and self._watcher.wants(module):
-            self._mode.__enter__()  # type: ignore[no-untyped-call]
-            self._mode.depth = len(self._stack) + 1
+        mode = self._mode
+        if owner is not None and not mode.depth and mode.wants(module):
+            mode.__enter__()  # type: ignore[no-untyped-call]
+            mode.depth = len(mode.running) + 1
         if owner is not None:
-            self._called.add(module)
-        self._stack.append(_Running(owner))
+            self._ran.add(module)
+        mode.running.append(_Running(owner))
 
     def _leave(self, owner: nn.Module | None, module: nn.Module, inputs: Any, output: Any) -> None:
-        if not self._stack:
+        mode = self._mode
+        if not mode.running:
             return
-        if self._mode.depth == len(self._stack):
-            self._mode.depth = 0
-            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-        self._stack.pop()
+        if mode.depth == len(mode.running):
+            mode.depth = 0
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        mode.running.pop()
 
 
 class _Mode(TorchFunctionMode):
-    """Looks at every operator of the modules that may call activation functions."""
+    """Looks at every operator of the modules that may call activation functions.
 
-    def __init__(self, stack: "list[_Running]", watcher: Watcher, functions: Functions) -> None:
+    Attributes:
+        running: the modules that are computing, the innermost last.
+        depth: how many modules were computing when the mode was entered; 0 while it is not.
+        callers: the modules that have called an activation function.
+    """
+
+    def __init__(self, wants: Callable[[nn.Module], bool], on_call: Callable[..., None]) -> None:
         super().__init__()
-        self._stack = stack
-        self._watcher = watcher
-        self._functions = functions
+        self.wants = wants
+        self._on_call = on_call
+        self.running: list[_Running] = []
         self.depth = 0
+        self.callers: set[nn.Module] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        running = self._stack[-1] if self._stack else _Running(None)
+        running = self.running[-1] if self.running else _Running(None)
         owner = running.module
         if owner is None or func not in NAMES:
             return func(*args, **kwargs)
         h = args[0] if args else kwargs.get("input")
-        if not isinstance(h, Tensor) or not self._watcher.wants(owner):
+        if not isinstance(h, Tensor) or not self.wants(owner):
             return func(*args, **kwargs)
-        self._functions.found.add(owner)
-        name = NAMES[func]
-        options = dict(kwargs)
-        if len(args) > 1 and name in _FIRST_OPTION:
-            options[_FIRST_OPTION[name]] = args[1]
+        self.callers.add(owner)
         in_place = func.__name__.endswith("_") or any(option is True for option in (*args[1:], kwargs.get("inplace")))
         entered = h.detach().clone() if in_place else h.detach()
         x = func(*args, **kwargs)
+        name = NAMES[func]
         number = running.called[name] = running.called.get(name, 0) + 1
         label = name if number == 1 else f"{name}_{number}"
-        self._watcher.function_called(owner, label, entered, saturation(_CHOICES[name], options), x)
+        self._on_call(owner, label, entered, _saturation(name, args[1:], kwargs), x)
         return x
 
 

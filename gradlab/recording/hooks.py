@@ -1,18 +1,18 @@
-"""Hooks that leave no trace in what users do with their model meanwhile."""
+"""Hooks that leave no trace in what users do with their model while it is recorded."""
 
 import functools
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 
 class Hook:
-    """A hook on a module that is no part of it: a copy of the module, or a file of it, has a hook that does nothing.
+    """A hook on a module. In a copy of the module, or a file of it, the hook does nothing.
 
     Args:
-        function: called with `first` and then with whatever the hook is called with.
+        function: called with `first`, and then with whatever the hook is called with.
         first: the first argument.
     """
 
@@ -34,7 +34,7 @@ class Hook:
 
 
 class DeltaHook(functools.partial[None]):
-    """A hook of a tensor. A file of the tensor is without it, which needs no warning."""
+    """A hook of a tensor. A file of the tensor does not hold the hook, and PyTorch need not warn of that."""
 
     __torch_unserializable__ = True
 
@@ -48,11 +48,17 @@ def no_hook() -> Callable[..., None]:
     return nothing
 
 
-def register_hook(tensor: Tensor, function: Callable[[Tensor], None]) -> None:
-    """`tensor.register_hook(function)` in half the time: nobody needs the handle that would remove it again."""
-    node = tensor.grad_fn
-    if tensor._backward_hooks is None and node is not None:
-        tensor._backward_hooks = OrderedDict(((-1, function),))
-        node._register_hook_dict(tensor)
-    else:
-        tensor.register_hook(function)
+class OutputMethods(NamedTuple):
+    """What a native hook of outputs leaves to Python.
+
+    Attributes:
+        describe: makes a `Call` of the sizes of output and input, and the output's format.
+        on_output: a hook that takes any output.
+        on_delta: takes any gradient of an output: the fields of the step, the row of the call, the gradient.
+        on_any: is told of every output while `Fields.undecided`.
+    """
+
+    describe: Callable[[int, int, torch.dtype], Any]
+    on_output: Hook
+    on_delta: Callable[[Any, int, Tensor], None]
+    on_any: Callable[[Tensor], None]

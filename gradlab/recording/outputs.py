@@ -1,52 +1,166 @@
-"""What stands for a module's output, whatever it returns."""
+"""Going forward: the hooks on modules, and the sums of what modules return.
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+A forward hook takes the sums of an output and leaves a hook on that tensor, which takes those of δ. A native hook does
+both for dense tensors in main memory, and leaves everything unusual to the methods of `Outputs`.
+"""
+
+import weakref
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from gradlab.networks.activations import Intervals
+from gradlab.recording.call_stack import is_repeated
+from gradlab.recording.calls import Call, Calls
+from gradlab.recording.devices import CPU, Devices
+from gradlab.recording.gradients import Gradients
+from gradlab.recording.hooks import DeltaHook, Hook, OutputMethods
+from gradlab.recording.main_tensor import is_readable, main_tensor
+from gradlab.recording.numbering import Numbering
+from gradlab.recording.python_hooks import Current
+from gradlab.recording.step import KeptInput, Step
+from gradlab.recording.torch_private import register_hook
 
 
-def main_tensor(output: Any) -> Tensor | None:
-    """The tensor that a module's row is about: the first floating-point one with more than one entry, however deep.
+class Outputs:
+    """Records what modules return.
 
-    Tuples, lists, mappings, dataclasses and objects of such are looked through in their own order, in which the main
-    result comes first by convention: `(output, state)` of an LSTM, `last_hidden_state` of a transformer. A loss in
-    front of it is passed over. A tensor that has a gradient goes before one that has none.
+    Args:
+        current: holds the step that is going on.
+        devices: where tensors may be.
+        numbering: the recorded modules.
+        gradients: records the gradients of outputs.
     """
-    first = None
-    for tensor in _tensors(output, 0):
-        if tensor.is_floating_point() and is_readable(tensor):
-            if tensor.numel() > 1 and tensor.requires_grad:
-                return tensor
-            if first is None or (first.numel() == 1 and tensor.numel() > 1):
-                first = tensor
-    return first
 
+    def __init__(self, current: Current, devices: Devices, numbering: Numbering, gradients: Gradients) -> None:
+        self._current = current
+        self._devices = devices
+        self._numbering = numbering
+        self._gradients = gradients
+        self._hooks: dict[int, Any] = {}
+        self._handles: dict[int, RemovableHandle] = {}
+        self._input_handles: list[RemovableHandle] = []
+        # Modules that may only return what a module in them has returned. It is known when they are called first.
+        self._undecided = {i for i, module in enumerate(numbering.modules) if module.kind in ("block", "other")}
+        self._without_own_outputs: set[int] = set()
 
-def is_readable(tensor: Tensor) -> bool:
-    """Whether a tensor has entries that lie somewhere.
+    # --------------------------------------------------------------------------------------------------------- hooks
 
-    Sparse and nested ones, those on the device `meta`, and stand-ins in `torch.func` do not.
-    """
-    stands_in = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    return tensor.layout is torch.strided and not tensor.is_meta and not stands_in and tensor.numel() > 0
+    def place_hooks(self) -> None:
+        """Place the hooks on the modules that may have outputs of their own."""
+        for index, module in enumerate(self._numbering.modules):
+            if index in self._without_own_outputs or module.is_function:
+                continue
+            if index not in self._hooks:
+                self._hooks[index] = self._hook(index)
+            self._handles[index] = module.module.register_forward_hook(self._hooks[index])
+            if module.in_place and module.saturation is not None:
+                self._input_handles.append(module.module.register_forward_pre_hook(Hook(self._on_input, index)))
 
+    def remove_hooks(self) -> None:
+        """Remove the hooks."""
+        for handle in (*self._handles.values(), *self._input_handles):
+            handle.remove()
+        self._handles.clear()
+        self._input_handles.clear()
 
-def _tensors(output: Any, depth: int) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif depth > 4:
-        return
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors(value, depth + 1)
-    elif isinstance(output, list | tuple):
-        for value in output:
-            yield from _tensors(value, depth + 1)
-    elif dataclasses.is_dataclass(output):
-        for field in dataclasses.fields(output):
-            yield from _tensors(getattr(output, field.name), depth + 1)
-    elif hasattr(output, "__dict__") and not callable(output):
-        yield from _tensors(dict(vars(output)), depth + 1)
+    def forget_hooks(self) -> None:
+        """Let go of the hooks, after they were removed."""
+        self._hooks.clear()
+
+    def _hook(self, index: int) -> Any:
+        methods = OutputMethods(
+            partial(self._describe, index), Hook(self._on_output, index), self._gradients.on_native_delta, self._on_any
+        )
+        return self._devices[CPU].backend.output_hook(
+            self._current, self._numbering.modules[index], methods, has_own_outputs=index not in self._undecided
+        )
+
+    @property
+    def undecided(self) -> bool:
+        """Whether there are modules of which it is not known yet whether they have outputs of their own."""
+        return bool(self._undecided)
+
+    # ------------------------------------------------------------------------------------------------------- outputs
+
+    def wants(self, module: nn.Module) -> bool:
+        """Whether what this module does is recorded right now."""
+        return self._current.step.listening and module.training and torch.is_grad_enabled() and not is_repeated()
+
+    def _on_input(self, index: int, module: nn.Module, inputs: Any) -> None:
+        """An activation is about to overwrite its input: keep a copy."""
+        if self.wants(module) and inputs and isinstance(inputs[0], Tensor):
+            kept = KeptInput(inputs[0].detach().clone(), self._numbering.modules[index].saturation)
+            self._current.step.inputs[index] = kept
+
+    def _on_output(self, index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """A module has returned."""
+        step = self._current.step
+        if not step.listening or not module.training or not torch.is_grad_enabled():
+            return
+        start = perf_counter()
+        x = output if type(output) is Tensor and output.is_floating_point() else main_tensor(output)
+        if x is not None and is_readable(x) and not is_repeated():
+            h, saturation = None, self._numbering.modules[index].saturation
+            if index in step.inputs:
+                kept = step.inputs.pop(index)
+                if kept.output is None or kept.output() is x:
+                    h, saturation = kept.h, kept.saturation
+            elif saturation is not None and inputs and isinstance(inputs[0], Tensor):
+                h = inputs[0]
+            if index not in self._undecided or self._is_own(step, index, x):
+                self._take(step, index, x, h, saturation)
+        step.fields.seconds += perf_counter() - start
+
+    def _is_own(self, step: Step, index: int, x: Tensor) -> bool:
+        """Whether an output is the module's own, and not one that a module in it, or before it, has returned."""
+        self._undecided.discard(index)
+        step.fields.undecided = self.undecided
+        other = step.outputs.get(id(x))
+        if other is None or other() is not x:
+            if not isinstance(self._hooks[index], Hook):
+                self._hooks[index].has_own_outputs = True
+            return True
+        self._handles.pop(index).remove()
+        self._without_own_outputs.add(index)
+        return False
+
+    def on_function(self, caller: nn.Module, name: str, h: Tensor, saturation: Intervals | None, x: Any) -> None:
+        """A module has called an activation function; see `Functions`."""
+        if not (isinstance(x, Tensor) and x.is_floating_point() and is_readable(x)):
+            return
+        start = perf_counter()
+        step = self._current.step
+        index = self._numbering.activation_itself(caller)
+        if index is not None:
+            step.inputs[index] = KeptInput(h, saturation, weakref.ref(x))
+        else:
+            self._take(step, self._numbering.of_function(caller, name, saturation), x, h, saturation)
+        step.fields.seconds += perf_counter() - start
+
+    def _describe(self, index: int, size: int, input_size: int, dtype: torch.dtype) -> Call:
+        """What is known of a call that a native hook has recorded; it does so while there is one optimizer."""
+        self._numbering.saw(index)
+        return Call(index, 0, size, input_size, dtype)
+
+    def _on_any(self, x: Tensor) -> None:
+        self._current.step.outputs[id(x)] = weakref.ref(x)
+
+    def _take(self, step: Step, index: int, x: Tensor, h: Tensor | None, saturation: Intervals | None) -> None:
+        """Record an output, and its gradient when it comes."""
+        device = self._devices[x.device]
+        calls = step.calls.get(x.device)
+        if calls is None:
+            calls = step.calls[x.device] = Calls(device)
+        self._numbering.saw(index)
+        owner = self._numbering.owners[index]
+        row = calls.add(index, 0 if owner is None else step.phases[owner], x, h, saturation)
+        if self._undecided:
+            self._on_any(x)
+        step.take_histogram(device, index, "activation", x)
+        if x.requires_grad:
+            register_hook(x, DeltaHook(self._gradients.on_delta, calls, row))

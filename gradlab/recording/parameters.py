@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 
+from gradlab.recording.device_parameters import LARGE, DeviceParameters
+from gradlab.recording.devices import Devices
 from gradlab.recording.hooks import Hook
-from gradlab.recording.layout import Place
-from gradlab.recording.state import State
-from gradlab.recording.weights import CHANGE, Weights
+from gradlab.recording.modules import RecordedModule
+from gradlab.recording.python_hooks import Current
+from gradlab.statistics import PARAMETER_SUMS, Flags, Floats
 
-Owned = list[tuple[Weights, tuple[int, ...]]]
+Owned = list[tuple[DeviceParameters, tuple[int, ...]]]
+GRADIENT, CHANGE = PARAMETER_SUMS.index("gradient_squares"), PARAMETER_SUMS.index("change_squares")
 
 
 class Parameters:
@@ -23,67 +26,78 @@ class Parameters:
 
     Args:
         model: the model.
-        places: its recorded modules.
+        modules: its recorded modules.
         optimizers: who updates it.
+        devices: the devices.
+
+    Attributes:
+        devices: the parameters by device.
     """
 
-    def __init__(self, model: nn.Module, places: Sequence[Place], optimizers: Sequence[Optimizer]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        modules: Sequence[RecordedModule],
+        optimizers: Sequence[Optimizer],
+        devices: Devices,
+    ) -> None:
         self._model = model
         self._optimizers = optimizers
-        shown = {weight for place in places for weight in place.weights}
+        shown = {weight for module in modules for weight in module.weights}
         by_device: dict[torch.device, list[nn.Parameter]] = {}
         for parameter in model.parameters():
             by_device.setdefault(parameter.device, []).append(parameter)
-        self.devices = {
-            device: Weights(
-                device,
+        self.devices = [
+            DeviceParameters(
+                devices[device],
                 parameters,
                 [parameter.requires_grad and parameter in shown for parameter in parameters],
-                apart=len(optimizers) > 1,
+                several_optimizers=len(optimizers) > 1,
             )
             for device, parameters in by_device.items()
-        }
-        self._number: dict[nn.Parameter, tuple[Weights, int, int]] = {}
-        for weights in self.devices.values():
-            for index, parameter in enumerate(weights.parameters):
-                self._number[parameter] = weights, index, len(self._number)
-        self._pairs: tuple[int, NDArray[np.intp], NDArray[np.intp]] | None = None
-        self._one_each = False
+        ]
+        self._number: dict[nn.Parameter, tuple[DeviceParameters, int, int]] = {}
+        for device in self.devices:
+            for number, parameter in enumerate(device.weights.parameters):
+                self._number[parameter] = device, number, len(self._number)
+        self._members: _Members | None = None
         self._owned: dict[tuple[int, int], Owned] = {}
-        self._rest: Owned | None = None
+        self._without_owner: Owned | None = None
         self._owners = self._find_owners()
 
-    def __iter__(self) -> Iterator[nn.Parameter]:
-        return iter(self._number)
-
-    def forget(self) -> None:
+    def begin_step(self) -> None:
         """A step begins."""
-        for weights in self.devices.values():
-            weights.forget()
+        for device in self.devices:
+            device.begin_step()
+
+    # ------------------------------------------------------------------------------------------------------ gradients
 
     def read_gradients(self, *, small: bool) -> nn.Parameter | None:
         """Take the gradients of the small parameters, or of all; returns one that has a gradient."""
-        for weights in self.devices.values():
-            weights.gradients(weights.small if small else weights.trainable)
-        found = (weights.with_gradient() for weights in self.devices.values())
+        for device in self.devices:
+            device.read_gradients(device.small if small else device.trainable)
+        found = (device.with_gradient() for device in self.devices)
         return next((parameter for parameter in found if parameter is not None), None)
-
-    def gradient_hook(self, parameter: nn.Parameter, state: State, on_gradient: Hook) -> Any:
-        """A hook that takes the gradient of one parameter when it is there."""
-        weights, index, _ = self._number[parameter]
-        return weights.gradient_hook(index, state, on_gradient)
 
     def read_gradient(self, parameter: nn.Parameter) -> None:
         """Take the gradient of one parameter."""
-        weights, index, _ = self._number[parameter]
-        weights.gradient(index)
+        device, number, _ = self._number[parameter]
+        device.read_gradient(number)
+
+    def gradient_hooks(self, current: Current, on_gradient: Any) -> Iterator[tuple[nn.Parameter, Any]]:
+        """A hook for each large parameter, which takes its gradient when the gradient is there."""
+        for parameter, (device, number, _) in self._number.items():
+            if parameter.requires_grad and parameter.numel() >= LARGE:
+                yield parameter, device.gradient_hook(current, number, Hook(on_gradient, parameter))
+
+    # ------------------------------------------------------------------------------------------------------ optimizers
 
     def updated_by(self, optimizer: int) -> Owned:
         """The parameters that an optimizer updates, by device; groups may be added to it at any time."""
         key = optimizer, sum(len(group["params"]) for group in self._optimizers[optimizer].param_groups)
         if key not in self._owned:
             self._owners = self._find_owners()
-            self._rest = None
+            self._without_owner = None
             self._owned[key] = self._where(optimizer)
         return self._owned[key]
 
@@ -95,32 +109,25 @@ class Parameters:
         """The optimizer that updates a module, or else the smallest part of the model around it; None for several."""
         if len(self._optimizers) == 1:
             return 0
-        inside = [
-            candidate for candidate in self._model.modules() if any(part is module for part in candidate.modules())
-        ]
-        for candidate in sorted(inside, key=lambda candidate: sum(1 for _ in candidate.modules())):
-            owners = {self._owners[parameter] for parameter in candidate.parameters() if parameter in self._owners}
+        around = [part for part in self._model.modules() if any(inner is module for inner in part.modules())]
+        for part in sorted(around, key=lambda part: sum(1 for _ in part.modules())):
+            owners = {self._owners[parameter] for parameter in part.parameters() if parameter in self._owners}
             if owners:
                 return owners.pop() if len(owners) == 1 else None
         return None
 
-    def keep_the_rest(self) -> None:
-        """A step has ended: look at what no optimizer updates."""
-        if self._rest is None:
-            self._rest = [(weights, numbers) for weights, numbers in self._where(None) if numbers]
-        for weights, numbers in self._rest:
-            weights.look_at(numbers)
+    def read_without_owner(self) -> None:
+        """A step has ended: read the weights that no optimizer updates."""
+        if self._without_owner is None:
+            self._without_owner = [(device, numbers) for device, numbers in self._where(None) if numbers]
+        for device, numbers in self._without_owner:
+            device.read_weights(numbers)
 
     def _where(self, optimizer: int | None) -> Owned:
-        return [
-            (
-                weights,
-                tuple(
-                    i for i, p in enumerate(weights.parameters) if p.requires_grad and self._owners.get(p) == optimizer
-                ),
-            )
-            for weights in self.devices.values()
-        ]
+        def numbers(device: DeviceParameters) -> tuple[int, ...]:
+            return tuple(n for n in device.trainable if self._owners.get(device.weights.parameters[n]) == optimizer)
+
+        return [(device, numbers(device)) for device in self.devices]
 
     def _find_owners(self) -> dict[nn.Parameter, int]:
         return {
@@ -130,54 +137,60 @@ class Parameters:
             for parameter in group["params"]
         }
 
-    def sums(
-        self,
-        buffers: Sequence[NDArray[np.float64]],
-        has_gradient: NDArray[np.bool_],
-        has_weight: NDArray[np.bool_],
-        places: Sequence[Place],
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], float]:
-        """What was read of every device, by module.
+    # ------------------------------------------------------------------------------------------------------ by module
+
+    def by_module(
+        self, sums: Sequence[Floats], has_gradient: Flags, has_weight: Flags, modules: Sequence[RecordedModule]
+    ) -> tuple[dict[str, Floats], dict[str, Flags], float]:
+        """What statistics of parameters are made of, module by module.
 
         Args:
-            buffers: the buffer of each device, in their order.
+            sums: (parameters, `PARAMETER_SUMS`) of each device, in their order.
             has_gradient: which parameters had a gradient, device by device.
-            has_weight: which of them were looked at.
-            places: the modules.
+            has_weight: of which of them Σ w² is known.
+            modules: the recorded modules.
 
         Returns:
-            sums of squares, (modules, 3); which modules have weights; which of them have gradients; Σ g² of all.
+            The sums of the weights of each module, by name; which modules have them; and Σ g² of all parameters.
         """
-        sums = np.concatenate([*buffers, np.zeros((0, 3))])
-        sums[:, CHANGE] /= self._shares
-        modules, numbers = self._members(places)
-        count = len(places)
-        by_module = np.zeros((count, 3))
-        if self._one_each:
-            by_module[modules] = sums[numbers]
-            weighted, trained = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-            weighted[modules], trained[modules] = has_weight[numbers], has_gradient[numbers]
-        else:
-            np.add.at(by_module, modules, sums[numbers])
-            members = np.bincount(modules, minlength=count)
-            weighted = (members > 0) & (np.bincount(modules, has_weight[numbers], minlength=count) == members)
-            trained = np.bincount(modules, has_gradient[numbers], minlength=count) > 0
-        return by_module, weighted, trained, float(sums[has_gradient, 0].sum())
+        sums_PG = np.concatenate([*sums, np.zeros((0, len(PARAMETER_SUMS)))])
+        sums_PG[:, CHANGE] /= self._shares
+        if self._members is None or self._members.count != len(modules):
+            self._members = _Members(modules, {weight: number for weight, (_, _, number) in self._number.items()})
+        sums_MG, weighted, trained = self._members.total(sums_PG, has_gradient, has_weight)
+        exists = {"gradient_squares": trained, "weight_squares": weighted, "change_squares": trained}
+        return dict(zip(PARAMETER_SUMS, sums_MG.T, strict=True)), exists, float(sums_PG[has_gradient, GRADIENT].sum())
 
     @functools.cached_property
     def _shares(self) -> NDArray[np.float64]:
-        return np.concatenate([*(w.sampled_share() for w in self.devices.values()), np.zeros(0)])
+        return np.concatenate([*(device.weights.sampled_share() for device in self.devices), np.zeros(0)])
 
-    def _members(self, places: Sequence[Place]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Pairs of a module and a parameter in its row, by their numbers."""
-        if self._pairs is None or self._pairs[0] != len(places):
-            pairs = [
-                (index, self._number[weight][2])
-                for index, place in enumerate(places)
-                for weight in place.weights
-                if weight in self._number
-            ]
-            modules, numbers = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
-            self._pairs = len(places), modules, numbers
-            self._one_each = len(set(modules.tolist())) == len(modules)
-        return self._pairs[1:]
+
+class _Members:
+    """Which parameters are the weights of which module."""
+
+    def __init__(self, modules: Sequence[RecordedModule], numbers: dict[nn.Parameter, int]) -> None:
+        self.count = len(modules)
+        pairs = [
+            (index, numbers[weight])
+            for index, module in enumerate(modules)
+            for weight in module.weights
+            if weight in numbers
+        ]
+        self._modules, self._numbers = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+        self._sizes = np.bincount(self._modules, minlength=self.count)
+        self._one_each = self._sizes.max(initial=0) <= 1
+
+    def total(self, sums_PG: Floats, has_gradient: Flags, has_weight: Flags) -> tuple[Floats, Flags, Flags]:
+        """The sums of each module; which modules have weights, all of them known; and which have a gradient."""
+        sums_MG = np.zeros((self.count, sums_PG.shape[1]))
+        if self._one_each:
+            known_M, trained_M = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)
+            sums_MG[self._modules] = sums_PG[self._numbers]
+            known_M[self._modules] = has_weight[self._numbers]
+            trained_M[self._modules] = has_gradient[self._numbers]
+            return sums_MG, known_M, trained_M
+        np.add.at(sums_MG, self._modules, sums_PG[self._numbers])
+        known_M = np.bincount(self._modules, has_weight[self._numbers], minlength=self.count) == self._sizes
+        trained_M = np.bincount(self._modules, has_gradient[self._numbers], minlength=self.count) > 0
+        return sums_MG, (self._sizes > 0) & known_M, trained_M

@@ -1,8 +1,9 @@
-"""What `gradlab sweep` does: points, an engine, and the views of both."""
+"""What `gradlab sweep` does: plan the points, run them on an engine, print the report, judge the claim."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from time import monotonic
 from typing import Any
 
@@ -12,49 +13,46 @@ from rich.text import Text
 from gradlab import run_folder
 from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
+from gradlab.sweeps import ENGINES
 from gradlab.sweeps.engine import Engine
 from gradlab.sweeps.grid import Plan, Point, load_plan, load_points
-from gradlab.sweeps.local import LocalEngine
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
-from gradlab.sweeps.states import Outcome
+from gradlab.sweeps.states import PointState
 from gradlab.sweeps.sweep_file import written
 from gradlab.views.claims.report import print_verdict
-from gradlab.views.sweep import Row, SweepProgress, print_plan, print_report
+from gradlab.views.sweep import PointLine, SweepProgress, print_plan, print_report
 
 
 def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
-    """Print the points of a sweep and what is already done; write nothing."""
+    """Print the points of a sweep and their states; write nothing."""
     points = load_points(source, overrides)
     states = look_up_all(points, runs)
     row = _rows(points)
     print_plan([row(point, states[point.config.id]) for point in points], Console())
 
 
-def make_engine(name: str, workers: int | None, **ray_options: Any) -> Engine:
+def make_engine(name: str, workers: int | None, **options: Any) -> Engine:
     """The engine of that name.
 
     Args:
-        name: `local` or `ray`.
+        name: a key of `ENGINES`.
         workers: runs at once; None for as many as there is room for.
-        ray_options: those of `RayEngine`; the local engine has none.
+        options: of some engine; an engine passes over those that it does not know.
 
     Raises:
-        UserError: it is not installed.
+        UserError: Ray is not installed.
     """
-    if name == "ray":
-        from gradlab.sweeps.ray import RayEngine
-
-        return RayEngine(workers, **ray_options)
-    return LocalEngine(workers)
+    engine: Engine = resolve_name(ENGINES[name])(workers, **options)
+    return engine
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a sweep came to.
+class SweepResult:
+    """The end of a sweep.
 
     Attributes:
-        report: of its runs.
-        verdict: of its claim; None where it makes none, or where runs are missing that it speaks of.
+        report: the states of its points.
+        verdict: the verdict on its claim; None where it makes no claim, or where runs that the claim needs are missing.
         claims: whether it makes a claim.
     """
 
@@ -63,8 +61,8 @@ class Done:
     claims: bool
 
     @property
-    def as_it_should_be(self) -> bool:
-        """Whether the claim is confirmed; of a sweep that makes none, whether every run is healthy."""
+    def passed(self) -> bool:
+        """Whether the claim is confirmed; where there is no claim, whether every run is healthy."""
         return (self.verdict is not None and self.verdict.confirmed) if self.claims else self.report.healthy
 
 
@@ -76,19 +74,19 @@ def sweep(
     runs: Path,
     plots: bool = False,
     retry_failed: bool = False,
-) -> Done:
-    """Run a sweep, show it going on, and print what it came to; judge its claim, and draw that.
+) -> SweepResult:
+    """Run a sweep with its progress on the terminal, print the report, and judge and draw its claim.
 
     Args:
         source: a sweep file or a config.
         overrides: `KEY=V1,V2 …`.
-        engine: what runs it.
-        runs: where run folders are.
+        engine: runs the points.
+        runs: the folder of run folders.
         plots: whether to draw each point's pictures.
         retry_failed: run failed points again.
 
     Raises:
-        ConfigError: the sweep is wrong, or one of its points.
+        ConfigError: the sweep file, or the config of a point, is wrong.
     """
     begun = monotonic()
     plan = load_plan(source, overrides)
@@ -96,27 +94,27 @@ def sweep(
     row = _rows(points)
     with SweepProgress() as progress:
         report = run_sweep(
-            points, engine, runs=runs, watcher=_Watcher(progress, row), plots=plots, retry_failed=retry_failed
+            points, engine, runs=runs, listener=_ProgressListener(progress, row), plots=plots, retry_failed=retry_failed
         )
-    rows = [row(point, report.outcomes[point.config.id]) for point in points]
+    rows = [row(point, report.states[point.config.id]) for point in points]
     console = Console()
     print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=console)
     verdict = _judge(plan, report, run_folder.claim_picture(runs, source.stem), console)
-    return Done(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))
+    return SweepResult(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))
 
 
 def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdict | None:
-    """Judge the claim of a sweep on its runs, and say and draw what came out."""
-    outcomes = [report.outcomes[point.config.id] for point in plan.points]
-    missing = [outcome for outcome in outcomes if outcome.status not in run_folder.FINISHED]
-    why_not = plan.not_judged or (plan.claim and missing and f"{len(missing)} of {len(outcomes)} runs are not finished")
+    """Judge the claim of a sweep on its runs; print and draw the verdict."""
+    states = [report.states[point.config.id] for point in plan.points]
+    missing = [state for state in states if state.status not in run_folder.FINISHED]
+    why_not = plan.not_judged or (plan.claim and missing and f"{len(missing)} of {len(states)} runs are not finished")
     if why_not:
         console.print(Text(f"the claim is not judged: {why_not}"), soft_wrap=True)
     if plan.claim is None or why_not:
         return None
     from gradlab.views.claims.picture import save_picture  # matplotlib takes half a second to import
 
-    observations = [Observation.of(run_folder.read_tables(outcome.path)) for outcome in outcomes]
+    observations = [Observation.of(run_folder.read_tables(state.path)) for state in states]
     verdict = judge(plan.claim, observations)
     print_verdict(verdict, console)
     save_picture(verdict, observations, picture)
@@ -124,10 +122,10 @@ def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdi
     return verdict
 
 
-class _Watcher:
-    """Points and outcomes, as the progress view wants them."""
+class _ProgressListener:
+    """Passes a sweep's events on to its progress view, as lines of text."""
 
-    def __init__(self, progress: SweepProgress, row: Callable[[Point, Outcome], Row]) -> None:
+    def __init__(self, progress: SweepProgress, row: Callable[[Point, PointState], PointLine]) -> None:
         self._progress = progress
         self._row = row
 
@@ -135,14 +133,14 @@ class _Watcher:
         self._progress.planned(count)
 
     def started(self, worker: int, point: Point) -> None:
-        self._progress.started(worker, self._row(point, Outcome("running", Path(point.config.folder))).label)
+        self._progress.started(worker, self._row(point, PointState("running", Path(point.config.folder))).label)
 
-    def ended(self, worker: int, point: Point, outcome: Outcome) -> None:
-        self._progress.ended(worker, self._row(point, outcome))
+    def ended(self, worker: int, point: Point, state: PointState) -> None:
+        self._progress.ended(worker, self._row(point, state))
 
 
-def _rows(points: Sequence[Point]) -> Callable[[Point, Outcome], Row]:
-    """What makes rows of points: a point is known by the settings in which it may differ from others."""
+def _rows(points: Sequence[Point]) -> Callable[[Point, PointState], PointLine]:
+    """A function that makes the line of a point, with the settings in which the points differ."""
     values: dict[str, set[str]] = {}
     for point in points:
         for key, value in point.settings.items():
@@ -150,8 +148,8 @@ def _rows(points: Sequence[Point]) -> Callable[[Point, Outcome], Row]:
     everywhere = {key for key in values if all(key in point.settings for point in points)}
     varied = [key for key in values if len(values[key]) > 1 or key not in everywhere]
 
-    def row(point: Point, outcome: Outcome) -> Row:
+    def row(point: Point, state: PointState) -> PointLine:
         settings = {key: written(point.settings[key]) for key in varied if key in point.settings}
-        return Row(settings, outcome.status, outcome.path, outcome.verdict, outcome.reason)
+        return PointLine(settings, state.status, state.path, state.verdict, state.reason)
 
     return row

@@ -1,4 +1,4 @@
-"""What an engine is, and what it does for each point."""
+"""The interface of an engine, which runs the points of a sweep; and what a worker does for one point."""
 
 import time
 import traceback
@@ -10,21 +10,21 @@ from typing import Protocol
 
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunInterrupted
-from gradlab.sweeps.states import Outcome, look_up, record_failure
+from gradlab.sweeps.states import PointState, look_up, record_failure
 
 WAIT_SECONDS = 0.5
-"""Between two looks at a run that another process is writing."""
+"""Seconds between two looks at a run that another process is writing."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A point to run, as it travels to a worker.
+    """A point to run, as it is sent to a worker.
 
     Attributes:
         config: what to run.
-        runs: where run folders are.
+        runs: the folder of run folders.
         plots: whether to draw the pictures.
-        wait: wait for another process that has the run, instead of leaving it to that one.
+        wait: whether to wait for another process that writes the run, instead of leaving the run to that process.
     """
 
     config: Config
@@ -34,9 +34,9 @@ class Task:
 
 
 class Engine(Protocol):
-    """Something that runs points in processes of its own, `workers` at a time, for as long as its context lasts.
+    """Runs points in processes of its own, `workers` at a time, for as long as its context lasts.
 
-    Leaving the context stops what is still running.
+    Leaving the context stops the points that still run.
     """
 
     @property
@@ -49,40 +49,40 @@ class Engine(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def submit(self, task: Task) -> "Future[Outcome]":
-        """Run a point with `run_point`. The future has an exception only where a worker died."""
+    def submit(self, task: Task) -> "Future[PointState]":
+        """Run a point with `run_point`. The future has an exception only if the worker died."""
 
     def interrupt(self) -> None:
-        """Ask the points that run to end their step and keep what they have; may be called again."""
+        """Ask the running points to finish their step and keep what they recorded. It may be called repeatedly."""
 
     def explain(self, error: BaseException) -> str:
-        """What a future's exception means, in a line."""
+        """The meaning of a future's exception, in a line."""
 
 
-def run_point(task: Task, threads: int) -> Outcome:
-    """Run a point in a worker process, unless it is settled by then. What it raises becomes its outcome.
+def run_point(task: Task, threads: int) -> PointState:
+    """Run a point in a worker process, unless it is settled by then. If the run raises, the state is `failed`.
 
     Args:
         task: the point.
-        threads: threads of a worker; small networks take one.
+        threads: threads of the worker; small networks use one.
     """
     try:
         import torch  # once a worker: the sweep itself does without
 
         from gradlab import experiment
 
-        while not (outcome := look_up(task.runs, task.config)).settled:
+        while not (state := look_up(task.runs, task.config)).settled:
             try:
-                if outcome.status == "running":
-                    raise RunBusyError(f"another process is writing {outcome.path}")
+                if state.status == "running":
+                    raise RunBusyError(f"another process is writing {state.path}")
                 torch.set_num_threads(threads)
                 experiment.run(task.config, runs=task.runs, plots=task.plots, fit_threads=True)
-            except RunBusyError:  # perhaps it fails there: then that is its outcome, and it is not run again here
+            except RunBusyError:  # if it fails there, it is not run again here
                 if not task.wait:
-                    return Outcome("running", outcome.path)
+                    return PointState("running", state.path)
                 time.sleep(WAIT_SECONDS)
             except RunInterrupted:
                 return look_up(task.runs, task.config)
     except Exception:
         return record_failure(task.runs, task.config, traceback.format_exc())
-    return outcome
+    return state

@@ -29,7 +29,7 @@ from gradlab.config.files import Document
 from gradlab.errors import ConfigError, Problem
 from gradlab.measures.settings import settings_of
 from gradlab.sweeps.sweep_file import MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
-from gradlab.text import did_you_mean
+from gradlab.text import did_you_mean, first_of
 
 MOST_PROBLEMS = 20
 """Problems that are listed; the rest is counted."""
@@ -121,8 +121,7 @@ def _clashes(sweep: Sweep) -> Iterator[Problem]:
 
 def _some(settings: Sequence[Setting]) -> str:
     """The values of an axis, if there are not too many."""
-    values = list(dict.fromkeys(written(setting.value) for setting in settings))
-    return ", ".join(values[:10]) + (", …" if len(values) > 10 else "")
+    return first_of(dict.fromkeys(written(setting.value) for setting in settings))
 
 
 def _combinations(sweep: Sweep) -> Iterator[Settings]:

@@ -1,6 +1,6 @@
 """The engine of one machine: worker processes that live as long as the sweep.
 
-The pool is pebble's: where a worker dies it names the task that died with it and starts another worker; the pools of
+The pool is pebble's. If a worker dies, pebble names the task that died with it, and starts another worker. The pools of
 the standard library and of joblib give up all their tasks.
 """
 
@@ -12,21 +12,23 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from types import TracebackType
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from gradlab.sweeps.engine import Task, run_point
-from gradlab.sweeps.states import Outcome
+from gradlab.sweeps.states import PointState
 
 
 class LocalEngine:
-    """Runs points in worker processes. Torch is imported once a worker, and workers × threads = cores.
+    """Runs points in worker processes. Each worker imports torch once; workers × threads = cores.
 
     Args:
         workers: processes; by default one for each core.
+        options: of other engines.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, **options: Any) -> None:
         self.workers = workers or cores()
         self.threads = max(1, cores() // self.workers)
 
@@ -41,17 +43,17 @@ class LocalEngine:
         self._pool.stop()
         self._pool.join()
 
-    def submit(self, task: Task) -> "Future[Outcome]":
+    def submit(self, task: Task) -> "Future[PointState]":
         """Run a point in a worker."""
         with _sigint_blocked():
-            if not self._pool.active:  # a worker died while it had nothing to do: pebble then gives up
+            if not self._pool.active:  # pebble gives up when a worker dies that has no task
                 self._pool.stop()
                 self._pool.join()
                 self._pool = self._start()
             return self._pool.schedule(run_point, (task, self.threads))
 
     def interrupt(self) -> None:
-        """Pass Ctrl-C on to the workers; between points they ignore it."""
+        """Pass Ctrl-C on to the workers. A worker between two points ignores it."""
         for worker in set(multiprocessing.active_children()) - self._others:
             with suppress(OSError):
                 os.kill(worker.pid or 0, signal.SIGINT)
@@ -67,7 +69,7 @@ class LocalEngine:
         return f"its worker process died: {how}"
 
     def _start(self) -> ProcessPool:
-        spawn = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA, nor rely on threads
+        spawn = multiprocessing.get_context("spawn")  # a forked process can use neither CUDA nor threads
         return ProcessPool(self.workers, initializer=_begin, context=spawn)
 
 
@@ -77,18 +79,18 @@ def cores() -> int:
 
 
 def _begin() -> None:
-    """First thing in a worker: from here on it minds Ctrl-C as pebble wants, by ignoring it."""
+    """The first function of a worker: let Ctrl-C through again. Pebble has the worker ignore it between points."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Processes and threads started here are born deaf to Ctrl-C, which would else print a traceback of each."""
+    """Block Ctrl-C in the processes and threads that start here; each of them would print a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # which unblocks the signal when it starts
+    resource_tracker.ensure_running()  # before the signal is blocked, because its start unblocks it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

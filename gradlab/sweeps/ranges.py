@@ -1,4 +1,4 @@
-"""`range(0, 10)`, `linspace(0, 1, 5)` and `logspace(-4, -1, 7)` in a sweep file: arithmetic, nothing is evaluated."""
+"""`range(0, 10)`, `linspace(0, 1, 5)` and `logspace(-4, -1, 7)` in a sweep file. They are parsed; no code is run."""
 
 import ast
 import math
@@ -11,11 +11,11 @@ _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Range:
-    """Values not yet written out.
+    """Evenly spaced values that have not been made yet.
 
     Attributes:
-        count: how many there are.
-        values: makes them.
+        count: how many values there are.
+        values: makes the values.
     """
 
     count: int
@@ -23,7 +23,7 @@ class Range:
 
 
 def parse_range(text: str) -> Range | None:
-    """The range that a text writes as a call.
+    """Parse a range that is written as a call.
 
     Args:
         text: such as `logspace(-4, -1, 7)`.
@@ -32,7 +32,7 @@ def parse_range(text: str) -> Range | None:
         The range; None where the text is no call of a range.
 
     Raises:
-        ValueError: it is one, with arguments that it does not take.
+        ValueError: the text calls a range with arguments that it does not take.
 
     Examples:
         >>> list(parse_range("logspace(-2, 1, 4)").values())
@@ -77,7 +77,7 @@ def _spaced(start: float, stop: float, count: int) -> Iterator[float]:
 
 
 def _clean(number: float) -> float:
-    """A number to twelve digits, so that `logspace` gives 0.01 where rounding gives 0.010000000000000002."""
+    """A number rounded to twelve digits, so that `logspace` gives 0.01 and not 0.010000000000000002."""
     return float(f"{number:.12g}")
 
 

@@ -1,7 +1,7 @@
-"""The engine of a cluster: the same points as tasks of Ray, which finds them cores and GPUs on any of its nodes.
+"""The engine of a cluster: points are tasks of Ray, which finds cores and GPUs for them on any of its nodes.
 
-The folder of runs must be one that every node sees under the same path. Ray starts a point again, elsewhere, whose node
-or worker is lost; it begins afresh, because the lost process no longer holds its folder.
+Every node must see the folder of runs under the same path. If a node or worker is lost, Ray starts its point again
+elsewhere. The point begins afresh, because the lost process no longer locks the run folder.
 """
 
 import contextlib
@@ -14,20 +14,20 @@ from typing import Any
 
 from gradlab.errors import UserError
 from gradlab.sweeps.engine import Task, run_point
-from gradlab.sweeps.states import Outcome
+from gradlab.sweeps.states import PointState
 
 RETRIES = 3
-"""Times that a point is started again whose node or worker is lost."""
+"""How often a point is started again if its node or worker is lost."""
 
 
 class RayEngine:
-    """Runs points on a Ray cluster; on one of this machine alone where no address is given.
+    """Runs points on a Ray cluster; without an address, on a cluster of this machine alone.
 
     Args:
         workers: points at once; by default as many as the cluster has room for.
-        address: of a running cluster; `auto` finds one that runs here.
-        cpus_per_run: cores that a point takes, and threads that it may use.
-        gpus_per_run: GPUs that a point takes; a fraction shares one.
+        address: the address of a running cluster; `auto` finds a cluster on this machine.
+        cpus_per_run: cores and threads of a point.
+        gpus_per_run: GPUs of a point; several points share a GPU where this is a fraction.
 
     Raises:
         UserError: Ray is not installed.
@@ -49,7 +49,7 @@ class RayEngine:
         self._wanted = workers
         self._address = address
         self._cpus, self._gpus = cpus_per_run, gpus_per_run
-        self._running: dict[Future[Outcome], Any] = {}
+        self._running: dict[Future[PointState], Any] = {}
         self._asked: set[Any] = set()
 
     @property
@@ -61,11 +61,11 @@ class RayEngine:
         self._begun = not self._ray.is_initialized()
         if self._begun:
             try:
-                self._knock()
-                # Not None: Ray would join whatever cluster happens to run here.
-                self._ray.init(
-                    address=self._address or "local", log_to_driver=False, logging_level=logging.ERROR, **self._fresh()
-                )
+                self._check_address()
+                # "local" and not None: with None, Ray would join any cluster that runs on this machine.
+                address = self._address or "local"
+                more = self._options_of_own_cluster()
+                self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
             except (OSError, ValueError) as error:
                 raise UserError(f"there is no Ray cluster at {self._address}: {error}") from error
         has = self._ray.cluster_resources()
@@ -90,35 +90,35 @@ class RayEngine:
         if self._begun:
             self._ray.shutdown()
 
-    def submit(self, task: Task) -> "Future[Outcome]":
+    def submit(self, task: Task) -> "Future[PointState]":
         """Run a point wherever there is room."""
-        task = replace(task, runs=task.runs.absolute())  # a worker's directory may be another
+        task = replace(task, runs=task.runs.absolute())  # a worker may have another working directory
         reference = self._run.remote(task, max(1, int(self._cpus)))
-        future: Future[Outcome] = reference.future()
+        future: Future[PointState] = reference.future()
         self._running[future] = reference
         return future
 
     def interrupt(self) -> None:
-        """Have Ray raise Ctrl-C in the workers: once each, for a second one would not even let a step end."""
+        """Have Ray raise KeyboardInterrupt in the workers, once in each: a second one would not let the step end."""
         for reference in self._unfinished():
             if reference not in self._asked:
                 self._asked.add(reference)
                 self._ray.cancel(reference, force=False)
 
     def explain(self, error: BaseException) -> str:
-        """Why Ray gave a point up."""
+        """Why Ray gave up a point."""
         kind = type(error).__name__
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         return f"Ray gave it up after {RETRIES} retries: {kind}: {said}"
 
-    def _knock(self) -> None:
-        """See whether anything listens at an address: Ray itself would try for minutes, and end the process."""
+    def _check_address(self) -> None:
+        """Raise OSError if nothing listens at the address. Ray itself would try for minutes, then end the process."""
         host, colon, port = (self._address or "").rpartition(":")
         if colon and port.isdigit() and "/" not in host:
             socket.create_connection((host, int(port)), timeout=5).close()
 
-    def _fresh(self) -> dict[str, Any]:
-        """Options of a cluster that starts here; one that is there already has its own."""
+    def _options_of_own_cluster(self) -> dict[str, Any]:
+        """Options of a cluster that is started here; a cluster that runs already has its own."""
         return {} if self._address else {"include_dashboard": False}
 
     def _unfinished(self) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A sweep under way: points ─► engine ─► outcomes. Torch-free; the workers import it."""
+"""Run the points of a sweep: points ─► engine ─► states. Only the workers import torch."""
 
 import threading
 from collections import deque
@@ -15,50 +15,50 @@ from gradlab import datasets, interrupts, run_folder
 from gradlab.errors import RunBusyError
 from gradlab.sweeps.engine import Engine, Task
 from gradlab.sweeps.grid import Point
-from gradlab.sweeps.states import Outcome, look_up, record_failure, record_interruption
+from gradlab.sweeps.states import PointState, look_up, record_failure, record_interruption
 
 GRACE_SECONDS = 10.0
-"""After Ctrl-C, for the workers to end their step and write what they have."""
+"""Seconds that the workers have after Ctrl-C to finish their step and write what they recorded."""
 POLL_SECONDS = 0.5
-"""Between two looks for Ctrl-C, while no run ends."""
+"""Seconds between two looks for Ctrl-C, while no run ends."""
 
 
-class Watcher(Protocol):
-    """Sees a sweep go on."""
+class SweepListener(Protocol):
+    """Is called while a sweep runs, to show its progress."""
 
     def planned(self, count: int) -> None:
-        """So many points are to be run."""
+        """Called first, with the number of points that will be run."""
 
     def started(self, worker: int, point: Point) -> None:
         """A worker, counted from 0, has begun a point."""
 
-    def ended(self, worker: int, point: Point, outcome: Outcome) -> None:
-        """It has ended it; an outcome that is `running` is another process's, and comes again."""
+    def ended(self, worker: int, point: Point, state: PointState) -> None:
+        """A worker has ended a point. A point whose state is `running` is run by another process; it ends once more."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a sweep came to.
+    """The points of a sweep at its end.
 
     Attributes:
-        outcomes: of every point, by id.
+        states: the state of every point, by id.
         ran: ids of the points that were run, or waited for, this time.
-        interrupted: whether Ctrl-C ended it.
+        interrupted: whether Ctrl-C ended the sweep.
     """
 
-    outcomes: Mapping[str, Outcome]
+    states: Mapping[str, PointState]
     ran: frozenset[str]
     interrupted: bool
 
     @property
     def failed(self) -> bool:
-        """Whether a point has failed, now or before."""
-        return any(outcome.status == "failed" for outcome in self.outcomes.values())
+        """Whether a point has failed, this time or before."""
+        return any(state.status == "failed" for state in self.states.values())
 
     @property
     def healthy(self) -> bool:
-        """Whether every point is."""
-        return all(outcome.verdict == "healthy" for outcome in self.outcomes.values())
+        """Whether every point is healthy."""
+        return all(state.verdict == "healthy" for state in self.states.values())
 
 
 def run_sweep(
@@ -66,95 +66,95 @@ def run_sweep(
     engine: Engine,
     *,
     runs: Path,
-    watcher: Watcher,
+    listener: SweepListener,
     plots: bool = False,
     retry_failed: bool = False,
 ) -> Report:
-    """Run every point that is not settled. Points that another sweep is running are waited for, last of all.
+    """Run every point that is not settled. Points that another process is running are waited for, last of all.
 
     Args:
-        points: what to run, in this order.
-        engine: what runs them.
-        runs: where run folders are.
-        watcher: told of every beginning and end.
+        points: the points, in the order in which they are run.
+        engine: runs them.
+        runs: the folder of run folders.
+        listener: is called at every beginning and end of a point.
         plots: whether to draw each point's pictures.
         retry_failed: run failed points again.
 
     Raises:
-        DatasetError: data that come from outside the package cannot be loaded.
-        RunFolderError: run folders cannot be written in `runs`.
+        DatasetError: data from outside the package cannot be loaded.
+        RunFolderError: no run folder can be written in `runs`.
     """
-    outcomes = look_up_all(points, runs)
+    states = look_up_all(points, runs)
     if retry_failed:
         for point in points:
-            if outcomes[point.config.id].status == "failed":
-                outcomes[point.config.id] = record_interruption(runs, point.config)
-    todo = [point for point in points if not outcomes[point.config.id].settled]
+            if states[point.config.id].status == "failed":
+                states[point.config.id] = record_interruption(runs, point.config)
+    todo = [point for point in points if not states[point.config.id].settled]
     ran = frozenset(point.config.id for point in todo)
-    _look_for_data(todo)
-    watcher.planned(len(todo))
+    _try_to_load_data(todo)
+    listener.planned(len(todo))
     rest = todo
     with interrupts.first_one_remembered() as interrupted, engine:
         if todo:
             with suppress(RunBusyError), run_folder.lock_run(runs, todo[0].config):
-                pass  # a folder that cannot be written is one message, not one for each point
+                pass  # if the folder cannot be written, this is the only message, instead of one for each point
         for waiting in (False, True):
             tasks = [(point, Task(point.config, runs, plots, waiting)) for point in rest]
-            outcomes |= _drive(engine, tasks, watcher, interrupted)
-            rest = [point for point in rest if outcomes[point.config.id].status == "running"]
+            states |= _run_tasks(engine, tasks, listener, interrupted)
+            rest = [point for point in rest if states[point.config.id].status == "running"]
     if interrupted.is_set():
         for point in todo:
             state = look_up(runs, point.config)
-            cut_off = state.status == "interrupted"  # perhaps killed before it could say so
-            outcomes[point.config.id] = record_interruption(runs, point.config) if cut_off else state
-    return Report(outcomes, ran, interrupted.is_set())
+            cut_off = state.status == "interrupted"  # the worker may have been killed before it could write this
+            states[point.config.id] = record_interruption(runs, point.config) if cut_off else state
+    return Report(states, ran, interrupted.is_set())
 
 
-def _look_for_data(points: Sequence[Point]) -> None:
-    """Load what may not be there, once each: a missing file or network is one message, not one for each point."""
-    looked_for = []
+def _try_to_load_data(points: Sequence[Point]) -> None:
+    """Load data from outside the package once, so that a missing file or network is one message for all points."""
+    tried = []
     for point in points:
-        if point.config.data.facts.from_outside and point.config.data not in looked_for:
-            looked_for.append(point.config.data)
+        if point.config.data.facts.from_outside and point.config.data not in tried:
+            tried.append(point.config.data)
             datasets.load(point.config.data, point.config.seed)
 
 
-def look_up_all(points: Sequence[Point], runs: Path) -> dict[str, Outcome]:
+def look_up_all(points: Sequence[Point], runs: Path) -> dict[str, PointState]:
     """The state of every point, by id."""
     return {point.config.id: look_up(runs, point.config) for point in points}
 
 
-def _drive(
-    engine: Engine, tasks: Sequence[tuple[Point, Task]], watcher: Watcher, interrupted: threading.Event
-) -> dict[str, Outcome]:
-    """Keep every worker busy until all tasks have ended, or until Ctrl-C and `GRACE_SECONDS` for the workers.
+def _run_tasks(
+    engine: Engine, tasks: Sequence[tuple[Point, Task]], listener: SweepListener, interrupted: threading.Event
+) -> dict[str, PointState]:
+    """Keep every worker busy until all tasks have ended; after Ctrl-C, until `GRACE_SECONDS` have passed.
 
-    No task waits inside the engine, so that none begins after Ctrl-C.
+    The engine never has more tasks than workers, so that no task begins after Ctrl-C.
     """
     queue = deque(tasks)
     free = list(range(engine.workers))
-    running: dict[Future[Outcome], tuple[int, Point, Task]] = {}
-    outcomes: dict[str, Outcome] = {}
+    running: dict[Future[PointState], tuple[int, Point, Task]] = {}
+    states: dict[str, PointState] = {}
     deadline = inf
     while (running or (queue and deadline == inf)) and monotonic() < deadline:
         while queue and free and not interrupted.is_set():
             point, task = queue.popleft()
             worker = free.pop(free.index(min(free)))
             running[engine.submit(task)] = (worker, point, task)
-            watcher.started(worker, point)
+            listener.started(worker, point)
         for future in wait(running, POLL_SECONDS, FIRST_COMPLETED).done:
             worker, point, task = running.pop(future)
             error = future.exception()
             if error is None:
-                outcome = future.result()
+                state = future.result()
             elif interrupted.is_set():
-                outcome = record_interruption(task.runs, task.config)
+                state = record_interruption(task.runs, task.config)
             else:
-                outcome = record_failure(task.runs, task.config, engine.explain(error))
+                state = record_failure(task.runs, task.config, engine.explain(error))
             free.append(worker)
-            outcomes[point.config.id] = outcome
-            watcher.ended(worker, point, outcome)
+            states[point.config.id] = state
+            listener.ended(worker, point, state)
         if interrupted.is_set():
             deadline = min(deadline, monotonic() + GRACE_SECONDS)
-            engine.interrupt()  # again and again: a worker that is between points does not hear it
-    return outcomes
+            engine.interrupt()  # repeated, because a worker between two points ignores it
+    return states

@@ -1,4 +1,4 @@
-"""What has become of a point, as its run folder says; and the words for those that could not write it themselves.
+"""The state of a point, as its run folder has it; and how a state is written for a run that could not do it itself.
 
 pending ─► running ─► completed | diverged      results, never run again
                    ├► interrupted               run again
@@ -16,20 +16,20 @@ from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunFolderError
 
 SETTLED = (*run_folder.FINISHED, "failed")
-"""States in which a sweep leaves a run alone."""
+"""States in which a sweep does not run a point again."""
 STATES = ("completed", "diverged", "failed", "interrupted", "running", "pending")
-"""Every state, in the order of a report."""
+"""All states, in the order of a report."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What has become of a point.
+class PointState:
+    """The state of a point.
 
     Attributes:
-        status: one of `STATES`; `running` is in another process.
-        path: its run folder, there or not.
-        verdict: its worst finding, `healthy`, or empty where it has none.
-        reason: why it failed, in a line.
+        status: one of `STATES`; `running` means in another process.
+        path: the run folder, whether it exists or not.
+        verdict: the worst finding, `healthy`, or empty where the run has no verdict.
+        reason: why the run failed, in a line.
     """
 
     status: str
@@ -39,25 +39,31 @@ class Outcome:
 
     @property
     def settled(self) -> bool:
-        """Whether a sweep leaves it alone."""
+        """Whether a sweep does not run the point again."""
         return self.status in SETTLED
 
 
-def look_up(runs: Path, config: Config) -> Outcome:
-    """The state of a config's run. One that is being written by nobody was interrupted, whatever it says itself."""
+def look_up(runs: Path, config: Config) -> PointState:
+    """The state of a config's run. A run that says `running` but is written by no process was interrupted."""
     path = run_folder.run_path(runs, config)
     try:
         summary = run_folder.read_summary(path)
     except RunFolderError:
-        return Outcome("pending", path)
+        return PointState("pending", path)
     status = str(summary.get("status"))
     if status == "running" and not run_folder.is_busy(path):
         status = "interrupted"
-    return Outcome(status, path, str(summary.get("verdict", "")), run_folder.failure(summary))
+    return PointState(status, path, str(summary.get("verdict", "")), run_folder.failure(summary))
 
 
-def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
-    """Keep a run as failed, whose process died or raised; unless it is finished, or another process has it by now."""
+def record_failure(runs: Path, config: Config, traceback: str) -> PointState:
+    """Write that a run has failed, unless it is finished, or another process is writing it by now.
+
+    Args:
+        runs: the folder of run folders.
+        config: the config of the run.
+        traceback: what the run raised, or why its process died.
+    """
     path = run_folder.run_path(runs, config)
     try:
         with run_folder.lock_run(runs, config) as writer:
@@ -66,14 +72,14 @@ def record_failure(runs: Path, config: Config, traceback: str) -> Outcome:
                 writer.start({})
             _replace(writer, previous or {}, "failed", {"traceback": traceback})
     except RunBusyError:
-        return Outcome("running", path)
-    except RunFolderError:  # a full disk, say: there is still the report at the end of the sweep
+        return PointState("running", path)
+    except RunFolderError:  # such as a full disk; the report of the sweep still names the failure
         pass
-    return Outcome("failed", path, reason=run_folder.failure({"traceback": traceback}))
+    return PointState("failed", path, reason=run_folder.failure({"traceback": traceback}))
 
 
-def record_interruption(runs: Path, config: Config) -> Outcome:
-    """Keep a run as interrupted that was stopped before it could say so, or a failed one that is to be run again."""
+def record_interruption(runs: Path, config: Config) -> PointState:
+    """Write that a run was interrupted: it was killed before it could write so, or it failed and is to be run again."""
     with suppress(RunFolderError, RunBusyError):
         if run_folder.is_run(run_folder.run_path(runs, config)):
             with run_folder.lock_run(runs, config) as writer:

@@ -3,7 +3,6 @@
 Every part keeps its place, so that what is wrong with a point can be said where the value stands that made it so.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from gradlab.claims.parsing import read_claim
 from gradlab.config.files import Document, read_document
 from gradlab.errors import ConfigError, Problem
 from gradlab.sweeps.ranges import EXAMPLES, RANGES, parse_range
-from gradlab.text import did_you_mean
+from gradlab.text import did_you_mean, setting_text, settings_text
 
 MOST_POINTS = 100_000
 """Points that a sweep may have."""
@@ -24,16 +23,12 @@ KEYS = ("base", "grid", "pairs", "exclude", "claim")
 
 def label(settings: Mapping[str, Any]) -> str:
     """Settings as one would type them: `model.depth=5 seed=0`."""
-    return " ".join(f"{key}={written(value)}" for key, value in settings.items())
+    return settings_text(settings, exact=True)
 
 
 def written(value: Any) -> str:
     """A value in one line, as YAML."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {written(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(written, value)) + "]"
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+    return setting_text(value, exact=True)
 
 
 class Setting(NamedTuple):

@@ -26,8 +26,8 @@ SAMPLE = 2**17
 
 
 @dataclass(frozen=True)
-class Before:
-    """φ(BatchNorm(h)) for a centred h.
+class BatchNormBefore:
+    """Moments of a block with BatchNorm before the activation: φ(BatchNorm(h)), for a centred h.
 
     Attributes:
         mean: E φ.
@@ -45,7 +45,7 @@ class Before:
 
 
 @functools.lru_cache(maxsize=64)
-def before(choice: Activation, batch: int) -> Before:
+def norm_before(choice: Activation, batch: int) -> BatchNormBefore:
     """BatchNorm before the activation: y = √B Gh/‖Gh‖, x = φ(y).
 
     u = y/√B is uniform on the centred unit sphere, P = G − uuᵀ and D = diag φ'(y). The backward pass is
@@ -68,7 +68,7 @@ def before(choice: Activation, batch: int) -> Before:
     along_G = (1 - 1 / batch) * (slopes - two.mean(phi.derivative))  # E‖Gφ'‖²/B
     along_u = slopes_u + (1 - 1 / batch) * two.mean(lambda y: y * phi.derivative(y))  # E(uᵀφ')²/B
     trace = batch * (slopes * (1 - 1 / batch) - slopes_u) - (along_G - along_u)
-    return Before(
+    return BatchNormBefore(
         mean=mean,
         second_moment=second_moment,
         variance=one.mean(lambda y: (phi.function(y) - mean) ** 2),
@@ -78,8 +78,8 @@ def before(choice: Activation, batch: int) -> Before:
 
 
 @dataclass(frozen=True)
-class After:
-    """BatchNorm(φ(h)), backward.
+class BatchNormAfter:
+    """The backward pass of a block with BatchNorm after the activation: BatchNorm(φ(h)).
 
     Attributes:
         slope: E δ_h² / E(Gδ_x)², δ_h before the activation and δ_x after the BatchNorm.
@@ -93,7 +93,7 @@ class After:
 
 
 @functools.lru_cache(maxsize=1024)
-def after(choice: Activation, centred: float, common: float, batch: int) -> After:
+def norm_after(choice: Activation, centred: float, common: float, batch: int) -> BatchNormAfter:
     """BatchNorm after the activation: h of covariance `centred` G + `common` 11ᵀ, f = φ(h), x = √B Gf/‖Gf‖.
 
     With v = Gf/‖Gf‖, P = G − vvᵀ and D = diag φ'(h), δ_h = √B/‖Gf‖ D P δ_x, so that
@@ -136,9 +136,9 @@ def after(choice: Activation, centred: float, common: float, batch: int) -> Afte
     ratio_N, through_N = (batch * trace_N / norm_N / (batch - 1) for trace_N in (total_N, passed_N))
     slope = max(_controlled(ratio_N, controls_NC, known_C), 0.0)
     if slope == 0:
-        return After(slope=0.0, centred=0.0, spread=0.0)
+        return BatchNormAfter(slope=0.0, centred=0.0, spread=0.0)
     centred_part = _controlled(through_N, controls_NC, known_C) / slope
-    return After(slope=slope, centred=max(centred_part, 0.0), spread=float(np.var(ratio_N / ratio_N.mean())))
+    return BatchNormAfter(slope=slope, centred=max(centred_part, 0.0), spread=float(np.var(ratio_N / ratio_N.mean())))
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""Which networks the theory covers, and where it is known to be loose. Said plainly instead of guessed."""
+"""Which networks the theory covers, and where its predictions are known to be loose."""
 
 from collections.abc import Iterator, Sequence
 from math import exp, sqrt
@@ -9,13 +9,13 @@ from gradlab.theory.batch_norm import EPSILON, SMALLEST_BATCH
 from gradlab.theory.mean_field import Layer, has_formulas
 
 NARROW = 32
-"""Units below which a layer is far from infinitely wide."""
+"""A layer with fewer units is far from infinitely wide."""
 SCATTER = 0.3
-"""Standard deviation of ln(mean square) from which on it is worth a word: a factor of 1.16 in RMS."""
+"""A standard deviation of ln(mean square) above this is worth a caveat: it is a factor of 1.16 in RMS."""
 
 
 def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | None:
-    """Why the theory has nothing to say of a network; None where it covers it.
+    """Why the theory does not cover a network; None where it does.
 
     Args:
         model: the network.

@@ -186,7 +186,7 @@ def _plain(model: MLP, signal: Signal, sigma_w2: float, backward: float, batch: 
 def _norm_before(model: MLP, signal: Signal, sigma_w2: float, backward: float, batch: int) -> Layer:
     """BatchNorm first, x = φ(BatchNorm(W x + b)); the bias is the same for all samples and drops out."""
     normalized = sigma_w2 * signal.centred
-    phi = batch_norm.before(model.activation, batch)
+    phi = batch_norm.norm_before(model.activation, batch)
     return Layer(
         q=1.0,
         mean=phi.mean,
@@ -206,7 +206,7 @@ def _norm_after(model: MLP, signal: Signal, sigma_w2: float, backward: float, ba
     q = sigma_w2 * signal.second_moment + model.bias_std**2
     centred = sigma_w2 * signal.centred
     phi = moments(model.activation, q)
-    back = batch_norm.after(model.activation, centred, max(q - centred * (1 - 1 / batch), 0.0), batch)
+    back = batch_norm.norm_after(model.activation, centred, max(q - centred * (1 - 1 / batch), 0.0), batch)
     return Layer(
         q=q,
         mean=phi.mean,

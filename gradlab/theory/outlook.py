@@ -6,14 +6,15 @@ from math import ceil, log10
 
 import numpy as np
 
+from gradlab.text import power_of_ten
 from gradlab.theory.quadrature import Array
 
 THOUSANDFOLD = 3.0
-"""Decades between the first and the last hidden layer at which δ counts as lost, or as exploded."""
+"""δ counts as lost, or as exploded, if it changes by so many decades from the last hidden layer to the first."""
 HUNDREDFOLD = 2.0
-"""Decades over this network from which on it is said to vanish or explode: no learning rate serves all its layers."""
+"""δ of a network is said to vanish or explode if it changes by so many decades: no learning rate serves all layers."""
 DEEPEST = 10_000
-"""Hidden layers beyond which a depth is not told: nobody builds that, and a slope that small is a rounding error."""
+"""Greater depths are not reported: nobody builds such networks, and so small a slope is a rounding error."""
 DECADES: dict[str, tuple[float, float]] = {
     # log10 of the smallest normal number, below which digits are lost, and of the largest
     "float32": (log10(float(np.finfo(np.float32).tiny)), log10(float(np.finfo(np.float32).max))),
@@ -23,10 +24,10 @@ DECADES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Outlook:
-    """Depths in hidden layers, along the line of the prediction; None where that is never, or beyond 10,000.
+    """Depths at which something is lost, in hidden layers; None where that is never, or deeper than 10,000 layers.
 
     Attributes:
-        sentence: what is to be expected of this network.
+        sentence: what to expect of this network.
         vanishing_depth: δ at the first layer falls below 1e-3 of that at the last.
         exploding_depth: δ at the first layer rises above 1e3 times that at the last.
         delta_out_of_range_depth: RMS δ at the first layer leaves the normal numbers of the config's dtype, given the
@@ -107,15 +108,12 @@ def _sentence(
         return "No gradient passes between the hidden layers."
     total = slope * (depth - 1)
     if abs(total) < HUNDREDFOLD:
-        return f"δ stays within a factor of {power(abs(total))} over {depth} layers: every layer gets a gradient."
+        return (
+            f"δ stays within a factor of {power_of_ten(abs(total))} over {depth} layers: every layer gets a gradient."
+        )
     lost = f", beyond the range of {dtype}" if delta_depth is not None and delta_depth <= depth else ""
     trouble = "the first layers hardly learn" if total < 0 else "no learning rate suits both"
     return (
         f"δ {'shrinks' if total < 0 else 'grows'} {10 ** abs(slope):.3g}-fold a layer toward the input: the first of "
-        f"{depth} layers gets {power(total)} times what the last one gets{lost}, and {trouble}."
+        f"{depth} layers gets {power_of_ten(total)} times what the last one gets{lost}, and {trouble}."
     )
-
-
-def power(decades: float) -> str:
-    """10 to the power of some decades with two digits, also beyond the reach of floats."""
-    return f"{float(f'{10**decades:.2g}'):g}" if abs(decades) < 4 else f"1e{decades:.0f}"

@@ -1,5 +1,6 @@
 """What theory says of a config, in one object."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import exp, inf, log, sqrt
 from typing import Any
@@ -10,7 +11,7 @@ from gradlab.choices import MLP
 from gradlab.config import Config
 from gradlab.datasets import Dataset
 from gradlab.theory.coverage import caveats, not_covered
-from gradlab.theory.mean_field import forward, log_delta, weight_variance
+from gradlab.theory.mean_field import Layer, forward, log_delta, weight_variance
 from gradlab.theory.outlook import Outlook, line, look_ahead
 from gradlab.theory.quadrature import Array
 
@@ -118,18 +119,7 @@ def predict(
     decades_L = relative_L / log(10)
     log_delta_last = log(sqrt((1 - 1 / classes) / classes) / batch) + float(log_delta_L[-1]) / 2
     return Prediction(
-        layers=tuple(
-            LayerPrediction(
-                layer=number,
-                preactivation_variance=layer.q,
-                activation_mean=layer.mean,
-                activation_rms=sqrt(layer.second_moment),
-                activation_std=sqrt(layer.variance),
-                chi=_exp(log_chi_L[number]),
-                delta_relative=_exp(relative_L[number]),
-            )
-            for number, layer in enumerate(layers)
-        ),
+        layers=_layer_predictions(layers, log_chi_L, relative_L),
         decades_per_layer=_toward_input(decades_L),
         depth_scale=_depth_scale(log_chi_L),
         delta_last=_exp(log_delta_last),
@@ -146,6 +136,21 @@ def predict(
 def _uncovered(reason: str) -> Prediction:
     ahead = Outlook(sentence=f"Theory does not cover this network: {reason}.")
     return Prediction((), None, None, None, ahead, not_covered=reason)
+
+
+def _layer_predictions(layers: Sequence[Layer], log_chi_L: Array, relative_L: Array) -> tuple[LayerPrediction, ...]:
+    return tuple(
+        LayerPrediction(
+            layer=number,
+            preactivation_variance=layer.q,
+            activation_mean=layer.mean,
+            activation_rms=sqrt(layer.second_moment),
+            activation_std=sqrt(layer.variance),
+            chi=_exp(log_chi_L[number]),
+            delta_relative=_exp(relative_L[number]),
+        )
+        for number, layer in enumerate(layers)
+    )
 
 
 def _toward_input(decades_L: Array) -> float | None:

@@ -5,7 +5,8 @@ that a bend of any sharpness and a peak of φ' of any width, as √q → ∞ mak
 [a, 2a] a function whose poles lie on the imaginary axis (sigmoid, tanh, softplus) loses a factor 5.83² of its error
 with each node.
 
-Both laws are symmetric, so rules hold h > 0 only and `Rule.mean` adds −h: the mean of an odd φ is exactly 0.
+Both laws are symmetric, so a quadrature holds nodes h > 0 only, and `Quadrature.mean` adds −h: the mean of an odd φ is
+exactly 0.
 """
 
 import functools
@@ -32,8 +33,8 @@ PAIR_REACH = 9.0
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
-    """A symmetric law of h as N nodes h > 0 and their weights, which add up to 1/2."""
+class Quadrature:
+    """A symmetric law of h: N nodes h > 0 with their weights, which add up to 1/2."""
 
     nodes_N: Array
     weights_N: Array
@@ -43,17 +44,17 @@ class Rule:
         return float(self.weights_N @ (function(self.nodes_N) + function(-self.nodes_N)))
 
 
-def gaussian(phi: ActivationFunction, q: float) -> Rule:
+def gaussian(phi: ActivationFunction, q: float) -> Quadrature:
     """H ~ N(0, q), good to 1e-12 or so of E φ² and E φ'² for any q from 0 to 1e300."""
     scale = sqrt(q)
     edges = np.arange(REACH + 1)
     if scale > 0:
         edges = np.concatenate([edges, _knots(phi, SHARPEST, REACH * scale) / scale])
     z_N, weights_N = _panels(np.unique(edges), 16)
-    return Rule(scale * z_N, weights_N * np.exp(-(z_N**2) / 2) / sqrt(2 * pi))
+    return Quadrature(scale * z_N, weights_N * np.exp(-(z_N**2) / 2) / sqrt(2 * pi))
 
 
-def sphere(phi: ActivationFunction, batch: int) -> Rule:
+def sphere(phi: ActivationFunction, batch: int) -> Quadrature:
     """H = √B u_a, u uniform on the centred unit sphere in R^B: one sample of a normalized batch of Gaussians.
 
     u has B − 1 free dimensions and the unit vector of sample a has length √(1 − 1/B) in them, so that h = √(B−1) sin θ
@@ -61,11 +62,11 @@ def sphere(phi: ActivationFunction, batch: int) -> Rule:
     """
     theta_N, weights_N = _panels(_angles(phi, batch, SHARPEST, REACH), 16)
     weights_N = weights_N * np.cos(theta_N) ** (batch - 3)
-    return Rule(sqrt(batch - 1) * np.sin(theta_N), weights_N / (2 * weights_N.sum()))
+    return Quadrature(sqrt(batch - 1) * np.sin(theta_N), weights_N / (2 * weights_N.sum()))
 
 
 @dataclass(frozen=True, eq=False)
-class PairRule:
+class PairQuadrature:
     """Two samples of one normalized batch: N nodes of the one, for each of them M nodes of the other."""
 
     first_N: Array
@@ -78,7 +79,7 @@ class PairRule:
         return float(self.weights_N @ (function(self.first_N) * (self.weights_NM * function(self.second_NM)).sum(1)))
 
 
-def sphere_pair(phi: ActivationFunction, batch: int) -> PairRule:
+def sphere_pair(phi: ActivationFunction, batch: int) -> PairQuadrature:
     """(√B u_a, √B u_b), u uniform on the centred unit sphere in R^B, B ≥ 4.
 
     In the B − 1 free dimensions the two coordinates have correlation ρ = −1/(B−1). With the first at √(B−1) sin θ the
@@ -104,7 +105,7 @@ def sphere_pair(phi: ActivationFunction, batch: int) -> PairRule:
     tau_NM, weights_NM = _panels(np.arcsin(np.clip(sine_NE, -1, 1)), 8)
     weights_NM = weights_NM * np.cos(tau_NM) ** (batch - 4)
     second_NM = radius * (rho * np.sin(theta_N)[:, None] + across * np.cos(theta_N)[:, None] * np.sin(tau_NM))
-    return PairRule(
+    return PairQuadrature(
         first_N=radius * np.sin(theta_N),
         weights_N=weights_N / weights_N.sum(),
         second_NM=second_NM,

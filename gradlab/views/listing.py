@@ -1,6 +1,5 @@
-"""What a config may name, one line each."""
+"""Everything that a config may name (activations, initializers, …), a line each."""
 
-import json
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console
@@ -19,6 +18,7 @@ from gradlab.choices import (
     Data,
     Options,
 )
+from gradlab.text import setting_text
 
 REGISTRIES: Mapping[str, Mapping[str, type[Options]]] = {
     "activations": ACTIVATIONS,
@@ -31,11 +31,11 @@ REGISTRIES: Mapping[str, Mapping[str, type[Options]]] = {
 
 
 def print_listing(registry: str, console: Console | None = None) -> None:
-    """Print every name of a registry with what it is and its options.
+    """Print every name of a registry with a line of description and its options.
 
     Args:
         registry: a key of `REGISTRIES`, or `rules`.
-        console: where to; standard output by default.
+        console: where to print; standard output by default.
     """
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
@@ -65,21 +65,18 @@ def _choices(registry: str) -> Iterator[tuple[str, Text]]:
 
 
 def summary(choice: type[Options]) -> str:
-    """What a choice is, in a line."""
+    """The first line of a choice's documentation."""
     return (choice.__doc__ or "").strip().splitlines()[0]
 
 
 def options_of(choice: type[Options]) -> list[str]:
-    """The options of a choice with their defaults, `momentum=0.0`; those without one are required."""
+    """The options of a choice with their defaults, `momentum=0.0`; an option without a default is required."""
     return [
-        option if field.is_required() else f"{option}={_as_written(field.default)}"
+        option if field.is_required() else f"{option}={_written(field.default)}"
         for option, field in choice.model_fields.items()
         if option != choice.tag and not field.exclude
     ]
 
 
-def _as_written(value: object) -> str:
-    """A default as a config would have it."""
-    if isinstance(value, Choice):
-        value = value.name
-    return value if isinstance(value, str) else json.dumps(value)
+def _written(default: object) -> str:
+    return setting_text(default.name if isinstance(default, Choice) else default, exact=True)

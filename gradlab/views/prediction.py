@@ -1,22 +1,24 @@
-"""What theory predicts, in the terminal: a row a hidden layer, the depths that are too deep, and the outlook.
+"""What theory predicts, in the terminal: a row a hidden layer, the depths at which δ or the signal is lost, a sentence.
 
-Fits 80 columns whatever the numbers are.
+It fits 80 columns whatever the numbers are.
 """
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gradlab.config import Config
-from gradlab.text import compact, join
+from gradlab.text import compact, separated, strict_json
+from gradlab.theory import Outlook, Prediction
+from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 TALLEST = 40
-"""Hidden layers that are all shown; of more, the first and the last `ENDS`."""
+"""Up to so many hidden layers are all shown. Of a deeper network only the first and the last `ENDS` are."""
 ENDS = 15
 COLUMNS = {
     "preactivation_variance": "q",
@@ -28,79 +30,19 @@ COLUMNS = {
 }
 
 
-class Outlook(Protocol):
-    """The part of `gradlab.theory.Outlook` that is shown."""
-
-    @property
-    def vanishing_depth(self) -> int | None:
-        """Depth at which δ falls below 1e-3."""
-
-    @property
-    def exploding_depth(self) -> int | None:
-        """Depth at which δ rises above 1e3."""
-
-    @property
-    def delta_out_of_range_depth(self) -> int | None:
-        """Depth at which δ leaves the dtype's range."""
-
-    @property
-    def signal_out_of_range_depth(self) -> int | None:
-        """Depth at which the pre-activation leaves it."""
-
-    @property
-    def signal_decades_per_layer(self) -> float | None:
-        """Slope of the RMS pre-activation toward the output."""
-
-
-class Prediction(Protocol):
-    """The part of `gradlab.theory.Prediction` that is shown; views do not reach theory."""
-
-    @property
-    def decades_per_layer(self) -> float | None:
-        """Slope of log10 RMS δ toward the input."""
-
-    @property
-    def depth_scale(self) -> float | None:
-        """ξ in layers."""
-
-    @property
-    def delta_last(self) -> float | None:
-        """RMS δ at the last hidden layer."""
-
-    @property
-    def ahead(self) -> Outlook:
-        """Depths."""
-
-    @property
-    def outlook(self) -> str:
-        """One sentence."""
-
-    @property
-    def caveats(self) -> Sequence[str]:
-        """Where the prediction is loose."""
-
-    @property
-    def not_covered(self) -> str | None:
-        """Why there is no prediction."""
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The table `theory`."""
-
-
 def print_prediction(prediction: Prediction, config: Config, console: Console) -> None:
     """Print what theory says of a config.
 
     Args:
         prediction: what `gradlab.theory.predict` returns.
-        config: what it is about.
+        config: the network that the prediction is about.
         console: where to; its width is respected down to 80 columns.
     """
-    for part in _parts(prediction, config, console.width):
-        console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
+    print_parts(_parts(prediction, config, console.width), console)
 
 
 def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
-    """The same as strictly valid JSON: what is infinite or not a number becomes null.
+    """What theory predicts as strictly valid JSON. Infinite numbers and NaN become null.
 
     Returns:
         `name`, `config`, `layers` (the table `theory`, a mapping a hidden layer), `decades_per_layer`, `depth_scale`,
@@ -111,20 +53,12 @@ def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
         "config": config.model_dump(mode="json", exclude={"name"}),
         "layers": prediction.rows(),
         **{name: getattr(prediction, name) for name in ("decades_per_layer", "depth_scale", "delta_last")},
-        **{name: getattr(prediction.ahead, name) for name in vars(Outlook) if not name.startswith("_")},
+        **{name: value for name, value in asdict(prediction.ahead).items() if name != "sentence"},
         "caveats": list(prediction.caveats),
         "not_covered": prediction.not_covered,
         "outlook": prediction.outlook,
     }
-    return {name: _strict(value) for name, value in document.items()}
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _strict(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return dict(strict_json(document))
 
 
 def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text | Table]:
@@ -132,11 +66,11 @@ def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text 
     rows = prediction.rows()
     if rows:
         yield _table(rows)
-        yield Text(join(_slopes(prediction), width))
-        yield Text(join(_depths(prediction.ahead, config.dtype), width))
+        yield Text(separated(_slopes(prediction), width))
+        yield Text(separated(_depths(prediction.ahead, config.dtype), width))
     for caveat in prediction.caveats:
-        yield Text(textwrap.fill(caveat, width, initial_indent="loose: ", subsequent_indent="  "), style="yellow")
-    yield Text(textwrap.fill(prediction.outlook, width), style="bold")
+        yield paragraph(caveat, width, "yellow", first="loose: ", rest="  ")
+    yield paragraph(prediction.outlook, width, "bold")
 
 
 def _network(config: Config) -> str:
@@ -144,7 +78,7 @@ def _network(config: Config) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", expand=False)
+    table = plain_table(gap=2)
     for header in ("layer", *COLUMNS.values()):
         table.add_column(header, justify="right", no_wrap=True)
     folded = len(rows) > TALLEST

@@ -1,9 +1,9 @@
-"""What is seen while a network trains: a progress bar, and the RMS δ of every layer as a strip of blocks.
+"""The progress of a training in the terminal: a bar, and the RMS δ of every layer as a strip of blocks.
 
     ━━━━━━━━━━━━━━━╸━━━━━━━━━  312/500  loss 2.303  148 steps/s  0:00:01
     δ 1e-14 ▁▁▁▂▂▂▃▃▄▄▅▅▆▆▆▇▇██ 1e-2, layer 0 to 20
 
-Nothing at all where there is no terminal to see it on.
+Nothing is shown where the output is no terminal.
 """
 
 import math
@@ -19,12 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-ZERO, BROKEN, ABSENT = "·", "!", " "
+ZERO_BLOCK, BROKEN_BLOCK, ABSENT_BLOCK = "·", "!", " "
 """Characters of a strip for exactly 0, for NaN or infinity, and for a value that is not there."""
 DECADES = 12
-"""Height of the live strip: a network that loses 12 decades uses all of it, a healthy one looks level."""
+"""Decades of δ that the blocks span: a network that loses 12 decades uses all of them, a healthy one looks level."""
 SECONDS = 0.1
-"""Between two drawings."""
+"""Seconds between two drawings."""
 NARROW = 60
 """Columns below which the speed is left out."""
 
@@ -33,14 +33,14 @@ def strip(values: Sequence[float | None], width: int, low: float, high: float) -
     """Positive numbers as a strip of blocks on a log scale.
 
     Args:
-        values: what to show; None is a gap. Where there are more than `width`, neighbours share a character: that of
-            their geometric mean, or of the first that is not finite.
+        values: the numbers; None is a gap. Where there are more than `width`, neighbours share a character, which
+            shows their geometric mean, or `!` if one of them is not finite.
         width: characters at most.
-        low: log10 of the value at the bottom of ▁; what is below is shown there too, but 0 is `·`.
-        high: log10 of the value at the top of █; what is above is shown there too, but infinity is `!`, as is NaN.
+        low: log10 of the value at the bottom of ▁. Smaller numbers are shown as ▁ too, but 0 is `·`.
+        high: log10 of the value at the top of █. Larger numbers are shown as █ too, but infinity and NaN are `!`.
 
     Returns:
-        One character a value, or `width` characters.
+        A character for each value, and `width` characters at most.
 
     Examples:
         >>> strip([1e-12, 1e-9, 1e-6, 1e-3, 1.0, 0.0, math.nan], 10, low=-12, high=0)
@@ -54,20 +54,18 @@ def strip(values: Sequence[float | None], width: int, low: float, high: float) -
 def _block(values: Sequence[float | None], low: float, high: float) -> str:
     present = [value for value in values if value is not None]
     if not present:
-        return ABSENT
+        return ABSENT_BLOCK
     if not all(map(math.isfinite, present)):
-        return BROKEN
+        return BROKEN_BLOCK
     logs = [math.log10(value) for value in present if value > 0]
     if not logs:
-        return ZERO
-    share = (
-        (math.fsum(logs) / len(logs) - low) / (high - low) if high > low else 1.0
-    )  # infinite where they nearly touch
+        return ZERO_BLOCK
+    share = (math.fsum(logs) / len(logs) - low) / (high - low) if high > low else 1.0  # infinite where high ≈ low
     return BLOCKS[min(int(min(max(share, 0.0), 1.0) * len(BLOCKS)), len(BLOCKS) - 1)]
 
 
 class Live:
-    """The view of one training; made by `live`.
+    """Draws the progress of one training; made by `live`.
 
     Args:
         total_steps: steps that training will take.
@@ -106,7 +104,7 @@ class Live:
             self._display.update(Group(self._bar, self._strip()), refresh=True)
 
     def _strip(self) -> Text:
-        """The newest δ. The scale's top only ever rises, so that the eye can compare from moment to moment."""
+        """The newest δ as a strip. The top of its scale never falls, so that the eye can compare successive strips."""
         logs = [math.log10(value) for value in self._delta if 0 < value < math.inf]
         if logs:
             self._top = max(self._top, math.ceil(max(logs)))
@@ -122,7 +120,7 @@ class Live:
 
 @contextmanager
 def live(total_steps: int, enabled: bool = True, console: Console | None = None) -> Iterator[Live]:
-    """Show a training's progress on the terminal for as long as the context lasts, and leave no trace of it.
+    """Show the progress of a training for as long as the context lasts. It is wiped off at the end.
 
     Args:
         total_steps: steps that training will take.

@@ -1,10 +1,9 @@
-"""The end of a run in the terminal: a row a layer, a line of totals, the verdict and what to do about it.
+"""The summary of a run in the terminal: a row for each layer, a line of totals, the verdict, the findings and remedies.
 
-Fits 80 columns whatever the numbers are. Redirected, it is plain text.
+It fits 80 columns whatever the numbers are. Where the output is no terminal, it is plain text.
 """
 
 import math
-import textwrap
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,26 +17,25 @@ from gradlab.measures.profiles import Floats, Profiles, activation_kind, profile
 from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import Finding, Tables, other_schema
-from gradlab.text import ABSENT, compact, join, one_line, percent, written
+from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text
+from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 BAR = 7
 """Characters of the bar that shows log10 RMS δ."""
 LEAST_DECADES = 3
-"""Decades between an empty bar and a full one at least, so that what is level looks level."""
+"""The bars span at least so many decades, so that a level profile looks level."""
 COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def print_summary(run: Tables, console: Console) -> None:
-    """Print what a run came to.
+    """Print the summary of a run.
 
     Args:
         run: a run, in whatever state.
         console: where to; its width is respected down to 80 columns.
     """
-    for part in _parts(run, console.width):
-        # Lines are broken here, not by the console: it would leave blanks at their ends and break what is to be pasted.
-        console.print(part, highlight=False, soft_wrap=isinstance(part, Text))
+    print_parts(_parts(run, console.width), console)
 
 
 def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
@@ -49,7 +47,7 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
         yield _layers(run)
     else:
         yield Text("no step was recorded", style="yellow")
-    yield Text(join(_totals(run), width))
+    yield Text(separated(_totals(run), width))
     yield Text.assemble("verdict: ", (run.verdict, "bold green" if run.verdict == "healthy" else "bold"))
     for finding in run.findings:
         yield from _finding(finding, width)
@@ -60,26 +58,26 @@ def _labels(run: Tables, width: int) -> Iterator[Text]:
     """Tags and notes, and whether another version of gradlab wrote the run."""
     settings = settings_of(run.summary.get("config", {}))
     if settings.get("tags"):
-        yield Text(f"tags: {one_line(written(settings['tags']).strip('[]'))}", style="dim")
+        yield Text(f"tags: {one_line(setting_text(settings['tags']).strip('[]'))}", style="dim")
     if settings.get("notes"):
-        yield Text(textwrap.fill(one_line(" ".join(str(settings["notes"]).split())), width), style="dim")
+        yield paragraph(one_line(" ".join(str(settings["notes"]).split())), width, "dim")
     if (schema := other_schema(run.summary)) is not None:
         known = f"written by another version of gradlab (schema {schema}; this one is {SCHEMA}), read as far as it goes"
-        yield Text(textwrap.fill(known, width), style="yellow")
+        yield paragraph(known, width, "yellow")
 
 
 # ------------------------------------------------------------------------------------------------------------- layers
 
 
 def _layers(run: Tables) -> Table:
-    """δ at the first and the last recorded step, everything else at the last one that has it."""
+    """A row for each layer: δ at the first and the last recorded step, everything else at the last step that has it."""
     kind = activation_kind(run.layers)
     delta = profiles(run.layers, "delta_rms", ("weight", "output"))
     gradient = profiles(run.layers, "weight_gradient_norm", ("weight", "output"))
     ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
     mean, std = (profiles(run.layers, column, (kind,)) for column in ("activation_mean", "activation_std"))
     zero, saturated = (unit_shares(run.layers, column) for column in ("zero_fraction", "saturated_fraction"))
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=False)
+    table = plain_table()
     table.add_column("layer", justify="right", no_wrap=True)
     table.add_column("δ RMS start → end", justify="center", no_wrap=True)
     table.add_column("log δ", no_wrap=True, style="cyan")
@@ -97,18 +95,22 @@ def _layers(run: Tables) -> Table:
             f"{compact(start):>7} → {compact(end):<7}",
             bar(end, low, high),
             compact(_at(gradient, layer)),
-            _spread(_at(mean, layer), _at(std, layer)),
+            _mean_and_std(_at(mean, layer), _at(std, layer)),
             percent(_at(zero, layer)),
             percent(_at(saturated, layer)),
-            _log10(_at(ratio, layer)),
+            log10_text(_at(ratio, layer)),
         )
     return table
 
 
 def _at(values: Profiles, layer: int, index: int = -1) -> float | None:
-    """The value of a layer at the first (0) or last (−1) step of a grid; None where there is none."""
+    """The value of a layer at the first (0) or last (−1) recorded step; None where the layer has no value."""
     found = np.flatnonzero(values.layers == layer)
     return float(values.values_TL[index, found[0]]) if len(found) else None
+
+
+def _mean_and_std(mean: float | None, std: float | None) -> str:
+    return ABSENT if mean is None else f"{compact(mean, decimals=2)} ± {compact(std, decimals=2)}"
 
 
 def _scale(delta: Profiles) -> tuple[float, float]:
@@ -161,7 +163,7 @@ def _totals(run: Tables) -> Iterator[str]:
 
 
 def _recording_cost(run: Tables) -> Iterator[str]:
-    """Recording beside the steps without it; both are sums over the run."""
+    """How long recording took in all, and how long compared with the steps without it."""
     recording, steps = (float(run.steps[column].sum()) for column in ("record_seconds", "step_seconds"))
     bare = steps - recording
     if bare > 0:
@@ -173,26 +175,6 @@ def _recording_cost(run: Tables) -> Iterator[str]:
 
 def _finding(finding: Finding, width: int) -> Iterator[Text]:
     yield Text.assemble((finding.severity, COLOURS.get(finding.severity, "")), "  ", (finding.rule, "bold"))
-    yield Text(textwrap.fill(finding.message, width, initial_indent="  ", subsequent_indent="  "))
+    yield paragraph(finding.message, width, first="  ", rest="  ")
     for remedy in finding.remedies:
         yield Text.assemble(("  try  ", "dim"), remedy)
-
-
-# -------------------------------------------------------------------------------------------------- words and numbers
-
-
-def _spread(mean: float | None, std: float | None) -> str:
-    return ABSENT if mean is None else f"{_short(mean)} ± {_short(std)}"
-
-
-def _short(value: float | None) -> str:
-    """`compact` with a digit less where it is a plain fraction."""
-    return compact(value) if value is None or not 1e-2 <= abs(value) < 10 else f"{value:.2f}"
-
-
-def _log10(value: float | None) -> str:
-    if value == 0:
-        return "-∞"
-    if value is None or not (math.isfinite(value) and value > 0):
-        return compact(value)
-    return f"{math.log10(value):.1f}"

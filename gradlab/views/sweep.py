@@ -1,17 +1,16 @@
-"""A sweep in the terminal: what it will do, how it goes on, and what it came to.
+"""A sweep in the terminal: the plan, the progress, and the report at the end.
 
     ━━━━━━━━━━━━━━━━━━━━╸━━━━━━━━━  14/24  1 diverged, 1 failed  0:00:41 left
     1  model.depth=20 model.activation=tanh seed=1   0:00:03
     2  model.depth=20 model.activation=relu seed=1   0:00:01
 
-Where there is no terminal, a plain line for every run instead.
+Where the output is no terminal, the progress is a plain line for every run that has ended.
 """
 
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -22,21 +21,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from gradlab.text import clock, tally
+from gradlab.views.terminal import plain_table
+
 COLOURS = {"completed": "green", "diverged": "yellow", "failed": "bold red", "interrupted": "yellow"}
 SHOWN_FAILURES = 20
-"""Failed runs that the report lists; the rest is counted."""
+"""The report lists at most so many failed runs, and counts the others."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """A point and what has become of it.
+class PointLine:
+    """A point of a sweep as a view shows it.
 
     Attributes:
-        settings: what the sweep sets, as text.
-        status: its state.
-        path: its run folder.
-        verdict: its worst finding; empty where it has none.
-        reason: why it failed.
+        settings: the settings in which the points differ, as text.
+        status: one of `gradlab.sweeps.states.STATES`.
+        path: the run folder.
+        verdict: id of the worst finding; empty where there is none yet.
+        reason: why the run failed.
     """
 
     settings: Mapping[str, str]
@@ -51,10 +53,10 @@ class Row:
         return " ".join(f"{key}={value}" for key, value in self.settings.items()) or self.path.name
 
 
-def print_plan(rows: Sequence[Row], console: Console) -> None:
-    """Print the points of a sweep, with what is already done."""
+def print_plan(rows: Sequence[PointLine], console: Console) -> None:
+    """Print the points of a sweep and their states."""
     axes = list(dict.fromkeys(key for row in rows for key in row.settings))
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table()
     for axis in axes:
         table.add_column(axis.replace(".", ".\n"), vertical="bottom", overflow="fold")
     table.add_column("state", no_wrap=True)
@@ -64,24 +66,24 @@ def print_plan(rows: Sequence[Row], console: Console) -> None:
         cells = [row.settings.get(axis, "") for axis in axes]
         table.add_row(*map(Text, cells), _state(row.status), Text(row.verdict), Text(row.path.name))
     console.print(table)
-    console.print(Text(f"{len(rows)} points: {tally(row.status for row in rows)}"))
+    console.print(Text(f"{len(rows)} points: {_by_number(row.status for row in rows)}"))
 
 
-def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Console) -> None:
-    """Print what a sweep came to.
+def print_report(rows: Sequence[PointLine], *, ran: int, seconds: float, console: Console) -> None:
+    """Print the report of a sweep that has ended.
 
     Args:
         rows: every point.
-        ran: how many of them were run this time.
+        ran: how many points were run this time.
         seconds: how long that took.
         console: where to.
     """
     before = f" · {len(rows) - ran} settled before" if ran < len(rows) else ""
-    took = f" · {ran} in {_clock(seconds)}" if ran else ""
-    _line(console, f"{len(rows)} points: {tally(row.status for row in rows)}{before}{took}")
+    took = f" · {ran} in {clock(seconds)}" if ran else ""
+    _line(console, f"{len(rows)} points: {_by_number(row.status for row in rows)}{before}{took}")
     verdicts = [row.verdict for row in rows if row.verdict]
     if verdicts:
-        _line(console, f"verdicts: {tally(verdicts)}")
+        _line(console, f"verdicts: {_by_number(verdicts)}")
     failed = [row for row in rows if row.status == "failed"]
     for row in failed[:SHOWN_FAILURES]:
         _line(console, f"failed  {row.label}", "bold red")
@@ -93,16 +95,16 @@ def print_report(rows: Sequence[Row], *, ran: int, seconds: float, console: Cons
         _line(console, "Their summary.json has the traceback; --retry-failed runs them again.")
 
 
-def tally(words: Iterable[str]) -> str:
-    """How many there are of each: `20 completed, 1 diverged`."""
-    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
+def _by_number(words: Iterable[str]) -> str:
+    """A tally with the most frequent word first."""
+    return tally(dict(Counter(words).most_common()))
 
 
 class SweepProgress:
-    """How a sweep goes on, for as long as its context lasts.
+    """Shows the progress of a sweep for as long as its context lasts.
 
     Args:
-        console: where a terminal would be; by default stderr, so that stdout holds results only.
+        console: where to draw; by default stderr, so that stdout holds results only.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -139,7 +141,7 @@ class SweepProgress:
             self._live.stop()
 
     def planned(self, total: int) -> None:
-        """So many points are to be run."""
+        """Called first, with the number of points that will be run."""
         self._total = total
         self._bar.update(self._task, total=total)
 
@@ -147,15 +149,14 @@ class SweepProgress:
         """A worker, counted from 0, has begun a point."""
         self._busy[worker] = (label, monotonic())
 
-    def ended(self, worker: int, row: Row) -> None:
-        """A worker has ended its point. One that another sweep is running is not counted: it comes again."""
+    def ended(self, worker: int, row: PointLine) -> None:
+        """A worker has ended its point. A point that another sweep runs is not counted: it ends once more, later."""
         _, begun = self._busy.pop(worker)
         if row.status == "running":
             return
         self._states[row.status] += 1
         others = {state: count for state, count in self._states.items() if state != "completed"}
-        description = ", ".join(f"{count} {state}" for state, count in others.items())
-        self._bar.update(self._task, advance=1, description=description)
+        self._bar.update(self._task, advance=1, description=tally(others))
         if self._live is None:
             done = f"{self._states.total():{len(str(self._total))}}/{self._total}"
             about = " · ".join(filter(None, (row.verdict, row.reason)))
@@ -167,7 +168,7 @@ class SweepProgress:
         workers.add_column(no_wrap=True, overflow="ellipsis")
         workers.add_column(style="dim", no_wrap=True)
         for worker, (label, begun) in sorted(self._busy.items()):
-            workers.add_row(str(worker + 1), Text(label), _clock(monotonic() - begun))
+            workers.add_row(str(worker + 1), Text(label), clock(monotonic() - begun))
         return Group(self._bar, workers)
 
 
@@ -175,10 +176,6 @@ def _state(status: str) -> Text:
     return Text(status, style=COLOURS.get(status, ""))
 
 
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
 def _line(console: Console, text: str, style: str = "") -> None:
-    # Not broken by the console: a path or a setting is to be pasted.
+    # The console does not break the line: users paste paths and settings.
     console.print(Text(text, style=style), soft_wrap=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gradlab.claims.judging import CONDITIONAL, CONFIRMED, REFUTED, UNDECIDED, by_configuration, judge, values
+from gradlab.claims.judging import CONDITIONAL, CONFIRMED, REFUTED, UNDECIDED, by_configuration, compared_values, judge
 from gradlab.claims.measuring import Observation
 from gradlab.measures.intervals import mean_of
 from tests.claims.vocabulary import claim, observed
@@ -109,9 +109,9 @@ def test_ratios_are_paired_by_seed():
 def test_what_has_no_partner_or_no_ratio_has_no_number():
     expectation = claim({"over": {"model.depth": 2}}).expect[0]
     runs = paired([1.0, 0.0, None, 1e-300], [2.0, 2.0, 2.0, 1e300])
-    assert values(expectation, runs[4:], runs) == [2.0, None, None, None]
-    assert values(expectation, runs[4:], runs[5:]) == [None] * 4
-    assert values(claim({"minus": {"model.depth": 2}}).expect[0], runs[4:], runs) == [1.0, 2.0, None, 1e300]
+    assert compared_values(expectation, runs[4:], runs) == [2.0, None, None, None]
+    assert compared_values(expectation, runs[4:], runs[5:]) == [None] * 4
+    assert compared_values(claim({"minus": {"model.depth": 2}}).expect[0], runs[4:], runs) == [1.0, 2.0, None, 1e300]
 
 
 def depths(*groups):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from gradlab import choices, datasets
-from gradlab.datasets.dataset import Samples, class_numbers, listed, split, standardization
+from gradlab.datasets.dataset import Samples, class_numbers, split, standardization
 from gradlab.datasets.openml import _subset
 from gradlab.datasets.synthetic import gaussian
 from gradlab.errors import DatasetError
@@ -166,11 +166,6 @@ def test_class_numbers():
 def test_labels_that_are_no_classes(labels, message):
     with pytest.raises(DatasetError, match=f"^data.target: .*{message}"):
         class_numbers(labels, key="data.target")
-
-
-def test_a_long_list_of_names_is_cut():
-    assert listed("abc") == "a, b, c"
-    assert listed(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … (12 in all)"
 
 
 # -------------------------------------------------------------------------------------------------------------- files

@@ -96,3 +96,9 @@ def assert_not_applicable(rule, run, reason):
 def watched(frame):
     """Tables of a model that was only watched: no config, no evaluations."""
     return Tables(layers=frame.select(pl.all()))
+
+
+def without(run, *columns):
+    """The same tables without some columns' values."""
+    cleared = run.layers.with_columns(**dict.fromkeys(columns))
+    return type(run)(layers=cleared.cast(dict(run.layers.schema)), config=run.config)

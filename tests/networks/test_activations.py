@@ -6,6 +6,7 @@ import torch
 
 from gradlab import choices
 from gradlab.networks.activations import _FUNCTIONS, SATURATED, SELU_ALPHA, SELU_LAMBDA, activation, module
+from gradlab.networks.elementwise import Elementwise
 
 CHOICES = [choice() for choice in choices.ACTIVATIONS.values()] + [
     choices.LeakyReLU(negative_slope=0.2),
@@ -126,3 +127,16 @@ def test_traits_are_what_the_function_does(choice):
     assert traits.homogeneous == homogeneous
     # half-stable: bent like GELU, with a minimum below 0
     assert traits.half_stable == (float(phi.derivative(GRID).min()) < -1e-6 and choice.name != "leaky_relu")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_module_made_of_numpy_functions_is_that_of_torch(dtype):
+    choice = choices.Tanh()
+    phi = activation(choice)
+    h = torch.linspace(-5, 5, 101, dtype=dtype, requires_grad=True)
+    for built in (module(choice), Elementwise(choice, phi.function, phi.derivative)):
+        x = built(h)
+        (slope,) = torch.autograd.grad(x.sum(), h)
+        assert x.dtype == slope.dtype == dtype
+        np.testing.assert_allclose(x.detach(), np.tanh(h.detach().numpy()), rtol=1e-6)
+        np.testing.assert_allclose(slope, 1 / np.cosh(h.detach().double().numpy()) ** 2, atol=1e-6)

@@ -1,5 +1,6 @@
 """The native hooks: they do what the recorder's own methods do, keep nothing alive, and survive what they are given."""
 
+import dataclasses
 import gc
 import sys
 import tracemalloc
@@ -10,11 +11,15 @@ import torch
 from torch import nn
 
 import gradlab
-from gradlab.recording import state, weights
-from gradlab.recording.native import HOOKS
+from gradlab.recording import native, python_hooks
+from gradlab.recording.calls import Device
+from gradlab.recording.devices import CPU, Devices
+from gradlab.recording.plain import Plain
 from gradlab.recording.recorder import Recorder
+from gradlab.recording.step import Step
 
-pytestmark = pytest.mark.skipif(HOOKS is None, reason="gradlab was installed without native hooks")
+HOOKS = native.LIBRARY and native.LIBRARY.hooks
+pytestmark = pytest.mark.skipif(HOOKS in (None, python_hooks), reason="gradlab was installed without native hooks")
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
 
 
@@ -57,13 +62,12 @@ def train(steps=4, model=None, x=X, between=lambda step, model: None, **options)
 
 
 def test_they_record_what_the_recorder_records_without_them(monkeypatch):
-    native = train(steps=12)
-    monkeypatch.setattr(state, "HOOKS", None)
-    monkeypatch.setattr(weights, "HOOKS", None)
-    plain = train(steps=12)
-    assert native.rows().equals(plain.rows())
+    hooked = train(steps=12)
+    monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=python_hooks))
+    called = train(steps=12)
+    assert hooked.rows().equals(called.rows())
     same = ["step", "loss", "gradient_norm"]
-    assert native.steps.select(same).equals(plain.steps.select(same))
+    assert hooked.steps.select(same).equals(called.steps.select(same))
 
 
 def test_they_are_used():
@@ -165,23 +169,26 @@ def test_errors_go_to_whoever_trains():
     def fails(*arguments):
         raise ValueError("stop")
 
-    calls = state.Calls(torch.device("cpu"))
-    now = HOOKS.State()
-    hook = HOOKS.Output(now, calls, fails, fails, fails, fails, (0, 0, -1), True)
+    current = HOOKS.Current()
+    hook = HOOKS.Output(current, fails, fails, fails, fails, (0, 0, -1), True)
+    with pytest.raises(ValueError, match="stop"):
+        hook(nn.Linear(1, 1), (X,), X)  # before the first step: on_output
+    current.step = Step(0, Devices()[CPU], [0])
     with pytest.raises(ValueError, match="stop"):
         hook(nn.Linear(1, 1), (X,), X)  # closed: on_output
-    now.open, now.base, now.rows, now.backward_pass = True, calls.base, 256, -5
+    fields = current.step.fields
+    fields.open, fields.backward_pass = True, -5
     with pytest.raises(ValueError, match="stop"):
         hook(nn.Linear(1, 1), (X,), X.clone().requires_grad_() * 1)  # describe
-    hook = HOOKS.Output(now, calls, lambda *call: call, fails, fails, fails, (0, 0, -1), True)
+    hook = HOOKS.Output(current, lambda *call: call, fails, fails, fails, (0, 0, -1), True)
     out = X.clone().requires_grad_() * 1
     assert hook(nn.Linear(1, 1), (X,), out) is None
     with pytest.raises(ValueError, match="stop"):
         out.sum().backward()  # on_delta: nobody has told of this pass
-    assert calls.calls == [(96, 0, torch.float32)]
+    assert fields.calls == [(96, 0, torch.float32)]
 
 
-@pytest.mark.parametrize("arguments", [(), (1,), (None, 1, 2, 3, 4, 5, (0, 0, 0), True)])
+@pytest.mark.parametrize("arguments", [(), (1,), (None, 1, 2, 3, 4, (0, 0, 0), True)])
 def test_wrong_arguments_are_errors(arguments):
     for make in (HOOKS.Output, HOOKS.Gradient, HOOKS.gradients, HOOKS.starts):
         with pytest.raises(TypeError):
@@ -190,6 +197,10 @@ def test_wrong_arguments_are_errors(arguments):
         HOOKS.gradients([], (5,), 0, 0)
     with pytest.raises(TypeError):
         HOOKS.Delta()
+    with pytest.raises(TypeError, match="a step has Fields"):
+        HOOKS.Current().step = Step(0, Device(CPU, Plain(CPU)), [0])
+    with pytest.raises(AttributeError, match="no step"):
+        HOOKS.Current().step  # noqa: B018
 
 
 class Subclass(torch.Tensor):
@@ -231,10 +242,12 @@ class Gives(nn.Module):
         lambda x: torch.nested.nested_tensor([x[0], x[1]], layout=torch.jagged).values(),
     ],
 )
-@pytest.mark.parametrize("native", [True, False])
-def test_outputs_of_every_layout_and_format(change, native, monkeypatch):
-    if not native:
-        monkeypatch.setattr(state, "HOOKS", None)
+@pytest.mark.parametrize("backend", ["native", "native, without hooks", "plain"])
+def test_outputs_of_every_layout_and_format(change, backend, monkeypatch):
+    if backend == "plain":
+        monkeypatch.setattr(native, "LIBRARY", None)
+    elif backend != "native":
+        monkeypatch.setattr(native, "LIBRARY", dataclasses.replace(native.LIBRARY, hooks=python_hooks))
     model = nn.Sequential(nn.Linear(6, 6), Gives(change))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with gradlab.watch(model, optimizer) as recorder:
@@ -309,3 +322,22 @@ def test_layers_inside_transformations_of_functions_are_left_alone():
             model(X).sum().backward()
             optimizer.step()
     assert recorder.rows()["calls"].unique().to_list() == [1]
+
+
+def test_weights_with_the_channels_last():
+    def records(memory_format):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).to(memory_format=memory_format)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        torch.manual_seed(1)
+        with gradlab.watch(model, optimizer) as recorder:
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(2, 3, 8, 8).to(memory_format=memory_format)).sum().backward()
+                optimizer.step()
+        return recorder.rows()
+
+    usual, last = records(torch.contiguous_format), records(torch.channels_last)
+    for column in ("activation_rms", "saturated_fraction", "delta_rms", "weight_norm", "update_ratio"):
+        assert last[column].is_null().equals(usual[column].is_null())
+        assert last[column].drop_nulls().to_list() == pytest.approx(usual[column].drop_nulls().to_list(), rel=1e-5)

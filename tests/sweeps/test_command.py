@@ -15,7 +15,7 @@ import gradlab
 from gradlab import run_folder
 from gradlab.cli import app, main
 from gradlab.config.files import load_config
-from gradlab.views.sweep import Row, SweepProgress, print_report
+from gradlab.views.sweep import PointLine, SweepProgress, print_report
 from tests.sweeps.vocabulary import TINY, sweep_yaml
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -251,9 +251,9 @@ def test_in_a_terminal_there_is_a_bar_and_a_line_a_worker():
         progress.planned(4)
         progress.started(0, "seed=0")
         progress.started(1, "seed=1")
-        progress.ended(0, Row({"seed": "0"}, "diverged", Path("a")))
+        progress.ended(0, PointLine({"seed": "0"}, "diverged", Path("a")))
         progress.started(0, "seed=2")
-        progress.ended(1, Row({"seed": "1"}, "running", Path("b")))
+        progress.ended(1, PointLine({"seed": "1"}, "running", Path("b")))
         with plain.capture() as capture:
             plain.print(progress._draw())
     bar, line = capture.get().splitlines()
@@ -263,7 +263,9 @@ def test_in_a_terminal_there_is_a_bar_and_a_line_a_worker():
 
 
 def test_the_report_lists_failures_up_to_a_limit(capsys):
-    rows = [Row({"seed": str(seed)}, "failed", Path(f"runs/x-{seed}"), reason="ValueError: no") for seed in range(25)]
+    rows = [
+        PointLine({"seed": str(seed)}, "failed", Path(f"runs/x-{seed}"), reason="ValueError: no") for seed in range(25)
+    ]
     print_report(rows, ran=25, seconds=65, console=Console(width=80))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "25 points: 25 failed · 25 in 0:01:05"

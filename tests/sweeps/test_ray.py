@@ -55,20 +55,20 @@ def test_a_node_that_is_killed_in_mid_sweep_costs_no_point(cluster, tmp_path):
         lost.append(node_of(pid))
         cluster.remove_node(raylets[lost[0]], allow_graceful=False)
 
-    watcher = Recording(on_start=lambda point: point is victim and in_thread(kill))
+    listener = Recording(on_start=lambda point: point is victim and in_thread(kill))
     engine = RayEngine(address=cluster.address)
-    report = run_sweep(points, engine, runs=tmp_path, watcher=watcher)
+    report = run_sweep(points, engine, runs=tmp_path, listener=listener)
     assert lost, "the node was killed while the point was training"
-    assert [report.outcomes[point.config.id].status for point in points] == [
+    assert [report.states[point.config.id].status for point in points] == [
         "completed",
         "failed",
         "completed",
         "completed",
         "completed",
     ]
-    assert Counter(watcher.over) == Counter((key, outcome.status) for key, outcome in report.outcomes.items())
-    assert gradlab.load_run(report.outcomes[victim.config.id].path).steps["step"].to_list() == list(range(3000))
-    assert "cuda:99 is not on this machine" in report.outcomes[points[1].config.id].reason
+    assert Counter(listener.over) == Counter((key, state.status) for key, state in report.states.items())
+    assert gradlab.load_run(report.states[victim.config.id].path).steps["step"].to_list() == list(range(3000))
+    assert "cuda:99 is not on this machine" in report.states[points[1].config.id].reason
 
 
 def test_a_run_that_has_no_room_is_one_message(cluster, tmp_path):
@@ -79,7 +79,7 @@ def test_a_run_that_has_no_room_is_one_message(cluster, tmp_path):
             tiny_points({"seed": 0}),
             RayEngine(address=cluster.address, cpus_per_run=2),
             runs=tmp_path,
-            watcher=Recording(),
+            listener=Recording(),
         )
     assert not list(tmp_path.iterdir())
     assert not ray.is_initialized()
@@ -88,5 +88,5 @@ def test_a_run_that_has_no_room_is_one_message(cluster, tmp_path):
 def test_a_cluster_that_is_not_there_is_one_message(tmp_path):
     engine = RayEngine(address="127.0.0.1:1")
     with pytest.raises(UserError, match=r"there is no Ray cluster at 127\.0\.0\.1:1"):
-        run_sweep(tiny_points({"seed": 0}), engine, runs=tmp_path, watcher=Recording())
+        run_sweep(tiny_points({"seed": 0}), engine, runs=tmp_path, listener=Recording())
     assert not list(tmp_path.iterdir())

@@ -29,23 +29,23 @@ TIMINGS = ("step_seconds", "record_seconds")
 IN_PROC = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="finds the worker in /proc")  # noqa: PTH112
 
 
-def sweep(points, runs, *, workers=2, watcher=None, **options):
-    watcher = watcher or Recording()
-    report = run_sweep(points, LocalEngine(workers), runs=runs, watcher=watcher, **options)
-    return report, watcher
+def sweep(points, runs, *, workers=2, listener=None, **options):
+    listener = listener or Recording()
+    report = run_sweep(points, LocalEngine(workers), runs=runs, listener=listener, **options)
+    return report, listener
 
 
 def statuses(report, points):
-    return [report.outcomes[point.config.id].status for point in points]
+    return [report.states[point.config.id].status for point in points]
 
 
 def test_a_sweep_gives_the_runs_that_one_by_one_gives(tmp_path):
     points = tiny_points({"model.batch_norm": "none"}, {"model.batch_norm": "before"}, {"seed": 1})
-    report, watcher = sweep(points, tmp_path / "sweep")
+    report, listener = sweep(points, tmp_path / "sweep")
     assert statuses(report, points) == ["completed"] * 3
-    assert sorted(watcher.over) == sorted((point.config.id, "completed") for point in points)
+    assert sorted(listener.over) == sorted((point.config.id, "completed") for point in points)
     for point in points[1:]:
-        swept = gradlab.load_run(report.outcomes[point.config.id].path)
+        swept = gradlab.load_run(report.states[point.config.id].path)
         one = [sys.executable, "-m", "gradlab", "run", swept.path / "config.yaml", "--no-plots", "--runs", "alone"]
         subprocess.run(one, cwd=tmp_path, check=True, capture_output=True)
         alone = gradlab.load_run(tmp_path / "alone" / swept.path.name)
@@ -53,7 +53,7 @@ def test_a_sweep_gives_the_runs_that_one_by_one_gives(tmp_path):
         assert swept.steps.drop(TIMINGS).equals(alone.steps.drop(TIMINGS))
         for table in ("layers", "evaluations", "histograms", "theory"):
             assert getattr(swept, table).equals(getattr(alone, table)), table
-        assert report.outcomes[point.config.id].verdict == alone.verdict
+        assert report.states[point.config.id].verdict == alone.verdict
         assert not run_folder.plots_folder(swept.path).exists(), "no pictures unless asked for"
         assert swept.environment["threads"] == 1, "small networks take one thread"
 
@@ -74,11 +74,11 @@ def test_what_is_settled_is_not_run_again(tmp_path):
     points = tiny_points({"seed": 0}, {"seed": 1})
     gradlab.run(points[0].config, runs=tmp_path, plots=False)
     before = (run_folder.run_path(tmp_path, points[0].config) / "summary.json").stat().st_mtime_ns
-    report, watcher = sweep(points, tmp_path)
-    assert watcher.begun == [points[1].config.id] == list(report.ran)
+    report, listener = sweep(points, tmp_path)
+    assert listener.begun == [points[1].config.id] == list(report.ran)
     assert (run_folder.run_path(tmp_path, points[0].config) / "summary.json").stat().st_mtime_ns == before
-    again, watcher = sweep(points, tmp_path)
-    assert (again.ran, watcher.begun, statuses(again, points)) == (frozenset(), [], ["completed"] * 2)
+    again, listener = sweep(points, tmp_path)
+    assert (again.ran, listener.begun, statuses(again, points)) == (frozenset(), [], ["completed"] * 2)
 
 
 def test_a_crash_costs_its_point_only_and_is_kept_until_a_retry(tmp_path):
@@ -89,20 +89,20 @@ def test_a_crash_costs_its_point_only_and_is_kept_until_a_retry(tmp_path):
         {"train.learning_rate": 1e6, "train.steps": 50},  # NaN
         {"seed": 1},
     )
-    report, watcher = sweep(points, tmp_path)
+    report, listener = sweep(points, tmp_path)
     assert statuses(report, points) == ["completed", "failed", "failed", "diverged", "completed"]
-    assert Counter(watcher.begun) == Counter(point.config.id for point in points), "each once"
+    assert Counter(listener.begun) == Counter(point.config.id for point in points), "each once"
     assert report.failed
     assert not report.interrupted
     assert "cuda:99 is not on this machine" in summary(tmp_path, points[1])["traceback"]
     assert "Traceback" in summary(tmp_path, points[2])["traceback"]
-    assert "cuda:99" in report.outcomes[points[1].config.id].reason
-    assert "memory" in report.outcomes[points[2].config.id].reason
-    kept, watcher = sweep(points, tmp_path)
-    assert (watcher.begun, statuses(kept, points)) == ([], statuses(report, points))
-    assert kept.outcomes == report.outcomes
-    retried, watcher = sweep(points, tmp_path, retry_failed=True)
-    assert set(watcher.begun) == {points[1].config.id, points[2].config.id}
+    assert "cuda:99" in report.states[points[1].config.id].reason
+    assert "memory" in report.states[points[2].config.id].reason
+    kept, listener = sweep(points, tmp_path)
+    assert (listener.begun, statuses(kept, points)) == ([], statuses(report, points))
+    assert kept.states == report.states
+    retried, listener = sweep(points, tmp_path, retry_failed=True)
+    assert set(listener.begun) == {points[1].config.id, points[2].config.id}
     assert statuses(retried, points) == statuses(report, points)
 
 
@@ -115,13 +115,13 @@ def test_a_killed_worker_costs_its_point_only(tmp_path):
         wait_until(lambda: training(tmp_path, victim), "the first flush")
         os.kill(process_writing(tmp_path, victim), signal.SIGKILL)
 
-    watcher = Recording(on_start=lambda point: point is victim and in_thread(kill))
-    report, watcher = sweep(points, tmp_path, watcher=watcher)
+    listener = Recording(on_start=lambda point: point is victim and in_thread(kill))
+    report, listener = sweep(points, tmp_path, listener=listener)
     assert statuses(report, points) == ["completed", "failed", "completed", "completed"]
-    assert Counter(watcher.begun) == Counter(point.config.id for point in points)
-    assert "SIGKILL" in report.outcomes[victim.config.id].reason
+    assert Counter(listener.begun) == Counter(point.config.id for point in points)
+    assert "SIGKILL" in report.states[victim.config.id].reason
     assert summary(tmp_path, victim)["status"] == "failed"
-    assert len(gradlab.load_run(report.outcomes[victim.config.id].path).steps), "what was recorded is kept"
+    assert len(gradlab.load_run(report.states[victim.config.id].path).steps), "what was recorded is kept"
     assert sweep(points, tmp_path)[1].begun == []
 
 
@@ -136,7 +136,7 @@ def test_the_only_worker_may_die_again_and_again(tmp_path):
         if point is not points[2]:
             in_thread(lambda: kill(point))
 
-    report, _ = sweep(points, tmp_path, workers=1, watcher=Recording(on_start))
+    report, _ = sweep(points, tmp_path, workers=1, listener=Recording(on_start))
     assert statuses(report, points) == ["failed", "failed", "completed"]
 
 
@@ -231,11 +231,11 @@ def test_a_run_that_another_process_writes_is_waited_for(tmp_path, fate):
     point, other = tiny_points({"seed": 0}, {"seed": 1})
     with run_folder.lock_run(tmp_path, point.config) as writer:
         writer.start({})
-        watcher = Recording()
-        thread = in_thread(lambda: sweep([point, other], tmp_path, workers=1, watcher=watcher))
-        wait_until(lambda: len(watcher.begun) == 3, "the second look at the busy run")
-        assert watcher.over == [(point.config.id, "running"), (other.config.id, "completed")]
+        listener = Recording()
+        thread = in_thread(lambda: sweep([point, other], tmp_path, workers=1, listener=listener))
+        wait_until(lambda: len(listener.begun) == 3, "the second look at the busy run")
+        assert listener.over == [(point.config.id, "running"), (other.config.id, "completed")]
         writer.write_summary({"status": fate, "verdict": "theirs"})
     thread.join(60)
-    assert watcher.over[2:] == [(point.config.id, fate)]
+    assert listener.over[2:] == [(point.config.id, fate)]
     assert run_folder.read_summary(writer.path)["verdict"] == "theirs", "what the other process came to, not run again"

@@ -20,7 +20,7 @@ def tiny_points(*settings):
 
 
 class Recording:
-    """A watcher that keeps what it sees.
+    """A listener that keeps what it sees.
 
     Args:
         on_start: called with every point that begins.
@@ -37,8 +37,8 @@ class Recording:
         self.begun.append(point.config.id)
         self.on_start(point)
 
-    def ended(self, worker, point, outcome):
-        self.over.append((point.config.id, outcome.status))
+    def ended(self, worker, point, state):
+        self.over.append((point.config.id, state.status))
 
 
 def summary(runs, point):

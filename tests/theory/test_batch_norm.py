@@ -8,7 +8,7 @@ import torch
 
 from gradlab import choices
 from gradlab.networks.activations import activation, module
-from gradlab.theory.batch_norm import after, before
+from gradlab.theory.batch_norm import norm_after, norm_before
 from gradlab.theory.mean_field import moments
 
 NAMES = ["identity", "relu", "sigmoid", "tanh", "hard_tanh", "elu", "silu", "softplus"]
@@ -16,7 +16,7 @@ NAMES = ["identity", "relu", "sigmoid", "tanh", "hard_tanh", "elu", "silu", "sof
 
 def growth(choice, batch):
     """Of RMS δ a layer toward the input, with BatchNorm before the activation."""
-    law = before(choice, batch)
+    law = norm_before(choice, batch)
     return math.sqrt(law.slope / law.centred)
 
 
@@ -64,7 +64,7 @@ def test_large_batches_reach_the_gaussian_limit(name):
     limit = moments(choice, 1.0)
     expected = math.sqrt(limit.slope / limit.variance)
     assert growth(choice, 10**8) == pytest.approx(expected, rel=1e-6)
-    settled = after(choice, 1.0, 0.0, 2**14)
+    settled = norm_after(choice, 1.0, 0.0, 2**14)
     assert math.sqrt(settled.slope * settled.centred) == pytest.approx(expected, rel=3e-3)
 
 
@@ -91,7 +91,7 @@ def test_before_equals_brute_force_in_numpy(name, batch):
     f, slope = phi.function(math.sqrt(batch) * u), phi.derivative(math.sqrt(batch) * u)
     quadratic = (slope**2).sum(1) - slope.sum(1) ** 2 / batch - (slope * u).sum(1) ** 2
     trace = (slope**2 * (1 - 1 / batch - u**2)).sum(1) - quadratic / batch
-    law = before(choice, batch)
+    law = norm_before(choice, batch)
     assert law.mean == pytest.approx(f.mean(), abs=4 * f.std() / math.sqrt(f.size) + 1e-12)
     if name != "identity":  # nothing varies
         assert_sampled(trace / (batch - 1) * batch / (batch - 3), law.slope)
@@ -111,7 +111,7 @@ def test_before_equals_autograd(name, batch):
     x.backward(torch.tensor(centred_gaussians(batch, len(h), seed=2)))
     delta_h, norm = (h.grad**2).sum(1).numpy(), (h**2).sum(1).detach().numpy()
     # ‖h‖² is independent of all else: E 1/‖h‖² = 1/(B−3) is put in by hand, as its sample mean has a heavy tail
-    assert_sampled(delta_h * norm / (batch - 3) / (batch - 1), before(choice, batch).slope)
+    assert_sampled(delta_h * norm / (batch - 3) / (batch - 1), norm_before(choice, batch).slope)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +135,17 @@ def test_after_equals_autograd(name, variance, common):
     f = f - f.mean(1, keepdim=True)
     (f / (f**2).mean(1, keepdim=True).sqrt()).backward(torch.tensor(centred_gaussians(batch, draws, seed=5)))
     delta = h.grad.numpy()
-    law = after(choice, variance, common, batch)
+    law = norm_after(choice, variance, common, batch)
     assert (delta**2).sum(1).mean() / (batch - 1) == pytest.approx(law.slope, rel=0.02 if name != "relu" else 0.06)
     passed = (delta.var(1) * batch).sum() / (delta**2).sum()
     assert passed == pytest.approx(law.centred, rel=0.01)
 
 
 def test_after_a_linear_layer_is_like_before():
-    law = after(choices.Identity(), 64 / 63, 0.0, 64)  # σ_w² = 1: h has covariance B/(B−1) G
+    law = norm_after(choices.Identity(), 64 / 63, 0.0, 64)  # σ_w² = 1: h has covariance B/(B−1) G
     assert law.slope == pytest.approx(62 / 61, rel=1e-4)
     assert law.centred == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_sample_is_fixed():
-    assert after.__wrapped__(choices.Tanh(), 1.0, 0.0, 16) == after.__wrapped__(choices.Tanh(), 1.0, 0.0, 16)
+    assert norm_after.__wrapped__(choices.Tanh(), 1.0, 0.0, 16) == norm_after.__wrapped__(choices.Tanh(), 1.0, 0.0, 16)

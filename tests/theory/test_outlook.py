@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from gradlab import choices
 from gradlab.config import Config
 from gradlab.theory import predict
-from gradlab.theory.outlook import power
 
 
 def predicted(batch=None, features=64, classes=10, second_moment=1.0, data=None, dtype="float32", **model):
@@ -194,14 +193,3 @@ def test_any_network_has_a_prediction_without_a_warning(activation, batch_norm, 
     assert len(prediction.layers) == (depth if prediction.not_covered is None else 0)
     assert prediction.outlook.endswith(".")
     json.dumps(prediction.rows())
-
-
-def test_power():
-    assert [power(decades) for decades in (0, 2.861, -3, -12.1, 400, -1e4)] == [
-        "1",
-        "730",
-        "0.001",
-        "1e-12",
-        "1e400",
-        "1e-10000",
-    ]

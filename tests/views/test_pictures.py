@@ -10,7 +10,9 @@ from matplotlib.patches import PathPatch
 from gradlab.errors import UserError
 from gradlab.views import pictures
 from gradlab.views.pictures import PICTURES, figure, save_pictures
-from gradlab.views.pictures.sheet import apart, in_time, moments
+from gradlab.views.pictures.axes import spread_heights
+from gradlab.views.pictures.heatmaps import columns_in_time
+from gradlab.views.pictures.sheet import some_steps
 from gradlab.views.pictures.training import constant_loss
 from tests.views.synthetic import INF, NAN, ODD_RUNS, make_run
 
@@ -74,6 +76,19 @@ def test_pictures_do_not_depend_on_the_users_settings():
 def test_pictures_open_no_window():
     code = "import sys, gradlab.views.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_new_picture_is_a_function_and_an_entry(tmp_path, monkeypatch):
+    def losses(figure, run):
+        figure.subplots().plot(run.steps["step"], run.steps["loss"])
+
+    monkeypatch.setitem(PICTURES, "losses", (losses, 2.0))
+    run = make_run()
+    assert figure(run, "losses").get_size_inches().tolist() == [8.3, 2.0]
+    assert tmp_path / "losses.png" in save_pictures(run, tmp_path)
+    with pytest.raises(UserError) as caught:
+        figure(run, "gains")
+    assert "overview, losses" in caught.value.fix
 
 
 def test_unknown_pictures_and_formats_are_the_users_mistake(tmp_path):
@@ -211,19 +226,19 @@ def test_overview_has_name_verdict_and_status():
 
 
 def test_moments_begin_and_end_with_the_run():
-    assert moments(np.arange(500)) == [0, 2, 11, 41, 143, 499]
-    assert moments(np.arange(2)) == [0, 1]
-    assert moments(np.arange(0)) == []
+    assert some_steps(np.arange(500)) == [0, 2, 11, 41, 143, 499]
+    assert some_steps(np.arange(2)) == [0, 1]
+    assert some_steps(np.arange(0)) == []
 
 
 def test_apart_keeps_order_and_distance():
-    moved = apart(np.array([0.5, 0.5, 0.5, 0.99, 1.0]), gap=0.1)
+    moved = spread_heights(np.array([0.5, 0.5, 0.5, 0.99, 1.0]), gap=0.1)
     assert (np.diff(moved) >= 0.1 - 1e-12).all()
     assert moved.max() <= 0.97 + 1e-12
 
 
 def test_in_time_shows_the_nearest_record():
-    columns, edges = in_time(np.array([0, 10, 11]))
+    columns, edges = columns_in_time(np.array([0, 10, 11]))
     assert columns.tolist() == [0] * 6 + [1] * 5 + [2]
     assert edges == (-0.5, 11.5)
-    assert in_time(np.array([7]))[0].tolist() == [0]
+    assert columns_in_time(np.array([7]))[0].tolist() == [0]

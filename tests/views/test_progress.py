@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gradlab.views.progress import ABSENT, BLOCKS, BROKEN, DECADES, ZERO, live, strip
+from gradlab.views.progress import ABSENT_BLOCK, BLOCKS, BROKEN_BLOCK, DECADES, ZERO_BLOCK, live, strip
 
 
 def terminal(width=80, **options):
@@ -34,7 +34,7 @@ def test_strip_puts_each_decade_in_its_block():
 def test_strip_tells_zero_from_small_and_broken_from_large():
     assert (
         strip([0.0, 5e-324, 1e308, math.inf, math.nan, None], 10, low=-12, high=0)
-        == f"{ZERO}▁█{BROKEN}{BROKEN}{ABSENT}"
+        == f"{ZERO_BLOCK}▁█{BROKEN_BLOCK}{BROKEN_BLOCK}{ABSENT_BLOCK}"
     )
 
 
@@ -44,7 +44,7 @@ def test_strip_shares_characters_when_there_are_more_layers_than_columns():
     assert len(shown) == 20
     assert list(shown) == sorted(shown, reverse=True)
     assert strip([1.0, 1e-8], 1, low=-8, high=0) == BLOCKS[4], "the geometric mean, 1e-4, is in the middle"
-    assert strip([1.0, math.nan, 1.0, 0.0], 2, low=-8, high=0) == BROKEN + BLOCKS[-1], (
+    assert strip([1.0, math.nan, 1.0, 0.0], 2, low=-8, high=0) == BROKEN_BLOCK + BLOCKS[-1], (
         "one broken layer is not averaged away"
     )
 
@@ -67,7 +67,7 @@ def test_strip_on_a_scale_without_height_is_full():
 def test_strip_is_as_wide_as_it_may_be_whatever_comes(values, width, low, high):
     shown = strip(values, width, low, high)
     assert len(shown) == min(len(values), width)
-    assert set(shown) <= set(BLOCKS + ZERO + BROKEN + ABSENT)
+    assert set(shown) <= set(BLOCKS + ZERO_BLOCK + BROKEN_BLOCK + ABSENT_BLOCK)
 
 
 # --------------------------------------------------------------------------------------------------------------- live
@@ -104,7 +104,7 @@ def test_live_keeps_the_last_layers_on_steps_that_are_not_recorded(clock):
         view.update(1, 1.0, [1.0, 0.0])  # too early to draw
         clock(0.15)
         view.update(2, 1.0, None)
-    assert f"█{ZERO} 1e0" in written(console)
+    assert f"█{ZERO_BLOCK} 1e0" in written(console)
 
 
 def test_live_survives_a_network_that_is_broken_from_the_start():

@@ -5,13 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from gradlab.config import SCHEMA
 from gradlab.tables import Finding
-from gradlab.text import ABSENT, compact, join, percent
 from gradlab.views.summary import BAR, bar, print_summary
 from tests.views.synthetic import INF, NAN, ODD_RUNS, changed, make_run
 
@@ -165,47 +162,6 @@ def test_a_layer_of_nan_does_not_look_healthy():
     assert rows[1][-3:-1] == ["nan", "nan"], "zero and saturated share"
 
 
-# ------------------------------------------------------------------------------------------------------ words, numbers
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (-0.0, "0"),
-        (1.0, "1.00"),
-        (-0.5, "-0.500"),
-        (0.001, "0.00100"),
-        (0.000999, "1.0e-3"),
-        (9999.0, "9999"),
-        (9999.6, "1.0e4"),
-        (1.2e-34, "1.2e-34"),
-        (-5e-324, "-5e-324"),
-        (NAN, "nan"),
-        (INF, "inf"),
-        (-INF, "-inf"),
-        (None, ABSENT),
-    ],
-)
-def test_compact(value, text):
-    assert compact(value) == text
-
-
-@given(st.floats(-1e300, 1e300))
-def test_compact_is_short_and_near(value):
-    text = compact(value)
-    assert len(text) <= 8
-    assert float(text) == pytest.approx(value, rel=0.051 if 1e-99 < abs(value) < 1e99 else 0.51, abs=0)
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0.0, "0%"), (0.004, "<1%"), (0.5, "50%"), (0.996, ">99%"), (1.0, "100%"), (NAN, "nan"), (None, ABSENT)],
-)
-def test_percent(share, text):
-    assert percent(share) == text
-
-
 def test_bar_grows_with_the_logarithm():
     lengths = [len(bar(10.0**k, -12, 0)) for k in range(-12, 1)]
     assert lengths == sorted(lengths)
@@ -213,10 +169,3 @@ def test_bar_grows_with_the_logarithm():
     assert bar(1e-12, -12, 0) == "▏"
     assert bar(0.0, -12, 0) == bar(None, -12, 0) == bar(NAN, -12, 0) == ""
     assert bar(INF, -12, 0) == "!" * BAR
-
-
-@given(st.lists(st.text("ab", min_size=1, max_size=30)), st.integers(1, 80))
-def test_join_breaks_between_parts_only(parts, width):
-    lines = join(parts, width).split("\n")
-    assert [part for line in lines for part in line.split(" · ") if part] == parts
-    assert all(len(line) <= width or " · " not in line for line in lines)

@@ -28,14 +28,14 @@ static double now(void) {
 #endif
 
 enum { FLOAT32, FLOAT64, FORMATS };
-enum { ROW = 8, DELTA = 6 }; /* slots of a call's row, and which of them is Σ δ² */
 
 /* What `prepare` is given, and the names by which tensors are asked. */
 static PyObject *tensor_type, *parameter_type, *formats[FORMATS], *ordered_dict, *current_pass, *is_grad_enabled, *nothing;
 static PyObject *no_hook, *no_size, *key;
+static PyObject *channels_last; /* as keyword arguments of is_contiguous */
 static PyObject *s_dtype, *s_is_cpu, *s_grad, *s_grad_fn, *s_training, *s_backward_hooks, *s_register_hook_dict;
 static PyObject *is_contiguous, *numel, *data_ptr; /* methods, still to be bound */
-static PyObject *state_type, *delta_type;
+static PyObject *fields_type, *current_type, *delta_type;
 
 #include "tensors.inc"
 
@@ -44,8 +44,9 @@ static PyObject *state_type, *delta_type;
 #include "parameters.inc"
 
 static PyObject *prepare(PyObject *module, PyObject *args) {
-    if (!PyArg_ParseTuple(args, "OOOOOOOOO", &tensor_type, &parameter_type, &formats[FLOAT32], &formats[FLOAT64],
-                          &ordered_dict, &current_pass, &is_grad_enabled, &nothing, &no_hook))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOO", &tensor_type, &parameter_type, &formats[FLOAT32], &formats[FLOAT64],
+                          &ordered_dict, &current_pass, &is_grad_enabled, &nothing, &no_hook,
+                          &s_backward_hooks, &s_register_hook_dict, &channels_last))
         return NULL;
     for (Py_ssize_t k = 0; k < PyTuple_Size(args); k++) Py_INCREF(PyTuple_GetItem(args, k));
     is_contiguous = PyObject_GetAttrString(tensor_type, "is_contiguous");
@@ -57,8 +58,8 @@ static PyObject *prepare(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"prepare", prepare, METH_VARARGS, "What the hooks call: see `gradlab.recording.native`."},
-    {"gradients", gradients, METH_VARARGS, "Sums of squares of gradients; see `Weights.gradients`."},
-    {"starts", starts, METH_VARARGS, "Addresses of tensors; see `Weights`."},
+    {"gradients", gradients, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
+    {"starts", starts, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "hooks", NULL, -1, functions, NULL, NULL, NULL, NULL};
@@ -76,7 +77,6 @@ static int intern_names(void) {
         const char *text;
     } names[] = {
         {&s_dtype, "dtype"}, {&s_is_cpu, "is_cpu"}, {&s_grad, "grad"}, {&s_grad_fn, "grad_fn"}, {&s_training, "training"},
-        {&s_backward_hooks, "_backward_hooks"}, {&s_register_hook_dict, "_register_hook_dict"},
     };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         if ((*names[k].name = PyUnicode_InternFromString(names[k].text)) == NULL) return 0;
@@ -86,7 +86,8 @@ static int intern_names(void) {
 
 EXPORT PyObject *PyInit_hooks(void) {
     PyObject *module = PyModule_Create(&definition);
-    if (module == NULL || !intern_names() || !add_type(module, "State", &state_spec, &state_type) ||
+    if (module == NULL || !intern_names() || !add_type(module, "Fields", &fields_spec, &fields_type) ||
+        !add_type(module, "Current", &current_spec, &current_type) ||
         !add_type(module, "Output", &output_spec, NULL) || !add_type(module, "Gradient", &gradient_spec, NULL) || !add_type(module, "Delta", &delta_spec, &delta_type) ||
         PyObject_SetAttrString(delta_type, "__torch_unserializable__", Py_True) < 0) {
         Py_XDECREF(module);

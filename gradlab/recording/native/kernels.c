@@ -15,8 +15,11 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Slots of an output, in the order of the recorder's buffer. */
-enum { MEAN, CENTRED_SQUARES, MINIMUM, MAXIMUM, ZEROS, SATURATED };
+/* The slots of sums are given by the build: SUM_MEAN, … are those of an output, SUM_GRADIENT_SQUARES, … those of a
+ * parameter; SUMS and PARAMETER_SUMS say how many there are. See `gradlab/statistics.py` and `hatch_build.py`. */
+#if !defined(LAYOUT)
+#error "compile with the flags of hatch_build.py"
+#endif
 
 #define LANES 32
 #define BLOCK (1 << 20) /* entries whose counts fit into lanes of 32 bits, however many blocks there are */
@@ -36,5 +39,5 @@ typedef double WIDE __attribute__((ext_vector_type(LANES)));
 #define OF(name) float64_##name
 #include "kernels.inc"
 
-/* A number that changes with the interface, so that a library left over from an older source is not called. */
-EXPORT int64_t gradlab_kernels_version(void) { return 4; }
+/* The interface's number and the layout of the sums: a library that was compiled for others is not used. */
+EXPORT const char *gradlab_layout(void) { return "6;" LAYOUT; }

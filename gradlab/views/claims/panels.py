@@ -9,34 +9,25 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from gradlab.claims.claim import Course, Histograms, Points, Profile
-from gradlab.claims.judging import values
+from gradlab.claims.judging import compared_values
 from gradlab.claims.measuring import Observation, column_of, evaluations, over_layers, predicted
 from gradlab.measures.intervals import Mean, mean_of
 from gradlab.measures.profiles import Floats, Numbers, Profiles
 from gradlab.measures.settings import label_of, value_of
-from gradlab.views.claims.lines import (
-    INCHES_A_LETTER,
-    Curve,
-    explain,
-    finish,
-    is_log,
-    legend,
-    lines_of,
-    mean_line,
-    mean_of_curves,
-    ordered,
-    values_of,
-)
-from gradlab.views.pictures.sheet import THEORY, WIDTH, depth_axis, log_line, ramp, say
+from gradlab.views.claims.axes import finish_axis, is_log, legend, place_legend
+from gradlab.views.claims.lines import Curve, lines_of, mean_line, mean_of_curves, ordered, values_of
+from gradlab.views.pictures.axes import depth_axis, log_line
+from gradlab.views.pictures.labels import setting_name
+from gradlab.views.pictures.sheet import INCHES_A_LETTER, THEORY_STYLE, WIDTH, colour_ramp, write_instead
 
 MOST_LAYERS = 6
-"""Lines of layers in one panel."""
+"""Layers that one panel shows at most, a line each."""
 
 
 def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
-    """Against depth, at one moment."""
+    """A column of `layers` against depth, at one moment."""
     lines = [
-        (label, colour, [_at(panel, one) for one in runs], runs[0])
+        (label, colour, [_profile_at(panel, one) for one in runs], runs[0])
         for label, colour, runs in lines_of(panel.lines, chosen, all_)
     ]
     log = is_log(panel, panel.column)
@@ -44,13 +35,13 @@ def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], all_: Se
     if panel.theory:
         for _label, _colour, curves, one in lines:
             drawn += _theory_line(axes, panel, one, curves, log=log)
-    finish(axes, panel, panel.column, drawn, log=log)
+    finish_axis(axes, panel, panel.column, drawn, log=log)
     layers = [layers_L for *_, curves, _ in lines for layers_L, _ in curves]
     depth_axis(axes, np.unique(np.concatenate(layers)) if layers else np.zeros(0, dtype=np.int64))
-    legend(axes, panel.lines, drawn, [Line2D([], [], label="theory", **THEORY)] if panel.theory else [], log=log)
+    legend(axes, panel.lines, drawn, [Line2D([], [], label="theory", **THEORY_STYLE)] if panel.theory else [], log=log)
 
 
-def _at(panel: Profile, one: Observation) -> Curve:
+def _profile_at(panel: Profile, one: Observation) -> Curve:
     found = column_of(panel, one.run)
     if not found:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -60,19 +51,19 @@ def _at(panel: Profile, one: Observation) -> Curve:
 
 
 def _theory_line(axes: Axes, panel: Profile, one: Observation, curves: Sequence[Curve], *, log: bool) -> list[Floats]:
-    """The prediction for the start; δ is predicted relative to the last hidden layer, where it is pinned."""
+    """The prediction for the start. δ is predicted relative to the last hidden layer, and drawn through that."""
     at_L, theory_L = predicted(panel, one.run)
     if panel.column == "delta_rms" and len(at_L):
         last = mean_of_curves([(layers_L, values_L) for layers_L, values_L in curves if at_L[-1] in layers_L], log=log)
         theory_L = theory_L / theory_L[-1] * (float(last[1][last[0] == at_L[-1]][0]) if len(last[0]) else np.nan)
     if not np.isfinite(theory_L).any() or (log and not (theory_L > 0).any()):
         return []
-    (log_line if log else Axes.plot)(axes, at_L, theory_L, **THEORY)
+    (log_line if log else Axes.plot)(axes, at_L, theory_L, **THEORY_STYLE)
     return [theory_L]
 
 
 def _course(axes: Axes, panel: Course, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
-    """Against the step."""
+    """A column of `layers` or `evaluations` against the step."""
     slope = panel.layers == "slope"
     log = is_log(panel, "" if slope else panel.column)
     if panel.lines == "layer":
@@ -81,7 +72,7 @@ def _course(axes: Axes, panel: Course, chosen: Sequence[Observation], all_: Sequ
         lines = lines_of(panel.lines, chosen, all_)
         series = [(label, colour, [_over_time(panel, one) for one in runs]) for label, colour, runs in lines]
     drawn = [values for label, colour, curves in series for values in mean_line(axes, curves, colour, label, log=log)]
-    finish(axes, panel, "decades per layer toward the input" if slope else panel.column, drawn, log=log)
+    finish_axis(axes, panel, "decades per layer toward the input" if slope else panel.column, drawn, log=log)
     axes.set_xlabel("step")
     legend(axes, panel.lines, drawn, log=log)
 
@@ -96,8 +87,8 @@ def _over_time(panel: Course, one: Observation) -> Curve:
 
 def _by_layer(panel: Course, chosen: Sequence[Observation]) -> list[tuple[str, Any, list[Curve]]]:
     grids = [column_of(panel.quantity, one.run) for one in chosen]
-    shown = _some(np.unique(np.concatenate([found.layers for found in grids])))
-    colours = dict(zip(shown, ramp(len(shown)), strict=False))
+    shown = _some_layers(np.unique(np.concatenate([found.layers for found in grids])))
+    colours = dict(zip(shown, colour_ramp(len(shown)), strict=False))
     return [
         (f"layer {layer}", colours[layer], [_of_layer(found, layer) for found in grids if layer in found.layers])
         for layer in shown
@@ -108,8 +99,8 @@ def _of_layer(found: Profiles, layer: int) -> Curve:
     return found.steps, found.values_TL[:, int(np.searchsorted(found.layers, layer))]
 
 
-def _some(layers_L: Numbers) -> list[int]:
-    """The first layer, the last, and some between."""
+def _some_layers(layers_L: Numbers) -> list[int]:
+    """The first layer, the last one, and some between them: `MOST_LAYERS` at most."""
     count = min(MOST_LAYERS, len(layers_L))
     return [
         int(layers_L[index])
@@ -118,7 +109,7 @@ def _some(layers_L: Numbers) -> list[int]:
 
 
 def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
-    """Means and 95 % intervals against a setting."""
+    """The mean of a measure and its 95 % interval, against the values of a setting."""
     places = values_of(panel.across, chosen)
     lines = lines_of(panel.lines, chosen, all_)
     column = getattr(panel.measure, "column", getattr(panel.measure, "name", ""))
@@ -140,26 +131,26 @@ def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequ
     turned = sum(len(name) + 2 for name in names) > (WIDTH / panels - 0.8) / INCHES_A_LETTER
     axes.set_xticks(range(len(places)), names, rotation=30 if turned else 0, ha="right" if turned else "center")
     axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xlabel(panel.across.rpartition(".")[2].replace("_", " "))
+    axes.set_xlabel(setting_name(panel.across))
     if panel.minus or panel.over:
         axes.axhline(0 if panel.minus else 1, color="0.5", lw=0.8)
-    finish(axes, panel, column.removeprefix("test_").removeprefix("train_"), drawn, log=log)
+    finish_axis(axes, panel, column.removeprefix("test_").removeprefix("train_"), drawn, log=log)
     axes.set_ylabel("")
     legend(axes, panel.lines, drawn, log=False)
 
 
 def _mean_at(panel: Points, place: Any, runs: Sequence[Observation], all_: Sequence[Observation]) -> Mean:
-    return mean_of(values(panel, [one for one in runs if value_of(one.settings, panel.across) == place], all_))
+    return mean_of(compared_values(panel, [one for one in runs if value_of(one.settings, panel.across) == place], all_))
 
 
 def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _: Sequence[Observation]) -> None:
-    """The density in each layer."""
+    """The density of a distribution in each layer, of the first run."""
     table = _distributions(panel, chosen[0])
     if not len(table):
-        return say(axes, "no histogram was recorded (record.histograms)")
-    shown = _some(table["layer"].to_numpy().astype(np.int64))
+        return write_instead(axes, "no histogram was recorded (record.histograms)")
+    shown = _some_layers(table["layer"].to_numpy().astype(np.int64))
     rows = table.filter(table["layer"].is_in(shown)).rows()
-    for (layer, low, high, counts), colour in zip(rows, ramp(len(shown)), strict=True):
+    for (layer, low, high, counts), colour in zip(rows, colour_ramp(len(shown)), strict=True):
         width = (high - low) / len(counts) or 1.0
         middles = low + width * (np.arange(len(counts)) + 0.5)
         density = np.array(counts) / (max(sum(counts), 1) * width)
@@ -172,12 +163,15 @@ def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    explain(axes, list(zip(*axes.get_legend_handles_labels(), strict=True)))
+    place_legend(axes, axes.get_legend_handles_labels()[0])
     return None
 
 
 def _distributions(panel: Histograms, one: Observation) -> pl.DataFrame:
-    """`layer`, `low`, `high`, `counts`: of the hidden layers' activations, or else of their weight modules."""
+    """Histograms of the hidden layers, a row each: `layer`, `low`, `high`, `counts`.
+
+    They are those of the activation modules, or those of the weight modules where there are none.
+    """
     rows = "activation" if panel.quantity == "activation" and "activation" in one.run.layers["kind"] else "weight"
     modules = one.run.layers.filter(kind=rows)["module"].unique()
     table = one.run.histograms.filter(quantity=panel.quantity).drop_nulls("low").sort("step", "layer")
@@ -194,4 +188,4 @@ PAINTERS: Mapping[type, Callable[[Axes, Any, Sequence[Observation], Sequence[Obs
     Points: _points,
     Histograms: _histograms,
 }
-"""What draws which panel."""
+"""The function that draws a kind of panel."""

@@ -1,9 +1,7 @@
-"""A verdict in words: for the terminal, for JSON, and as a part of a page."""
+"""The verdict on a claim in words: for the terminal, for JSON, and for the pages of the documentation."""
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from rich.console import Console
@@ -11,17 +9,16 @@ from rich.text import Text
 
 from gradlab.claims.claim import Expectation
 from gradlab.claims.judging import Judgement, Verdict
-from gradlab.measures.intervals import Mean
-from gradlab.text import written
+from gradlab.text import MINUS, mean_and_interval, strict_json, wanted_text
 
 COLOURS = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
 INDENT = " " * 13
 GLUE = "\xa0"
-"""A blank at which no line is broken."""
+"""A blank at which lines are not broken."""
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print every expectation with what was measured, then the verdict; lines are broken to the console's width."""
+    """Print every expectation with what was measured, then the verdict, in lines of the console's width."""
     _print(f"claim: {verdict.claim.title}", console, "", style="bold")
     for judged in verdict.judgements:
         limit = "limit: " if judged.expectation.role == "condition" else ""
@@ -34,7 +31,15 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def _print(text: str, console: Console, indent: str, style: str = "", first: tuple[str, str] = ("", "")) -> None:
-    """Print a paragraph whose lines after the first are indented; `first` is a style and the beginning that has it."""
+    """Print a paragraph.
+
+    Args:
+        text: the paragraph.
+        console: where to.
+        indent: indentation of all lines but the first.
+        style: style of the text.
+        first: a style, and the beginning of the text that has it.
+    """
     glued = re.sub(" (?=[±…])|(?<=[±…<>]) ", GLUE, text)  # a number stays with its interval, a bound with its sign
     broken = textwrap.fill(
         glued, console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -45,55 +50,32 @@ def _print(text: str, console: Console, indent: str, style: str = "", first: tup
 
 
 def verdict_words(verdict: Verdict) -> str:
-    """The verdict, with its conditions."""
+    """The verdict, with the conditions under which the claim was confirmed."""
     conditions = verdict.conditions if verdict.confirmed else ()
     return f"{verdict.word}: {'; '.join(conditions)}" if conditions else verdict.word
 
 
 def measure_words(expectation: Expectation) -> str:
-    """What is measured, of which runs, beside which."""
+    """What is measured, of which runs, and with which runs it is compared."""
     words = str(expectation.measure)
     if expectation.of:
-        words += f"; {settings_words(expectation.of)}"
+        words += f"; {wanted_text(expectation.of)}"
     if expectation.minus:
-        words += f"; less that with {settings_words(expectation.minus)}"
+        words += f"; less that with {wanted_text(expectation.minus)}"
     if expectation.over:
-        words += f"; over that with {settings_words(expectation.over)}"
+        words += f"; over that with {wanted_text(expectation.over)}"
     return words
 
 
 def measured_words(judged: Judgement) -> str:
-    """What was measured, and in which configuration where there are several."""
-    words = f"measured {mean_words(judged.mean)}"
+    """What was measured; where several configurations were meant, also in which of them."""
+    words = f"measured {mean_and_interval(judged.mean.value, judged.mean.half_width)}"
     some = f"{judged.mean.count} of " if judged.mean.count < judged.seeds else ""
     words += f" ({some}{judged.seeds} seeds)"
     if judged.configurations > 1:
         worst = "the worst" if judged.outcome != "holds" else "the nearest to failing"
-        words += f" in {worst} of {judged.configurations} configurations, {settings_words(judged.settings)}"
+        words += f" in {worst} of {judged.configurations} configurations, {wanted_text(judged.settings)}"
     return words
-
-
-def mean_words(mean: Mean) -> str:
-    """`0.931 ± 0.012`: as many digits as the interval deserves."""
-    if mean.value is None:
-        return "nothing"
-    if mean.half_width is None:
-        return f"{mean.value:.3g}".replace("-", "−")
-    places = _places(mean.half_width, mean.value)
-    if places is None:
-        return f"{mean.value:.2e} ± {mean.half_width:.1e}".replace("-", "−")
-    return f"{mean.value:z.{places}f} ± {mean.half_width:.{places}f}".replace("-", "−")
-
-
-def _places(half_width: float, value: float) -> int | None:
-    """Decimals to write, more of them where the interval would else look like none; None where powers of ten do."""
-    size = max(abs(value), half_width)
-    if size and not 1e-3 <= size < 1e6:
-        return None
-    places = 0 if size >= 1000 else 1 if size >= 100 else 3
-    while places < 6 and 0 < half_width < 2 * 10.0**-places:
-        places += 1
-    return places
 
 
 def bound_words(expectation: Expectation) -> str:
@@ -104,28 +86,12 @@ def bound_words(expectation: Expectation) -> str:
         text = f"> {expectation.above:g}"
     else:
         text = f"{expectation.above:g} … {expectation.below:g}"
-    return text.replace("-", "−")
-
-
-def settings_words(settings: Mapping[str, Any]) -> str:
-    """`model.depth=30, model.activation=relu|elu`."""
-    return ", ".join(
-        f"{key}={'|'.join(map(_value, value)) if isinstance(value, list) else _value(value)}"
-        for key, value in settings.items()
-    )
-
-
-def _value(value: Any) -> str:
-    """A value; of what is chosen by name, `normal (std=0.01)`."""
-    if not isinstance(value, Mapping):
-        return written(value)
-    options = ", ".join(f"{key}={written(option)}" for key, option in value.items() if key != "name")
-    return f"{written(value.get('name'))} ({options})" if options else written(value.get("name"))
+    return text.replace("-", MINUS)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict as plain JSON types."""
-    return {
+    document = {
         "title": verdict.claim.title,
         "verdict": verdict.word,
         "conditions": verdict.conditions,
@@ -137,21 +103,14 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "expected": bound_words(judged.expectation),
                 "outcome": judged.outcome,
                 "mean": judged.mean.value,
-                "half_width": _finite(judged.mean.half_width),
+                "half_width": judged.mean.half_width,
                 "runs": judged.mean.count,
                 "seeds": judged.seeds,
                 "configurations": judged.configurations,
-                "settings": {key: _plain(value) for key, value in judged.settings.items()},
-                "measured": mean_words(judged.mean),
+                "settings": judged.settings,
+                "measured": mean_and_interval(judged.mean.value, judged.mean.half_width),
             }
             for judged in verdict.judgements
         ],
     }
-
-
-def _finite(number: float | None) -> float | None:
-    return number if number is not None and isfinite(number) else None
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    return dict(strict_json(document))

@@ -1,1 +1,5 @@
-"""Runs side by side: `runs` reads them, `fold` makes a row of each configuration, `table` and `picture` show them."""
+"""Runs side by side.
+
+`runs` reads run folders, `comparison` folds the runs of one configuration into a row, `table`, `formats` and `picture`
+show the rows.
+"""

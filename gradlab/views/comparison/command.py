@@ -1,21 +1,16 @@
-"""What `gradlab compare` does: runs, rows, and the view that was asked for."""
+"""What `gradlab compare` does: read runs, fold them into rows, print and draw the rows."""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
-from gradlab.errors import UserError
-from gradlab.text import did_you_mean
 from gradlab.views.comparison import formats
-from gradlab.views.comparison.fold import compare
+from gradlab.views.comparison.comparison import check_name, compare
 from gradlab.views.comparison.runs import collect
 from gradlab.views.comparison.table import column_names, print_comparison
-
-Format = Literal["table", "markdown", "csv", "json"]
 
 
 def show_comparison(
@@ -25,10 +20,19 @@ def show_comparison(
     where: str | None = None,
     columns: Sequence[str] = (),
     group_by: Sequence[str] = (),
-    form: Format = "table",
+    form: str = "table",
     plot: Path | None = None,
 ) -> None:
-    """Print the runs below some folders side by side, and draw them where that is asked for.
+    """Print the runs below some folders side by side, and draw them.
+
+    Args:
+        paths: folders that hold runs.
+        sort: columns to sort by, `-name` for the largest first.
+        where: a condition on the rows; see `expression`.
+        columns: what to show of each row.
+        group_by: settings whose values make the rows.
+        form: `table`, `markdown`, `csv` or `json`.
+        plot: the file to draw a picture into; None draws nothing.
 
     Raises:
         UserError: a name, an expression or a path is wrong, or there is nothing to compare.
@@ -37,10 +41,8 @@ def show_comparison(
     comparison = compare(runs, where=where, group_by=group_by, sort=sort)
     known = column_names(comparison)
     for name in columns if comparison.rows else ():
-        if name not in known:
-            fix = f"The columns are: {', '.join(known)}."
-            raise UserError(f"--columns: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
-    if plot is not None:  # before anything is printed: it may be named wrong
+        check_name(name, known, "--columns", "columns")
+    if plot is not None:  # before anything is printed, because the file's name may be wrong
         from gradlab.views.comparison.picture import save_picture  # matplotlib takes half a second to import
 
         left_out = save_picture(comparison, plot)

@@ -1,9 +1,16 @@
-"""`model.depth >= 20 and verdict != 'healthy'` ─► a question that can be put to a row. Nothing is ever executed.
+"""`model.depth >= 20 and verdict != 'healthy'` ─► a condition that is true or false of a row. No code is ever run.
 
-Python's own grammar, of which these parts are understood: names with dots, numbers, strings, true, false and null,
-lists, comparisons and chains of them, `in`, `and`, `or`, `not`, and `+ - * /`. A comparison with what a row does not
-have is false, but for `== null`.
+The grammar is Python's. Allowed are names with dots, numbers, strings, true, false and null, lists, comparisons and
+chains of them, `in`, `and`, `or`, `not`, and `+ - * /`. A comparison with a value that a row does not have is false,
+except `== null`.
 """
+
+# Polars has conditions in SQL, `polars.sql_expr` and `SQLContext`. They were tried (polars 2.1) with dotted names in
+# quotes, and do not replace this file. `10 < depth < 20` is true of 20, because SQL reads (10 < depth) < 20. Never
+# true are `a == null` and `a != null`. `depth / 0 > 1` is true. `in ['relu']` is a syntax error, and `"healthy"` in
+# double quotes is a column. A column that holds 5 in one row and [5, 3] in another is no column of a data frame. And
+# `SQLContext` reads files: `depth in (select x from read_csv('any.csv'))`. To translate all that needs the syntax tree
+# that is walked here, and more code than walking it.
 
 import ast
 import operator
@@ -61,7 +68,7 @@ class Expression:
         return bool(_value(self.node, values))
 
     def terms(self) -> list["Expression"]:
-        """What must hold, each by itself, for the whole to hold."""
+        """The conditions that `and` joins: the expression is true where each of them is."""
         if isinstance(self.node, ast.BoolOp) and isinstance(self.node.op, ast.And):
             return [term for node in self.node.values for term in Expression(ast.unparse(node), node).terms()]
         return [self]
@@ -91,7 +98,7 @@ def _wrong(message: str) -> UserError:
 
 
 def _check(node: ast.expr, text: str) -> None:
-    """Refuse what is not understood, before any row is looked at."""
+    """Refuse everything that is not allowed, before any row is looked at."""
     match node:
         case ast.BoolOp(values=parts) | ast.List(elts=parts) | ast.Tuple(elts=parts):
             pass

@@ -1,48 +1,36 @@
 """A comparison for other programs, with all digits: Markdown, CSV, JSON.
 
-A mean is a column of the measure's name; beside it stand `<measure>_interval`, the half-width of its 95 % interval, and
-`<measure>_n` where not all runs have the number: a diverged one has no loss in the end.
+A mean is in the column with the measure's name. Beside it stand `<measure>_interval`, half the width of its 95 %
+interval, and `<measure>_n`, if some runs lack the number: a diverged run has no final loss.
 """
 
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from rich.cells import cell_len
-
 from gradlab.measures.headline import MEASURES
-from gradlab.text import written
-from gradlab.views.comparison.fold import Comparison, Row
+from gradlab.text import setting_text, strict_json
+from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
 from gradlab.views.comparison.runs import Runs
-from gradlab.views.comparison.table import PROFILES, SHOWN, fit
+from gradlab.views.comparison.table import MEASURE_COLUMNS, PROFILE_COLUMNS, fitting_columns
+from gradlab.views.markdown import aligned_markdown_table
 
 POSITIONS = 21
 """Points of a profile in JSON, from the first hidden layer to the last."""
 
 
 def markdown(comparison: Comparison, columns: Sequence[str] = ()) -> str:
-    """The table as on the terminal, for a README, an issue, a notebook."""
-    fitted, _ = fit(comparison, list(columns), 10_000)
-    cells = [[column.name for column in fitted]]
-    cells += [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
-    widths = [max(cell_len(line[index]) for line in cells) for index in range(len(fitted))]
-    rule = [("-" * (width - 1) + ":") if c.right else "-" * width for c, width in zip(fitted, widths, strict=True)]
-    lines = []
-    for line in (cells[0], rule, *cells[1:]):
-        padded = [
-            " " * (width - cell_len(cell)) + cell if column.right else cell + " " * (width - cell_len(cell))
-            for cell, column, width in zip(line, fitted, widths, strict=True)
-        ]
-        lines.append(f"| {' | '.join(padded)} |")
-    return "\n".join(lines) + "\n"
+    """The table of the terminal, for a README, an issue or a notebook."""
+    fitted, _ = fitting_columns(comparison, list(columns), 10_000)
+    rows = [[column.cells[index][0] for column in fitted] for index in range(len(comparison.rows))]
+    head, right = [column.name for column in fitted], [column.right for column in fitted]
+    return "\n".join(aligned_markdown_table(head, rows, right)) + "\n"
 
 
 def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
-    """A line a row; what a row does not have is empty."""
+    """A line for each row; a value that a row does not have is an empty field."""
     names = list(columns) or [*comparison.differing, "n", *MEASURES, "verdict"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -56,27 +44,27 @@ def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
 
 
 def _headers(name: str, partial: bool) -> list[str]:
-    if name not in SHOWN:
+    if name not in MEASURE_COLUMNS:
         return [name]
     return [name, f"{name}_interval", *([f"{name}_n"] if partial else [])]
 
 
-def _cells(row: Row, name: str) -> dict[str, Any]:
-    """A column of a row: one value, or those of a mean."""
-    if name in SHOWN:
+def _cells(row: ComparedConfiguration, name: str) -> dict[str, Any]:
+    """The fields of a column in a row: one, or up to three where the column is a mean."""
+    if name in MEASURE_COLUMNS:
         mean = row.means[name]
         return {name: mean.value, f"{name}_interval": mean.half_width, f"{name}_n": mean.count}
-    if name in PROFILES:
-        return {name: json.dumps(_finite(row.profile(PROFILES[name], POSITIONS)))}
+    if name in PROFILE_COLUMNS:
+        return {name: json.dumps(strict_json(row.profile(PROFILE_COLUMNS[name], POSITIONS)))}
     return {name: row.values[name] if name in row.values else row.runs[0].settings.get(name)}
 
 
 def _field(value: Any) -> Any:
-    return "" if value is None else written(value) if isinstance(value, bool | tuple) else value
+    return "" if value is None else setting_text(value) if isinstance(value, bool | tuple) else value
 
 
 def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:
-    """Everything that the table shows and what it has no room for, strictly valid JSON."""
+    """The whole comparison as strictly valid JSON, with what the table has no room for."""
     return {
         "shared": dict(comparison.shared),
         "folded": dict(comparison.folded),
@@ -89,7 +77,7 @@ def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: ComparedConfiguration) -> dict[str, Any]:
     return {
         "settings": dict(row.settings),
         "n": len(row.runs),
@@ -98,10 +86,6 @@ def _row(row: Row) -> dict[str, Any]:
         "means": {
             name: {"mean": mean.value, "interval": mean.half_width, "n": mean.count} for name, mean in row.means.items()
         },
-        **{f"log10_{name}": _finite(row.profile(moment, POSITIONS)) for name, moment in PROFILES.items()},
+        **{f"log10_{name}": strict_json(row.profile(moment, POSITIONS)) for name, moment in PROFILE_COLUMNS.items()},
         "runs": [str(run.path) for run in row.runs],
     }
-
-
-def _finite(profile: Sequence[float | None]) -> list[float | None]:
-    return [None if value is None or not math.isfinite(value) else value for value in profile]

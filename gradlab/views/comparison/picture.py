@@ -1,5 +1,6 @@
-"""A comparison as one picture: gradient flow in a small panel a row, all on one scale; and where two settings make a
-grid, heat maps of decades per layer and of accuracy above them.
+"""A comparison as one picture: the gradient flow of each row in a small panel, all on one scale.
+
+Where exactly two settings differ and are crossed, heat maps of decades per layer and of accuracy stand above them.
 """
 
 import math
@@ -16,23 +17,25 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from gradlab import run_folder
 from gradlab.errors import UserError
-from gradlab.text import written
-from gradlab.views.comparison.fold import Comparison, Row
-from gradlab.views.pictures.sheet import BROKEN, DPI, WIDTH, drawing, headline, log_axis, log_line
+from gradlab.text import MINUS, setting_text
+from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
+from gradlab.views.pictures.axes import log_axis, log_line, mark_handles
+from gradlab.views.pictures.heatmaps import BROKEN_CELLS
+from gradlab.views.pictures.labels import setting_label
+from gradlab.views.pictures.sheet import drawing, new_figure, picture_title, write_figure
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PANELS = 60
-"""Panels that a picture has room for; of more rows the first ones are drawn."""
+"""A picture has room for so many panels; of more rows only the first are drawn."""
 MOST_ACROSS = 8
 """Panels beside one another at most."""
 POSITIONS = 41
 """Points of a panel's line, from the first hidden layer to the last."""
 LEVEL = 0.02
-"""Decades per layer that no eye should see as a slope: the least range of the heat map's colours."""
+"""The colours of the heat map span at least ± so many decades per layer, so that smaller slopes look like none."""
 START, END = "#9ecae1", "#08306b"
-"""Light for the first record, dark for the last."""
+"""Colours of the first record and of the last."""
 
 
 def save_picture(comparison: Comparison, file: Path) -> str:
@@ -49,12 +52,7 @@ def save_picture(comparison: Comparison, file: Path) -> str:
     if not any(run.profiles["end"] for row in comparison.rows for run in row.runs):
         raise UserError("there is nothing to draw: no finished run has recorded a gradient")
     figure, left_out = draw(comparison)
-    try:
-        with drawing():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
-    except OSError as error:
-        raise run_folder.cannot_write(file, error) from error
+    write_figure(figure, file)
     return left_out
 
 
@@ -66,7 +64,7 @@ def check_format(file: Path) -> None:
 
 def draw(comparison: Comparison) -> tuple[Figure, str]:
     """The picture, and what was left out of it, in words."""
-    grid = two_axes(comparison)
+    grid = crossed_settings(comparison)
     rows = comparison.rows[:MOST_PANELS]
     crossed = grid is not None and len(grid.columns) <= MOST_ACROSS and len(comparison.rows) <= MOST_PANELS
     across = len(grid.columns) if grid and crossed else min(len(rows), 5 if len(rows) > 8 else 4)
@@ -74,7 +72,7 @@ def draw(comparison: Comparison) -> tuple[Figure, str]:
     height = 0.55 + 1.25 * down + 0.35
     maps = 0.9 + 0.34 * len(grid.lines) if grid else 0.0
     with drawing():
-        figure = Figure(figsize=(WIDTH, height + maps), dpi=DPI, layout="constrained")
+        figure = new_figure(height + maps)
         below: Any = figure
         if grid:
             parts: Any = figure.subfigures(2, 1, height_ratios=[maps, height], hspace=0.02)
@@ -86,13 +84,13 @@ def draw(comparison: Comparison) -> tuple[Figure, str]:
         else:
             _listed(panels, rows)
         _finish(below, panels, rows)
-        headline(figure, _title(comparison))
+        picture_title(figure, _title(comparison))
     left = len(comparison.rows) - len(rows)
     return figure, f"the picture has room for {MOST_PANELS} panels; {left} rows are not in it" if left else ""
 
 
 def _title(comparison: Comparison) -> str:
-    """What the picture says: how many of the rows keep their gradient."""
+    """The title: the rows whose gradient shrinks most, and grows most, toward the input."""
     slopes = [row.means["decades_per_layer_start"].value for row in comparison.rows]
     known = [(row, slope) for row, slope in zip(comparison.rows, slopes, strict=True) if slope is not None]
     if len(known) < 2:
@@ -101,28 +99,18 @@ def _title(comparison: Comparison) -> str:
     return (
         f"RMS δ changes by {least:+.2f} decades per layer toward the input with {_label(low)}, "
         f"by {most:+.2f} with {_label(high)}"
-    ).replace("-", "−")
+    ).replace("-", MINUS)
 
 
-def _label(row: Row) -> str:
-    return ", ".join(_short(key, value) for key, value in row.settings.items()) or "every run"
-
-
-def _short(key: str, value: Any) -> str:
-    """`relu`, but `depth 20`: the name of an activation says itself what it is."""
-    name = key.rpartition(".")[2].replace("_", " ")
-    return written(value) if name in SPEAKING else f"{name} {written(value)}"
-
-
-SPEAKING = ("activation", "initializer", "optimizer", "name", "data")
-"""Settings whose values are known by themselves."""
+def _label(row: ComparedConfiguration) -> str:
+    return ", ".join(setting_label(key, value) for key, value in row.settings.items()) or "every run"
 
 
 # -------------------------------------------------------------------------------------------------------------- panels
 
 
-def _panel(axes: Axes, row: Row | None, title: str) -> None:
-    """RMS δ by relative depth: each run thin, the mean over the runs thick."""
+def _panel(axes: Axes, row: ComparedConfiguration | None, title: str) -> None:
+    """Draw RMS δ against relative depth: each run as a thin line, the mean over the runs as a thick one."""
     axes.set_title(textwrap.fill(title, 24, break_long_words=False), fontsize=7.5, loc="left", pad=3)
     if row is None:
         axes.text(0.5, 0.5, "no run", ha="center", va="center", color="0.5", fontsize=8, transform=axes.transAxes)
@@ -131,11 +119,12 @@ def _panel(axes: Axes, row: Row | None, title: str) -> None:
     for moment, colour in (("start", START), ("end", END)):
         for run in row.runs:
             if len(row.runs) > 1:
-                log_line(axes, at, _powers(Row(row.settings, [run]), moment), color=colour, lw=0.5, alpha=0.5)
+                alone = ComparedConfiguration(row.settings, [run])
+                log_line(axes, at, _powers(alone, moment), color=colour, lw=0.5, alpha=0.5)
         log_line(axes, at, _powers(row, moment), color=colour, lw=1.5)
 
 
-def _powers(row: Row, moment: str) -> NDArray[np.float64]:
+def _powers(row: ComparedConfiguration, moment: str) -> NDArray[np.float64]:
     logs = np.array([math.nan if value is None else value for value in row.profile(moment, POSITIONS)])
     drawn: NDArray[np.float64] = np.power(
         10.0, np.clip(logs, -320, 300), where=logs != -np.inf, out=np.zeros_like(logs)
@@ -143,28 +132,30 @@ def _powers(row: Row, moment: str) -> NDArray[np.float64]:
     return drawn
 
 
-def _crossed(panels: NDArray[Any], grid: "Grid", rows: Sequence[Row]) -> None:
-    """A panel for each cell of the grid, in its place."""
+def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[ComparedConfiguration]) -> None:
+    """Draw the panels of crossed settings: one setting down, the other across."""
     for line, line_value in enumerate(grid.lines):
         for column, column_value in enumerate(grid.columns):
             row = grid.cells.get((line, column))
-            names = [_short(grid.keys[1], column_value)] if line == 0 else []
+            names = [setting_label(grid.keys[1], column_value)] if line == 0 else []
             axes = panels[line, column]
             _panel(axes, row, names[0] if names else "")
             if column == 0:
-                axes.set_ylabel(textwrap.fill(_short(grid.keys[0], line_value), 14, break_long_words=False), fontsize=8)
+                axes.set_ylabel(
+                    textwrap.fill(setting_label(grid.keys[0], line_value), 14, break_long_words=False), fontsize=8
+                )
 
 
-def _listed(panels: NDArray[Any], rows: Sequence[Row]) -> None:
-    """A panel for each row, with its settings above it."""
+def _listed(panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
+    """Draw a panel for each row, with its settings as title."""
     for axes, row in zip(panels.flat, rows, strict=False):
         _panel(axes, row, _label(row))
     for axes in panels.flat[len(rows) :]:
         axes.set_axis_off()
 
 
-def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[Row]) -> None:
-    """One scale for all panels, and words for what the lines are."""
+def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
+    """Give all panels one scale, and the picture a legend."""
     values = np.concatenate([_powers(row, moment) for row in rows for moment in ("start", "end")])
     log_axis(panels[0, 0], values)
     for axes in panels.flat:
@@ -176,10 +167,7 @@ def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[Row]) -> None:
     ]
     if any(len(row.runs) > 1 for row in rows):
         handles.append(Line2D([], [], color="0.5", lw=0.5, label="single runs"))
-    if (values == 0).any():
-        handles.append(Line2D([], [], ls="", marker="v", color="0.3", ms=4.5, label="exactly 0"))
-    if np.isnan(values).any():
-        handles.append(Line2D([], [], ls="", marker="x", color="0.3", ms=4.5, label="NaN or infinite"))
+    handles += mark_handles(values)
     figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), frameon=False)
     figure.supxlabel("hidden layer", fontsize=9)
     figure.supylabel("RMS δ", fontsize=9)
@@ -188,23 +176,23 @@ def _finish(figure: Any, panels: NDArray[Any], rows: Sequence[Row]) -> None:
 # ----------------------------------------------------------------------------------------------------------- heat maps
 
 
-class Grid:
-    """Rows that two settings cross.
+class CrossedSettings:
+    """Two settings with their values, and the row of each pair of values: the cells of a grid.
 
     Args:
-        keys: the setting down, and the one across.
+        keys: the setting whose values go down, and the setting whose values go across.
         rows: the rows.
     """
 
-    def __init__(self, keys: tuple[str, str], rows: Sequence[Row]) -> None:
+    def __init__(self, keys: tuple[str, str], rows: Sequence[ComparedConfiguration]) -> None:
         self.keys = keys
         self.lines, self.columns = (list(dict.fromkeys(row.settings[key] for row in rows)) for key in keys)
-        self.cells: Mapping[tuple[int, int], Row] = {
+        self.cells: Mapping[tuple[int, int], ComparedConfiguration] = {
             (self.lines.index(row.settings[keys[0]]), self.columns.index(row.settings[keys[1]])): row for row in rows
         }
 
     def means(self, name: str) -> NDArray[np.float64]:
-        """A measure, line × column; NaN where there is none."""
+        """The means of a measure, lines × columns; NaN where a cell has no row or its row has no number."""
         values = np.full((len(self.lines), len(self.columns)), np.nan)
         for place, row in self.cells.items():
             value = row.means[name].value
@@ -212,8 +200,11 @@ class Grid:
         return values
 
 
-def two_axes(comparison: Comparison) -> Grid | None:
-    """The grid that exactly two differing settings make, the longer one across if there is room; otherwise None."""
+def crossed_settings(comparison: Comparison) -> CrossedSettings | None:
+    """The grid of two settings, if exactly two settings differ and at least half of their pairs are rows; else None.
+
+    The setting with more values goes across, if there is room for it.
+    """
     values = {
         key: list(dict.fromkeys(row.settings.get(key) for row in comparison.rows)) for key in comparison.differing
     }
@@ -221,12 +212,12 @@ def two_axes(comparison: Comparison) -> Grid | None:
     if len(keys) != 2:
         return None
     down, across = keys if len(values[keys[1]]) <= MOST_ACROSS else reversed(keys)
-    grid = Grid((down, across), comparison.rows)
+    grid = CrossedSettings((down, across), comparison.rows)
     sparse = len(grid.cells) < 0.5 * len(grid.lines) * len(grid.columns)
     return grid if len(grid.cells) == len(comparison.rows) and not sparse else None
 
 
-def _heat_maps(figure: Any, grid: Grid) -> None:
+def _heat_maps(figure: Any, grid: CrossedSettings) -> None:
     left, right = figure.subplots(1, 2)
     slopes = grid.means("decades_per_layer_start")
     reach = max(float(np.nanmax(np.abs(slopes))) if np.isfinite(slopes).any() else 0.0, LEVEL)
@@ -239,25 +230,26 @@ def _heat_maps(figure: Any, grid: Grid) -> None:
 
 
 def _heat_map(
-    axes: Axes, grid: Grid, values: NDArray[np.float64], title: str, form: str, colours: str, norm: Any
+    axes: Axes, grid: CrossedSettings, values: NDArray[np.float64], title: str, form: str, colours: str, norm: Any
 ) -> None:
-    """One number a cell, in colour and in writing."""
+    """Draw a number in each cell, as a colour and as text."""
     image = axes.imshow(values, aspect="auto", cmap=colours, norm=norm)
     axes.grid(False)
     axes.set_title(title)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xticks(
-        range(len(grid.columns)), [textwrap.fill(written(value), 12, break_long_words=False) for value in grid.columns]
+        range(len(grid.columns)),
+        [textwrap.fill(setting_text(value), 12, break_long_words=False) for value in grid.columns],
     )
-    axes.set_yticks(range(len(grid.lines)), [written(value) for value in grid.lines])
+    axes.set_yticks(range(len(grid.lines)), [setting_text(value) for value in grid.lines])
     axes.tick_params(length=0)
     axes.set_xlabel(grid.keys[1].rpartition(".")[2])
     for (line, column), value in np.ndenumerate(values):
         if math.isfinite(value):
             red, green, blue, _ = image.cmap(norm(value))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            text = form.format(value).replace("-", "−")
+            text = form.format(value).replace("-", MINUS)
             axes.text(column, line, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
         elif (line, column) in grid.cells:
-            axes.add_patch(mpl.patches.Rectangle((column - 0.5, line - 0.5), 1, 1, **BROKEN))
+            axes.add_patch(mpl.patches.Rectangle((column - 0.5, line - 0.5), 1, 1, **BROKEN_CELLS))

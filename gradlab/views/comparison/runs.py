@@ -1,4 +1,4 @@
-"""Run folders ─► finished runs, and those that are not. One small file a run is read.
+"""Run folders ─► finished and unfinished runs. Only `summary.json` is read of each, and no config is validated.
 
 Settings are known by the dotted paths of the config: `model.activation: {name: elu, alpha: 1}` is two of them,
 `model.activation` = elu and `model.activation.alpha` = 1.
@@ -20,17 +20,17 @@ from gradlab.tables import SEVERITIES, other_schema
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """A run that is completed or diverged.
 
     Attributes:
-        path: its folder.
-        id: its id; of a run that an older gradlab wrote, the id of today.
+        path: the run folder.
+        id: the run's id; of a run that an older gradlab wrote, the id of today.
         status: `completed` or `diverged`.
-        verdict: id of its worst finding, or `healthy`.
-        severity: 0 for the worst, 3 for healthy.
-        settings: what its config says, flat, with `name` and `seed`.
-        numbers: `MEASURES` that it has.
+        verdict: id of the worst finding, or `healthy`.
+        severity: of the worst finding: 0 is an error, 3 is healthy.
+        settings: the config by dotted path, with `name` and `seed`.
+        numbers: those of `MEASURES` that the run has.
         profiles: log10 RMS δ of each hidden layer, first to last, at the `start` and at the `end`; None where δ is
             exactly 0 or not finite.
         schema: the version of its folder, where it is not this program's.
@@ -48,13 +48,13 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class UnfinishedRun:
     """A run that cannot be compared.
 
     Attributes:
-        path: its folder.
+        path: the run folder.
         status: `running`, `interrupted`, `failed`, or `unreadable`.
-        settings: like those of `Finished`; empty where they cannot be read.
+        settings: like those of `FinishedRun`; empty where they cannot be read.
         reason: what happened, in a line; may be empty.
     """
 
@@ -69,13 +69,13 @@ class Runs:
     """All runs below some folders.
 
     Attributes:
-        finished: those that can be compared.
-        unfinished: those that cannot.
+        finished: runs that can be compared.
+        unfinished: runs that cannot.
         copies: folders left out because they hold a run that another folder holds too.
     """
 
-    finished: Sequence[Finished]
-    unfinished: Sequence[Unfinished]
+    finished: Sequence[FinishedRun]
+    unfinished: Sequence[UnfinishedRun]
     copies: Sequence[Path] = ()
 
     @property
@@ -95,12 +95,12 @@ def collect(paths: Sequence[Path]) -> Runs:
         RunFolderError: one of them does not exist.
         UserError: there is no run in any of them.
     """
-    finished: dict[str, Finished] = {}
-    unfinished: list[Unfinished] = []
+    finished: dict[str, FinishedRun] = {}
+    unfinished: list[UnfinishedRun] = []
     copies: list[Path] = []
     for folder in _folders(paths):
         run = _read(folder)
-        if isinstance(run, Unfinished):
+        if isinstance(run, UnfinishedRun):
             unfinished.append(run)
         elif run.id in finished:
             copies.append(folder)
@@ -114,7 +114,7 @@ def collect(paths: Sequence[Path]) -> Runs:
 
 
 def _folders(paths: Sequence[Path]) -> Iterator[Path]:
-    """Run folders, each once, whatever overlaps."""
+    """Run folders below some paths. Each is yielded once, also where the paths overlap."""
     seen = set()
     for path in paths:
         if not path.exists():
@@ -126,25 +126,27 @@ def _folders(paths: Sequence[Path]) -> Iterator[Path]:
                 yield folder
 
 
-def _read(folder: Path) -> Finished | Unfinished:
+def _read(folder: Path) -> FinishedRun | UnfinishedRun:
     try:
         summary = run_folder.read_summary(folder)
         return _understood(folder, summary)
     except RunFolderError as error:
-        return Unfinished(folder, "unreadable", reason=error.message)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON, but not of our making
-        return Unfinished(folder, "unreadable", reason=f"its summary.json is damaged: {type(error).__name__}: {error}")
+        return UnfinishedRun(folder, "unreadable", reason=error.message)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON, but not a summary
+        return UnfinishedRun(
+            folder, "unreadable", reason=f"its summary.json is damaged: {type(error).__name__}: {error}"
+        )
 
 
-def _understood(folder: Path, summary: Mapping[str, Any]) -> Finished | Unfinished:
+def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | UnfinishedRun:
     status = str(summary["status"])
     settings = settings_of(summary.get("config", {}))
     if status not in run_folder.FINISHED:
         if status == "running" and not run_folder.is_busy(folder):
             status = "interrupted"
-        return Unfinished(folder, status, settings, run_folder.failure(summary))
+        return UnfinishedRun(folder, status, settings, run_folder.failure(summary))
     severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
-    return Finished(
+    return FinishedRun(
         path=folder,
         id=_id(summary),
         status=status,

@@ -1,32 +1,33 @@
 """A run in other programs' formats: TensorBoard's event files, a Weights & Biases run, CSV. Torch-free.
 
-Names are the same everywhere, `delta_rms/03 2.linear`: grouped by statistic and sorted by layer.
+Names are the same in all of them, `delta_rms/03 2.linear`: grouped by statistic and sorted by layer. The command line
+takes its choices from `TARGETS`, so nothing is imported here before it is needed.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-from gradlab import run_folder
 from gradlab.errors import UserError
-from gradlab.tables import Tables
-from gradlab.views.export.csv import write_csv
-from gradlab.views.export.points import tables
-from gradlab.views.export.tensorboard import write_tensorboard
-from gradlab.views.export.wandb import write_wandb
 
-Target = Literal["tensorboard", "wandb", "csv"]
-"""What a run can be exported to."""
+if TYPE_CHECKING:
+    import polars as pl
 
-TARGETS: Mapping[Target, Callable[[Tables, Path], Path | str]] = {
-    "tensorboard": write_tensorboard,
-    "wandb": write_wandb,
-    "csv": write_csv,
+    from gradlab.tables import Tables
+
+TARGETS: Mapping[str, str] = {
+    "tensorboard": "gradlab.views.export.tensorboard:write_tensorboard",
+    "wandb": "gradlab.views.export.wandb:write_wandb",
+    "csv": "gradlab.views.export.csv:write_csv",
 }
-"""Each writes a run into a directory that it may have to make, and says where the export is."""
+"""For each format, the function that writes a run into a folder, which it makes where it is missing.
+
+The function returns where the export is. A new export is a function and an entry.
+"""
 
 
-def export(run: Tables, to: Target, into: Path | None = None) -> Path | str:
+def export(run: "Tables", to: str, into: Path | None = None) -> Path | str:
     """Write what a run has recorded so far in another program's format; a second time replaces the first.
 
     Args:
@@ -41,18 +42,27 @@ def export(run: Tables, to: Target, into: Path | None = None) -> Path | str:
         UserError: there is no such format, its package is missing, or the run has recorded nothing.
         RunFolderError: the directory cannot be written.
     """
+    from gradlab import run_folder
+
     if to not in TARGETS:
-        raise UserError(f"runs cannot be exported to {to!r}", fix=f"Formats are: {', '.join(get_args(Target))}.")
-    if len(empty_tables(run)) == len(tables(run)):
+        raise UserError(f"runs cannot be exported to {to!r}", fix=f"Formats are: {', '.join(TARGETS)}.")
+    if len(empty_tables(run)) == len(_tables(run)):
         raise UserError(f"{run.path} has recorded nothing yet that could be exported ({run.status})")
     exports = run_folder.export_folder(run.path)
     folder = into if into is not None else exports if to == "wandb" else exports / to  # wandb makes its own `wandb/`
+    write: Callable[[Tables, Path], Path | str] = resolve_name(TARGETS[to])
     try:
-        return TARGETS[to](run, folder)
+        return write(run, folder)
     except OSError as error:
         raise run_folder.cannot_write(folder, error, option="--into") from error
 
 
-def empty_tables(run: Tables) -> list[str]:
-    """Tables of which an export has nothing, for a word to the user."""
-    return [name for name, table in tables(run).items() if not table.height]
+def empty_tables(run: "Tables") -> list[str]:
+    """The names of the tables that have no row, and of which an export holds nothing."""
+    return [name for name, table in _tables(run).items() if not table.height]
+
+
+def _tables(run: "Tables") -> "dict[str, pl.DataFrame]":
+    from gradlab.views.export.steps import tables
+
+    return tables(run)

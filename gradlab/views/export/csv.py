@@ -6,14 +6,14 @@ import polars as pl
 
 from gradlab import run_folder
 from gradlab.tables import Tables
-from gradlab.views.export.points import tables
+from gradlab.views.export.steps import tables
 
 
 def write_csv(run: Tables, folder: Path) -> Path:
-    """Write each table of a run; an empty one has its header.
+    """Write each table of a run into a file; the file of an empty table has a header only.
 
-    null is an empty field, other values that are not finite are `NaN`, `inf` and `-inf`; numbers are as long as they
-    need to be to be read back the same, lists are JSON.
+    Null is an empty field; NaN and infinities are `NaN`, `inf` and `-inf`. Numbers have all digits that are needed to
+    read the same number back. Lists are JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables(run).items():

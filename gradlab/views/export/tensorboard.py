@@ -1,8 +1,9 @@
 """A run as an event file of TensorBoard.
 
-TensorBoard's own messages, written by its own record writer, without its `EventFileWriter`: that one takes the whole of
-TensorFlow where it is installed, and it reports a full disk from a thread. Scalars have 32 bits, because TensorBoard's
-data server leaves out those of 64: what is below 1e-45 becomes 0, what is above 3e38 infinite. Histograms have 64.
+The messages and the record writer are TensorBoard's own. Its `EventFileWriter` is not used, because it imports all of
+TensorFlow where that is installed, and reports a full disk from a thread. Scalars have 32 bits, because TensorBoard's
+data server leaves out scalars of 64 bits: numbers below 1e-45 become 0, numbers above 3e38 infinite. Histograms have 64
+bits.
 """
 
 import time
@@ -13,12 +14,12 @@ from typing import Any
 from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.tables import Tables
-from gradlab.views.export.points import Histogram, points
+from gradlab.views.export.steps import Histogram, recorded_steps
 from gradlab.views.export.text import texts
 
 
 def write_tensorboard(run: Tables, folder: Path) -> Path:
-    """Write all that a run has recorded as one event file, in place of those of earlier exports of this run.
+    """Write all that a run has recorded as one event file, which replaces those of earlier exports of this run.
 
     Raises:
         UserError: TensorBoard is not installed.
@@ -42,26 +43,26 @@ def write_tensorboard(run: Tables, folder: Path) -> Path:
 
 
 def _events(run: Tables) -> Iterator[Any]:
-    """A file's events in order; those of a step are one, at the time when the step ended."""
+    """The events of a file in their order: one for each step, at the time when the step ended."""
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     start = run_folder.started(run.path)
     yield Event(wall_time=start, file_version="brain.Event:2")
-    # A TensorBoard that is showing the previous export forgets its points instead of drawing both.
+    # A TensorBoard that shows the previous export then forgets its points instead of drawing both.
     yield Event(wall_time=start, step=0, session_log=SessionLog(status=SessionLog.START))
     values = _Values()
     words = [values.text(name, text) for name, text in texts(run).items()]
     yield Event(wall_time=start, step=0, summary=Summary(value=words))
-    for point in points(run):
-        scalars = [values.scalar(name, value) for name, value in point.scalars.items()]
-        histograms = [values.histogram(name, histogram) for name, histogram in point.histograms.items()]
+    for recorded in recorded_steps(run):
+        scalars = [values.scalar(name, value) for name, value in recorded.scalars.items()]
+        histograms = [values.histogram(name, histogram) for name, histogram in recorded.histograms.items()]
         summary = Summary(value=[*scalars, *histograms])
-        yield Event(wall_time=start + point.seconds, step=point.step, summary=summary)
+        yield Event(wall_time=start + recorded.seconds, step=recorded.step, summary=summary)
 
 
 class _Values:
-    """Makes summary values; the first tensor of a name carries what kind it is."""
+    """Makes summary values. The first tensor of a name says what kind of tensor the name has."""
 
     def __init__(self) -> None:
         from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
@@ -78,7 +79,7 @@ class _Values:
         return self._value(tag=name, simple_value=number)
 
     def histogram(self, name: str, histogram: Histogram) -> Any:
-        """A distribution: a row a bucket of its left limit, right limit and count."""
+        """A distribution: for each bucket a row of left limit, right limit and count."""
         rows = zip(histogram.edges[:-1], histogram.edges[1:], histogram.counts, strict=True)
         shape = self._shape(dim=[self._shape.Dim(size=len(histogram.counts)), self._shape.Dim(size=3)])
         numbers = [float(number) for row in rows for number in row]

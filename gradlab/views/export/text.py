@@ -1,4 +1,4 @@
-"""What a run says in words, as Markdown."""
+"""The texts of a run as Markdown: verdict and findings, config, prediction."""
 
 import json
 from typing import Any
@@ -6,15 +6,18 @@ from typing import Any
 import polars as pl
 
 from gradlab.tables import Tables
+from gradlab.views.markdown import markdown_table
 
 
 def settings(run: Tables) -> dict[str, Any]:
-    """The resolved config as the summary has it: of any version of gradlab, also one that does not know its keys."""
+    """The config in the run's summary. It is not validated, so that a run of another version of gradlab can be
+    exported.
+    """
     return dict(run.summary.get("config") or {})
 
 
 def texts(run: Tables) -> dict[str, str]:
-    """Verdict and findings, config and prediction by the name that they get; without those that there are not."""
+    """Verdict and findings, config, and prediction, keyed by the name in the export; what is missing is left out."""
     findings = "\n".join(f"- {finding.severity}: {finding.message} ({finding.rule})" for finding in run.findings)
     written = {
         "run/findings": f"{run.status}, {run.verdict}\n\n{findings}".strip(),
@@ -25,5 +28,5 @@ def texts(run: Tables) -> dict[str, str]:
 
 
 def _markdown(table: pl.DataFrame) -> str:
-    rows = [table.columns, ["---"] * table.width, *table.rows()]
-    return "\n".join(f"| {' | '.join('' if value is None else str(value) for value in row)} |" for row in rows)
+    rows = (["" if value is None else str(value) for value in row] for row in table.rows())
+    return "\n".join(markdown_table(table.columns, rows))

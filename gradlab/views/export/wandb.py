@@ -1,4 +1,4 @@
-"""A run as one of Weights & Biases."""
+"""A run as a run of Weights & Biases."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from typing import Any
 from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.tables import Tables
-from gradlab.views.export.points import points
+from gradlab.views.export.steps import recorded_steps
 from gradlab.views.export.text import settings
 
 PROJECT = "gradlab"
@@ -17,15 +17,15 @@ OFFLINE = ("offline", "dryrun")
 
 
 def write_wandb(run: Tables, folder: Path) -> Path | str:
-    """Log all that a run has recorded, under the id of the run: a second export goes on where the first ended.
+    """Log all that a run has recorded, under the id of the run, so that a second export goes on where the first ended.
 
     Args:
         run: the run.
         folder: where wandb keeps its own folder `wandb`.
 
     Returns:
-        The run's URL; offline the folder that `wandb sync` uploads. wandb's service may still be writing its end when
-        this returns; it has when the process ends.
+        The run's URL, or offline the folder that `wandb sync` uploads. wandb's service may still write into the folder
+        when this returns; it is done when the process ends.
 
     Raises:
         UserError: wandb is not installed, is disabled, or does not get to its server.
@@ -79,16 +79,16 @@ def _start(wandb: Any, run: Tables, folder: Path) -> Any:
 
 
 def _log(wandb: Any, run: Tables, logged: Any) -> None:
-    """Rows must come in the order of steps: wandb drops those before its last, which are what it already has."""
+    """Log step by step. wandb drops steps up to the last that it has, which an earlier export has logged already."""
     start = run_folder.started(run.path)
     step = 0
-    for point in points(run):
-        step = point.step
+    for recorded in recorded_steps(run):
+        step = recorded.step
         histograms = {
             name: wandb.Histogram(np_histogram=(histogram.counts, histogram.edges))
-            for name, histogram in point.histograms.items()
+            for name, histogram in recorded.histograms.items()
         }
-        logged.log({"_timestamp": start + point.seconds, **point.scalars, **histograms}, step=step)
+        logged.log({"_timestamp": start + recorded.seconds, **recorded.scalars, **histograms}, step=step)
     if run.theory.height:
         logged.log({"theory": wandb.Table(columns=run.theory.columns, data=run.theory.rows())}, step=step)
     findings = [finding.to_json() for finding in run.findings]

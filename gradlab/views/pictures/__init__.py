@@ -11,7 +11,7 @@ from gradlab.tables import Tables
 from gradlab.views.pictures.distributions import activation_histograms, activation_statistics, unit_health
 from gradlab.views.pictures.gradients import gradient_flow, gradient_heatmap
 from gradlab.views.pictures.overview import overview
-from gradlab.views.pictures.sheet import DPI, WIDTH, drawing
+from gradlab.views.pictures.sheet import drawing, new_figure, save_figure
 from gradlab.views.pictures.training import training, updates
 
 PICTURES: Mapping[str, tuple[Callable[[Figure, Tables], None], float]] = {
@@ -24,7 +24,7 @@ PICTURES: Mapping[str, tuple[Callable[[Figure, Tables], None], float]] = {
     "training": (training, 3.6),
     "overview": (overview, 7.2),
 }
-"""How each picture is drawn, and its height in inches."""
+"""For each picture, the function that draws it and its height in inches. A new picture is a function and an entry."""
 
 
 def figure(run: Tables, name: str) -> Figure:
@@ -41,9 +41,9 @@ def figure(run: Tables, name: str) -> Figure:
         raise UserError(f"there is no picture {name!r}", fix=f"Pictures are: {', '.join(PICTURES)}.")
     draw, height = PICTURES[name]
     with drawing():
-        sheet = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
-        draw(sheet, run)
-    return sheet
+        drawn = new_figure(height)
+        draw(drawn, run)
+    return drawn
 
 
 def save_pictures(run: Tables, folder: Path, format: Literal["png", "svg"] = "png") -> list[Path]:
@@ -60,8 +60,6 @@ def save_pictures(run: Tables, folder: Path, format: Literal["png", "svg"] = "pn
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in PICTURES:
-        sheet = figure(run, name)
         paths.append(folder / f"{name}.{format}")
-        with drawing():  # some settings are read only now
-            sheet.savefig(paths[-1], metadata={"Date": None} if format == "svg" else None)
+        save_figure(figure(run, name), paths[-1])
     return paths

@@ -14,34 +14,22 @@ from matplotlib.lines import Line2D
 
 from gradlab.measures.profiles import Floats, Numbers, Profiles, activation_kind, profiles, unit_shares
 from gradlab.tables import Tables
-from gradlab.text import number, percent
-from gradlab.views.pictures.sheet import (
-    BROKEN,
-    LARGEST,
-    THEORY,
-    depth_axis,
-    edge_legend,
-    fill_cells,
-    headline,
-    in_time,
-    log_axis,
-    log_line,
-    mark_bad_step,
-    say,
-    step_axis,
-)
+from gradlab.text import percent, three_digits
+from gradlab.views.pictures.axes import LARGEST, depth_axis, edge_legend, log_axis, log_line, mark_bad_step
+from gradlab.views.pictures.heatmaps import BROKEN_CELLS, columns_in_time, fill_cells, layer_heat_map
+from gradlab.views.pictures.sheet import THEORY_STYLE, picture_title, write_instead
 
 WIDE = 50.0
-"""Ratio of the largest layer to the median one above which a linear axis would hide most layers."""
+"""If the largest layer is more than this many times the median one, a linear axis would hide most layers."""
 OVERLAP = 1.7
-"""Height of a layer's distribution, in layers."""
+"""Height of a layer's outline, in layers; neighbours overlap."""
 CROWDED = 40
-"""Layers above which outlines would cover each other."""
+"""With more layers than this, outlines would cover each other, and shades are drawn instead."""
 MOMENT_STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#8fb8d8", "marker": "o", "ms": 3},
     {"color": "#1f2f5f", "marker": "s", "ms": 3},
 )
-"""Early and late."""
+"""Styles of the first and of the last recorded step."""
 SHADES = "magma_r"
 HEALTH = {"zero_fraction": "zero", "saturated_fraction": "saturated", "dead_fraction": "dead"}
 
@@ -57,14 +45,14 @@ def activation_statistics(figure: Figure, run: Tables) -> None:
     _mean_and_std(left, run, mean, std)
     _size(right, run, std, rms)
     outputs = "" if kind == "activation" else " (outputs of the weight layers: there are no activation modules)"
-    headline(figure, _statistics_finding(rms, std) + outputs)
+    picture_title(figure, _statistics_finding(rms, std) + outputs)
 
 
 def _mean_and_std(axes: Axes, run: Tables, mean: Profiles, std: Profiles) -> None:
     axes.set_title("mean (line) ± standard deviation (band)")
     axes.set_ylabel("activation")
     if not mean:
-        return say(axes, "no activation was recorded")
+        return write_instead(axes, "no activation was recorded")
     depth_axis(axes, mean.layers)
     chosen = sorted({0, len(mean.steps) - 1})
     centre_TL, spread_TL = (
@@ -94,7 +82,7 @@ def _size(axes: Axes, run: Tables, std: Profiles, rms: Profiles) -> None:
     axes.set_title("RMS (line) and standard deviation (dotted)")
     axes.set_ylabel("activation")
     if not rms:
-        return say(axes, "no activation was recorded")
+        return write_instead(axes, "no activation was recorded")
     chosen = sorted({0, len(rms.steps) - 1})
     shown = np.concatenate([rms.values_TL[chosen], std.values_TL[chosen]])
     log_axis(axes, shown)
@@ -119,13 +107,13 @@ def _theory_lines(axes: Axes, run: Tables, labels: dict[str, str]) -> list[Line2
     for column, label in labels.items():
         known = run.theory.select("layer", column).drop_nulls()
         if known.height:
-            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), **THEORY)
-            handles += [Line2D([], [], label=label, **THEORY)] if label else []
+            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), **THEORY_STYLE)
+            handles += [Line2D([], [], label=label, **THEORY_STYLE)] if label else []
     return handles
 
 
 def _fit_scale(axes: Axes, sizes: Floats, *, horizontal: bool = False) -> None:
-    """Bend the axis where layers differ so much in size that a straight one would hide most of them."""
+    """Use an asinh scale where layers differ so much in size that a linear one would hide most of them."""
     usable = sizes[np.isfinite(sizes) & (sizes > 1e-300) & (sizes < 1e300)]
     if usable.size and usable.max() > WIDE * np.median(usable):
         (axes.set_xscale if horizontal else axes.set_yscale)("asinh", linear_width=float(np.quantile(usable, 0.1)))
@@ -137,7 +125,7 @@ def _statistics_finding(rms: Profiles, std: Profiles) -> str:
     words = []
     for index in sorted({0, len(std.steps) - 1}):
         first, last = std.values_TL[index, [0, -1]]
-        words.append(f"{number(first)} → {number(last)} at step {std.steps[index]}")
+        words.append(f"{three_digits(first)} → {three_digits(last)} at step {std.steps[index]}")
     return f"Std of activations, layer {std.layers[0]} → {std.layers[-1]}: " + ", ".join(words)
 
 
@@ -152,8 +140,8 @@ def activation_histograms(figure: Figure, run: Tables) -> None:
     table = rows.unique(("step", "layer"), keep="last").sort("step", "layer").collect()
     steps = table["step"].unique().sort().to_list()
     if not steps:
-        say(figure.subplots(), "no histogram was recorded (record.histograms)")
-        return headline(figure, "No distribution of activations was recorded")
+        write_instead(figure.subplots(), "no histogram was recorded (record.histograms)")
+        return picture_title(figure, "No distribution of activations was recorded")
     chosen = sorted({steps[0], steps[-1]})
     panels = figure.subplots(1, len(chosen), sharex=True, sharey=True, squeeze=False)[0]
     layers = table["layer"].unique().sort().to_numpy().astype(np.int64)
@@ -166,7 +154,7 @@ def activation_histograms(figure: Figure, run: Tables) -> None:
         f"{'shade' if len(layers) > CROWDED else 'height'}: square root of density, each layer scaled to its own peak"
     )
     figure.supxlabel(note, fontsize=8, color="0.35")
-    return headline(figure, _histogram_finding(table, chosen))
+    return picture_title(figure, _histogram_finding(table, chosen))
 
 
 def _extent(table: pl.DataFrame) -> Floats:
@@ -175,7 +163,7 @@ def _extent(table: pl.DataFrame) -> Floats:
 
 
 def _distributions(axes: Axes, table: pl.DataFrame, layers_L: Numbers) -> None:
-    """A distribution a layer: outlines that stand on each other's shoulders, or strips where they are too many."""
+    """Draw the distribution of every layer: as overlapping outlines, or as strips of shades where layers are many."""
     crowded = len(layers_L) > CROWDED
     shapes: list[Floats] = []
     shades: list[float] = []
@@ -197,7 +185,7 @@ def _distributions(axes: Axes, table: pl.DataFrame, layers_L: Numbers) -> None:
     depth_axis(axes, layers_L, vertical=True)
     axes.set_ylim(layers_L[0] - 0.6, layers_L[-1] + (0.6 if crowded else OVERLAP + 0.2))
     axes.set_xlabel("activation")
-    _say_broken(axes, table)
+    _write_share_of_broken(axes, table)
 
 
 def _outline(layer: int, edges: Floats, heights: Floats) -> Floats:
@@ -214,8 +202,8 @@ def _strip(layer: int, edges: Floats, heights: Floats) -> list[Floats]:
     return [np.array([(a, low), (b, low), (b, high), (a, high)]) for a, b in pairwise(edges)][: len(heights)]
 
 
-def _say_broken(axes: Axes, table: pl.DataFrame) -> None:
-    """Where activations are not finite, say how many."""
+def _write_share_of_broken(axes: Axes, table: pl.DataFrame) -> None:
+    """Write how many activations are not finite, if there are any."""
     share = pl.col("non_finite") / (pl.col("non_finite") + pl.col("counts").list.sum())
     broken = table.filter(pl.col("non_finite") > 0).select("layer", share=share).sort("share", descending=True)
     if broken.height:
@@ -233,9 +221,9 @@ def _histogram_finding(table: pl.DataFrame, chosen: list[int]) -> str:
         span = (
             "nothing finite"
             if low is None
-            else f"all {number(low)}"
+            else f"all {three_digits(low)}"
             if low == high
-            else f"{number(low)} … {number(high)}"
+            else f"{three_digits(low)} … {three_digits(high)}"
         )
         words.append(f"{span} at step {step}")
     return f"Activations of layer {last}: " + ", ".join(words)
@@ -254,7 +242,7 @@ def unit_health(figure: Figure, run: Tables) -> None:
         _share(axes, run, grids[column])
     panels[0].set_ylabel("layer (0 = nearest the input)")
     figure.colorbar(palette, ax=list(panels), label="share, %", pad=0.015, fraction=0.05)
-    headline(figure, _health_finding(grids))
+    picture_title(figure, _health_finding(grids))
 
 
 def _share(axes: Axes, run: Tables, share: Profiles) -> None:
@@ -263,25 +251,11 @@ def _share(axes: Axes, run: Tables, share: Profiles) -> None:
         axes.grid(False)
         axes.text(0.5, 0.5, "not recorded", ha="center", va="center", color="0.35", transform=axes.transAxes)
         return
-    columns, edges = in_time(share.steps)
+    columns, edges = columns_in_time(share.steps)
     values_LC = share.values_TL[columns].T
-    bounds = (*edges, float(share.layers[0]) - 0.5, float(share.layers[-1]) + 0.5)
-    axes.imshow(
-        100 * values_LC,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        extent=bounds,
-        vmin=0,
-        vmax=100,
-        cmap=SHADES,
-    )
-    axes.grid(False)
-    depth_axis(axes, share.layers, vertical=True)
+    layer_heat_map(axes, 100 * values_LC, share.layers, edges, vmin=0, vmax=100, cmap=SHADES)
     axes.set_ylabel("")
-    axes.set_ylim(bounds[2:])
-    step_axis(axes, int(share.steps[0]), int(share.steps[-1]))
-    fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, BROKEN)
+    fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, BROKEN_CELLS)
     if len(share.steps) < run.layers["step"].n_unique():
         axes.set_xlabel(f"step (measured at {len(share.steps)})")
     mark_bad_step(axes, run.bad_step, named=False)

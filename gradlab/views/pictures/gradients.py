@@ -11,31 +11,24 @@ from matplotlib.patches import Patch
 from gradlab.measures.profiles import Floats, Profiles, profiles
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import Tables
-from gradlab.text import number
-from gradlab.views.pictures.sheet import (
-    ABOVE,
-    BROKEN,
-    THEORY,
-    ZERO,
+from gradlab.text import three_digits
+from gradlab.views.pictures.axes import (
+    LEGEND_ABOVE,
     depth_axis,
     edge_legend,
     fans_out,
-    fill_cells,
-    headline,
-    in_time,
     log_axis,
     log_line,
     mark_bad_step,
-    moments,
     name_lines,
-    ramp,
-    say,
-    step_axis,
 )
+from gradlab.views.pictures.heatmaps import BROKEN_CELLS, ZERO_CELLS, columns_in_time, fill_cells, layer_heat_map
+from gradlab.views.pictures.labels import column_label
+from gradlab.views.pictures.sheet import THEORY_STYLE, colour_ramp, picture_title, some_steps, write_instead
 
 WEIGHTS = ("weight", "output")
 LEVEL = 0.5
-"""Decades over the whole depth below which a profile is called level."""
+"""A profile that changes by fewer decades over the whole depth is called level."""
 
 
 def gradient_flow(figure: Figure, run: Tables) -> None:
@@ -43,7 +36,7 @@ def gradient_flow(figure: Figure, run: Tables) -> None:
     left, right = figure.subplots(1, 2)
     delta_flow(left, run)
     weight_gradient_flow(right, run)
-    headline(figure, flow_finding(run))
+    picture_title(figure, flow_finding(run))
 
 
 def delta_flow(axes: Axes, run: Tables) -> None:
@@ -56,23 +49,23 @@ def delta_flow(axes: Axes, run: Tables) -> None:
 def weight_gradient_flow(axes: Axes, run: Tables) -> None:
     """The norm of the weight gradient against depth."""
     axes.set_title("weight gradient")
-    _depth_lines(axes, run, profiles(run.layers, "weight_gradient_norm", WEIGHTS), "norm of ∂L/∂W")
+    _depth_lines(axes, run, profiles(run.layers, "weight_gradient_norm", WEIGHTS), column_label("weight_gradient_norm"))
 
 
 def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicted: Floats | None = None) -> None:
     axes.set_ylabel(label)
     if not values:
-        return say(axes, "no gradient was recorded")
+        return write_instead(axes, "no gradient was recorded")
     bad = run.bad_step
-    chosen = moments(values.steps)
+    chosen = some_steps(values.steps)
     if bad is not None and len(values.steps) > 1:
-        chosen = sorted({*chosen, len(values.steps) - 2})  # the last record before all is lost
+        chosen = sorted({*chosen, len(values.steps) - 2})  # the last record before the run diverged
     output = bool((run.layers["kind"] == "output").any())
     shown = values.values_TL[chosen]
     log_axis(axes, shown if predicted is None else np.concatenate([shown.ravel(), predicted]))
     depth_axis(axes, values.layers, output=output)
     lines = []
-    for colour, index in zip(ramp(len(chosen)), chosen, strict=True):
+    for colour, index in zip(colour_ramp(len(chosen)), chosen, strict=True):
         step = int(values.steps[index])
         name = f"step {step}" + (" (bad)" if step == bad else "")
         lines.append((name, colour, values.values_TL[index]))
@@ -80,14 +73,14 @@ def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicte
     name_lines(axes, values.layers, lines, left=fans_out(shown[:, 0], shown[:, -1]))
     theory = []
     if predicted is not None:
-        axes.plot(values.layers, predicted, **THEORY)
-        theory.append(Line2D([], [], label="theory, step 0", **THEORY))
-    edge_legend(axes, shown, extra=theory, ncols=2, **ABOVE)
+        axes.plot(values.layers, predicted, **THEORY_STYLE)
+        theory.append(Line2D([], [], label="theory, step 0", **THEORY_STYLE))
+    edge_legend(axes, shown, extra=theory, ncols=2, **LEGEND_ABOVE)
     return None
 
 
 def _predicted(run: Tables, delta: Profiles) -> Floats | None:
-    """Predicted RMS δ of each layer of `delta`, in measured units: through the last hidden layer of the first step."""
+    """Predicted RMS δ of each layer of `delta`, scaled so that it equals the measured δ of the last hidden layer."""
     theory = dict(run.theory.select("layer", "delta_relative").drop_nulls().iter_rows())
     if not (theory and delta):
         return None
@@ -98,7 +91,7 @@ def _predicted(run: Tables, delta: Profiles) -> Floats | None:
 
 
 def flow_finding(run: Tables) -> str:
-    """What happens to δ on its way to the input, in a few words."""
+    """The title: what happens to δ on its way to the input."""
     delta = profiles(run.layers, "delta_rms", ("weight",))
     if not delta:
         return "No gradient was recorded"
@@ -116,7 +109,7 @@ def flow_finding(run: Tables) -> str:
     early, late = (decades_per_layer(run.layers, step) for step in (first, last))
     steep = [abs(fit.range_decades) >= LEVEL for fit in (early, late)]
     if not any(steep):
-        slopes = ", ".join(number(round(fit.value, 3)) for fit in (early, late))
+        slopes = ", ".join(three_digits(round(fit.value, 3)) for fit in (early, late))
         return f"RMS δ is level at steps {first} and {last} ({slopes} decades per layer)"
     if early.value * late.value > 0 and all(steep):
         return f"{words}, {abs(late.value):.2g} at step {last}"
@@ -130,7 +123,7 @@ def _slope(run: Tables, step: int, layers: int) -> str:
     if not np.isfinite(fit.value):
         return "has no slope"
     if abs(fit.range_decades) < LEVEL:
-        return f"is level ({number(round(fit.value, 3))} decades per layer)"
+        return f"is level ({three_digits(round(fit.value, 3))} decades per layer)"
     verb = "falls" if fit.value < 0 else "grows"
     return f"{verb} {abs(fit.value):.2g} decades per layer toward the input"
 
@@ -142,47 +135,35 @@ def gradient_heatmap(figure: Figure, run: Tables) -> None:
     """RMS δ of every layer over time."""
     axes = figure.subplots()
     delta_heatmap(axes, run)
-    headline(figure, heatmap_finding(run))
+    picture_title(figure, heatmap_finding(run))
 
 
 def delta_heatmap(axes: Axes, run: Tables) -> None:
     """log10 RMS δ, layer × step; what is 0 or not finite is hatched."""
     delta = profiles(run.layers, "delta_rms", WEIGHTS)
     if not delta:
-        return say(axes, "no gradient was recorded")
-    columns, edges = in_time(delta.steps)
+        return write_instead(axes, "no gradient was recorded")
+    columns, edges = columns_in_time(delta.steps)
     values_LC = delta.values_TL[columns].T
     drawable = np.isfinite(values_LC) & (values_LC > 0)
     logs_LC = np.log10(values_LC, out=np.full(values_LC.shape, np.nan), where=drawable)
     low, high = (float(np.nanmin(logs_LC)), float(np.nanmax(logs_LC))) if drawable.any() else (-1.0, 0.0)
-    margin = max(0.0, 2 - (high - low)) / 2  # noise must not fill the whole scale
-    bounds = (*edges, float(delta.layers[0]) - 0.5, float(delta.layers[-1]) + 0.5)
-    image = axes.imshow(
-        logs_LC,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        extent=bounds,
-        vmin=low - margin,
-        vmax=high + margin,
-    )
-    axes.grid(False)
-    depth_axis(axes, delta.layers, vertical=True, output=bool((run.layers["kind"] == "output").any()))
-    step_axis(axes, int(delta.steps[0]), int(delta.steps[-1]))
-    axes.set_ylim(bounds[2:])
-    marks = {"exactly 0": (values_LC == 0, ZERO), "NaN or infinite": (~np.isfinite(values_LC), BROKEN)}
+    margin = max(0.0, 2 - (high - low)) / 2  # the scale spans two decades at least, so that noise does not fill it
+    output = bool((run.layers["kind"] == "output").any())
+    image = layer_heat_map(axes, logs_LC, delta.layers, edges, output=output, vmin=low - margin, vmax=high + margin)
+    marks = {"exactly 0": (values_LC == 0, ZERO_CELLS), "NaN or infinite": (~np.isfinite(values_LC), BROKEN_CELLS)}
     for cells_LC, look in marks.values():
         fill_cells(axes, cells_LC, delta.layers, edges, look)
     handles = [Patch(label=name, **look) for name, (cells_LC, look) in marks.items() if cells_LC.any()]
     if handles:
-        axes.legend(handles=handles, ncols=2, **ABOVE)
+        axes.legend(handles=handles, ncols=2, **LEGEND_ABOVE)
     mark_bad_step(axes, run.bad_step)
     axes.figure.colorbar(image, ax=axes, label="log10 of RMS δ", pad=0.015, fraction=0.06)
     return None
 
 
 def heatmap_finding(run: Tables) -> str:
-    """How much of the gradient reaches the first layer, at the start and at the end."""
+    """The title: how much of the gradient reaches the first layer, at the start and at the end."""
     delta = profiles(run.layers, "delta_rms", ("weight",))
     if not delta:
         return "No gradient was recorded"
@@ -191,6 +172,8 @@ def heatmap_finding(run: Tables) -> str:
     for index in sorted({0, len(delta.steps) - 1}):
         near, far = delta.values_TL[index, [0, -1]].tolist()
         ratio = near / far if far > 0 and not one else math.nan
-        words.append(f"{f'{number(ratio)} ×' if math.isfinite(ratio) else number(near)} at step {delta.steps[index]}")
+        words.append(
+            f"{f'{three_digits(ratio)} ×' if math.isfinite(ratio) else three_digits(near)} at step {delta.steps[index]}"
+        )
     relative = "" if one else f", relative to layer {delta.layers[-1]}"
     return f"RMS δ in layer {delta.layers[0]}{relative}: " + ", ".join(words)

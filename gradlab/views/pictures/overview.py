@@ -1,10 +1,10 @@
-"""The four pictures that matter, on one sheet."""
+"""The four most important pictures on one sheet."""
 
 from matplotlib.figure import Figure
 
 from gradlab.tables import Tables
 from gradlab.views.pictures.gradients import delta_flow, delta_heatmap, flow_finding
-from gradlab.views.pictures.sheet import headline
+from gradlab.views.pictures.sheet import picture_title
 from gradlab.views.pictures.training import loss, training_finding, update_lines
 
 
@@ -16,4 +16,4 @@ def overview(figure: Figure, run: Tables) -> None:
     heatmap.set_title("δ over time")
     update_lines(update, run)
     loss(training, run)
-    headline(figure, f"{run.name}: {run.verdict} ({run.status})\n{flow_finding(run)}\n{training_finding(run)}")
+    picture_title(figure, f"{run.name}: {run.verdict} ({run.status})\n{flow_finding(run)}\n{training_finding(run)}")

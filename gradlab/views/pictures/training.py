@@ -1,4 +1,4 @@
-"""What training does: the size of its updates, loss and accuracy."""
+"""Pictures of the training: size of the updates, loss and accuracy."""
 
 import math
 from typing import Any
@@ -14,25 +14,23 @@ from gradlab.config import Config
 from gradlab.diagnosis.outcome import classes_of
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.tables import Tables
-from gradlab.text import number
-from gradlab.views.pictures.sheet import (
-    ABOVE,
+from gradlab.text import three_digits
+from gradlab.views.pictures.axes import (
+    LEGEND_ABOVE,
     edge_legend,
-    headline,
     log_axis,
     log_line,
     mark_bad_step,
     name_lines,
-    ramp,
-    say,
     step_axis,
 )
+from gradlab.views.pictures.sheet import colour_ramp, picture_title, write_instead
 
 GUIDE = 1e-3
 """A common rule of thumb for the update ratio; Karpathy's notebooks call it about right."""
 LINES = 6
 SMOOTH = 50
-"""Stretches of time that a smoothed line can tell apart."""
+"""A line is smoothed over this fraction of the records: one in so many."""
 SPLITS = {"train": ("tab:blue", "-", "o"), "test": ("black", "--", "s")}
 
 
@@ -43,25 +41,25 @@ def updates(figure: Figure, run: Tables) -> None:
     """Update ratio by layer over time."""
     axes = figure.subplots()
     update_lines(axes, run, wide=True)
-    headline(figure, updates_finding(run))
+    picture_title(figure, updates_finding(run))
 
 
 def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
-    """‖ΔW‖ / ‖W‖ of some layers over time, smoothed, in the band that all layers fill at every step."""
+    """Draw ‖ΔW‖ / ‖W‖ of some layers over time, smoothed, and a grey band from the smallest layer to the largest."""
     ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
     axes.set_ylabel("update ratio ‖ΔW‖ / ‖W‖")
     if not ratio:
-        return say(axes, "no update ratio was recorded (it does not apply to weights that are all 0)")
+        return write_instead(axes, "no update ratio was recorded (it does not apply to weights that are all 0)")
     log_axis(axes, np.append(ratio.values_TL.ravel(), GUIDE))
     step_axis(axes, int(ratio.steps[0]), int(ratio.steps[-1]))
     usable_TL = np.where(np.isfinite(ratio.values_TL) & (ratio.values_TL > 0), ratio.values_TL, np.nan)
-    some_T = ~np.isnan(usable_TL).all(axis=1)
-    band = np.nanmin(usable_TL[some_T], axis=1), np.nanmax(usable_TL[some_T], axis=1)
-    axes.fill_between(ratio.steps[some_T], *band, color="0.9", lw=0)
+    known_T = ~np.isnan(usable_TL).all(axis=1)
+    band = np.nanmin(usable_TL[known_T], axis=1), np.nanmax(usable_TL[known_T], axis=1)
+    axes.fill_between(ratio.steps[known_T], *band, color="0.9", lw=0)
     chosen = sorted(set(np.linspace(0, len(ratio.layers) - 1, LINES).round().astype(int).tolist()))
     lines = []
     window = max(1, len(ratio.steps) // SMOOTH)
-    for colour, index in zip(ramp(len(chosen))[::-1], chosen, strict=True):
+    for colour, index in zip(colour_ramp(len(chosen))[::-1], chosen, strict=True):
         values_T = _running_median(ratio.values_TL[:, index], window)
         log_line(axes, ratio.steps, values_T, color=colour, lw=1.1, marker="." if len(ratio.steps) < 3 else "")
         lines.append((f"layer {ratio.layers[index]}", colour, values_T))
@@ -71,7 +69,7 @@ def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
     handles = [Line2D([], [], color="black", ls="--", lw=1.1, label="10⁻³ guide")]
     if window > 1 and wide:
         handles.append(Line2D([], [], color="0.3", lw=1.1, label=f"median of {window} records; grey: all layers"))
-    edge_legend(axes, ratio.values_TL[:, chosen], extra=handles, ncols=4, **ABOVE)
+    edge_legend(axes, ratio.values_TL[:, chosen], extra=handles, ncols=4, **LEGEND_ABOVE)
     return None
 
 
@@ -81,7 +79,7 @@ def _running_median(values_T: Floats, window: int) -> Floats:
 
 
 def updates_finding(run: Tables) -> str:
-    """The size of the updates at the end, and how many layers are near the guide."""
+    """The title: the size of the updates at the end, and how many layers are near the guide."""
     ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
     if not ratio:
         return "No update ratio was recorded"
@@ -90,7 +88,9 @@ def updates_finding(run: Tables) -> str:
     last_L = ratio.values_TL[last]
     near = int(((last_L > GUIDE / 10) & (last_L < GUIDE * 10)).sum())
     still = int((last_L == 0).sum())
-    ends = f"{number(last_L[0])} in layer {ratio.layers[0]}, {number(last_L[-1])} in layer {ratio.layers[-1]}"
+    ends = (
+        f"{three_digits(last_L[0])} in layer {ratio.layers[0]}, {three_digits(last_L[-1])} in layer {ratio.layers[-1]}"
+    )
     counts = f"{near} of {len(last_L)} layers within a decade of 10⁻³" + (
         f", {still} do not move at all" if still else ""
     )
@@ -105,7 +105,7 @@ def training(figure: Figure, run: Tables) -> None:
     left, right = figure.subplots(1, 2)
     loss(left, run)
     accuracy(right, run)
-    headline(figure, training_finding(run))
+    picture_title(figure, training_finding(run))
 
 
 def loss(axes: Axes, run: Tables) -> None:
@@ -117,7 +117,7 @@ def loss(axes: Axes, run: Tables) -> None:
     handles = []
     values = np.concatenate([table["loss"].to_numpy(), *(frame["loss"].to_numpy() for frame in splits.values())])
     if not values.size:
-        return say(axes, "no finite loss was recorded")
+        return write_instead(axes, "no finite loss was recorded")
     _steps(axes, run)
     if values.min() > 0 and (values.max() > 30 * np.median(values) or values.max() > 1e4):
         log_axis(axes, values)
@@ -142,7 +142,7 @@ def accuracy(axes: Axes, run: Tables) -> None:
     axes.set_ylabel("accuracy, %")
     splits = _splits(run, "accuracy")
     if not splits:
-        return say(axes, "no evaluation was recorded")
+        return write_instead(axes, "no evaluation was recorded")
     _steps(axes, run)
     axes.set_ylim(-2, 102)
     axes.legend(handles=_split_lines(axes, splits, "accuracy", 100), loc="best")
@@ -151,11 +151,11 @@ def accuracy(axes: Axes, run: Tables) -> None:
 
 
 def training_finding(run: Tables) -> str:
-    """What training came to."""
+    """The title: loss, test accuracy, and where the run diverged."""
     table = run.steps.filter(pl.col("loss").is_finite())
     words = []
     if table.height:
-        ends = [number(table["loss"][index]) for index in sorted({0, table.height - 1})]
+        ends = [three_digits(table["loss"][index]) for index in sorted({0, table.height - 1})]
         words.append(f"Loss {' → '.join(ends)} in {run.steps.height} step{'s' if run.steps.height > 1 else ''}")
     tests = _splits(run, "accuracy").get("test")
     if tests is not None:
@@ -167,7 +167,7 @@ def training_finding(run: Tables) -> str:
 
 
 def constant_loss(config: Config | None) -> float | None:
-    """Loss of a predictor that gives all classes the same probability; None where their number is not known."""
+    """Loss of a predictor that gives all classes the same probability; None where the number of classes is unknown."""
     classes = classes_of(config)
     return None if classes is None else math.log(classes)
 

@@ -65,11 +65,33 @@ def test_expressions(text, expected):
         "(" * 500,
         "a" + ".b" * 1500,
         "\0",
+        "read_csv('secret.csv')",
+        "model.depth in (select x from read_csv('secret.csv'))",
+        "model.depth in read_csv('secret.csv')",
+        "exists (select 1)",
+        "b; b",
+        "b union select * from t",
+        "open('secret.csv')",
+        "b.__class__('secret.csv')",
     ],
 )
 def test_nothing_but_conditions_is_understood(text):
     with pytest.raises(UserError, match="--where"):
         parse(text).holds(ROW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(" * 900 + "b" + ")" * 900, "not " * 490 + "b", "-" * 1900 + "1", "[" * 900 + "]" * 900, "b" + " and b" * 300],
+)
+def test_deep_nesting_is_answered_or_refused(text):
+    with contextlib.suppress(UserError):
+        assert parse(text).holds(ROW) in (True, False)
+
+
+def test_an_expression_is_of_bounded_length():
+    with pytest.raises(UserError, match="at most 2000 characters"):
+        parse("b" + " and b" * 400)
 
 
 @given(st.text(max_size=60))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from gradlab.errors import RunFolderError, UserError
-from gradlab.views.comparison.fold import compare
-from gradlab.views.comparison.picture import MOST_PANELS, draw, save_picture, two_axes
+from gradlab.views.comparison.comparison import compare
+from gradlab.views.comparison.picture import MOST_PANELS, crossed_settings, draw, save_picture
 from gradlab.views.comparison.runs import collect
 from tests.views.comparison.folders import write_run, write_sweep
 
@@ -24,7 +24,7 @@ def test_two_settings_make_heat_maps_of_the_means(tmp_path):
         [axes] = axes_titled(figure, title)
         shown = np.asarray(axes.get_images()[0].get_array())
         down, across = [label.get_text() for label in axes.get_yticklabels()], axes.get_xticklabels()
-        grid = two_axes(compared)
+        grid = crossed_settings(compared)
         for row in compared.rows:
             place = grid.lines.index(row.settings[grid.keys[0]]), grid.columns.index(row.settings[grid.keys[1]])
             assert shown[place] == pytest.approx(row.means[name].value)
@@ -68,14 +68,14 @@ def test_odd_runs_are_drawn(tmp_path, odd):
 def test_a_sparse_or_longer_grid_is_a_list(tmp_path):
     for number in range(1, 4):
         write_run(tmp_path, config={"model": {"depth": number, "width": number}})
-    assert two_axes(comparison(tmp_path)) is None
+    assert crossed_settings(comparison(tmp_path)) is None
 
 
 def test_options_that_repeat_their_choice_leave_two_axes(tmp_path):
     for activation in ("gelu", "relu"):
         for depth in (2, 3):
             write_run(tmp_path, config={"model": {"activation": activation, "depth": depth}})
-    assert set(two_axes(comparison(tmp_path)).keys) == {"model.activation", "model.depth"}
+    assert set(crossed_settings(comparison(tmp_path)).keys) == {"model.activation", "model.depth"}
 
 
 def test_what_has_no_room_is_said(tmp_path):

@@ -11,9 +11,9 @@ from rich.console import Console
 from scipy import stats
 
 from gradlab.views.comparison import formats
-from gradlab.views.comparison.fold import compare
+from gradlab.views.comparison.comparison import compare
 from gradlab.views.comparison.runs import collect
-from gradlab.views.comparison.table import DISPENSABLE, RESULTS, SHOWN, print_comparison
+from gradlab.views.comparison.table import DEFAULT_COLUMNS, DROPPED_FIRST, MEASURE_COLUMNS, print_comparison
 from gradlab.views.progress import BLOCKS
 from tests.views.comparison.folders import write_run, write_sweep
 
@@ -50,7 +50,7 @@ def means_in_numpy(folder):
             groups.setdefault((str(model["depth"]), model["activation"]), []).append(summary)
     means = {}
     for key, summaries in groups.items():
-        for name in SHOWN:
+        for name in MEASURE_COLUMNS:
             values = np.array([summary[name] for summary in summaries if summary[name] is not None], dtype=float)
             half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
             means.setdefault(key, {})[name] = values.mean(), half
@@ -62,8 +62,8 @@ def test_each_printed_mean_and_interval_is_that_of_the_run_folders(tmp_path, wid
     write_sweep(tmp_path)
     text = printed(tmp_path, width)
     left_out = set(re.findall(r"\w+", text.partition("no room for:")[2].partition("(")[0]))
-    names = [name for name in RESULTS if name in SHOWN and name not in left_out]
-    assert left_out <= set(DISPENSABLE)
+    names = [name for name in DEFAULT_COLUMNS if name in MEASURE_COLUMNS and name not in left_out]
+    assert left_out <= set(DROPPED_FIRST)
     expected = means_in_numpy(tmp_path)
     lines = text.splitlines()
     checked = 0
@@ -75,7 +75,7 @@ def test_each_printed_mean_and_interval_is_that_of_the_run_folders(tmp_path, wid
         halves = re.findall(r"±([\d.]+)", line if "±" in line else lines[index + 1])
         assert len(numbers) == len(halves) == len(names)
         for name, shown, shown_half in zip(names, numbers, halves, strict=True):
-            mean, half = (value * SHOWN[name].scale for value in expected[found[1], found[2]][name])
+            mean, half = (value * MEASURE_COLUMNS[name].scale for value in expected[found[1], found[2]][name])
             decimals = len(shown.partition(".")[2])
             tolerance = 0.500001 * 10**-decimals
             assert float(shown) == pytest.approx(mean, abs=tolerance), name

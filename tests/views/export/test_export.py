@@ -1,10 +1,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
 
+from gradlab.cli import ExportFormat
 from gradlab.errors import RunFolderError, UserError
 from gradlab.views.export import TARGETS, empty_tables, export
 from tests.views.export.vocabulary import a_run
@@ -48,6 +50,28 @@ def test_a_format_that_there_is_not(tmp_path):
     with pytest.raises(UserError, match="'excel'") as caught:
         export(a_run(tmp_path), "excel")
     assert caught.value.fix == "Formats are: tensorboard, wandb, csv."
+
+
+def write_names(run, folder):
+    folder.mkdir(parents=True)
+    (folder / "name.txt").write_text(run.name)
+    return folder
+
+
+def test_a_new_export_is_a_function_and_an_entry(tmp_path, monkeypatch):
+    monkeypatch.setitem(TARGETS, "names", f"{__name__}:write_names")
+    run = a_run(tmp_path)
+    assert (export(run, "names") / "name.txt").read_text() == run.name
+    with pytest.raises(UserError) as caught:
+        export(run, "excel")
+    assert caught.value.fix == "Formats are: tensorboard, wandb, csv, names."
+
+
+def test_the_command_line_takes_its_formats_from_the_registry_and_starts_without_what_they_need():
+    assert get_args(ExportFormat) == tuple(TARGETS)
+    code = "import sys, gradlab.cli; print({'torch', 'polars', 'numpy', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_no_export_reaches_torch(tmp_path, wandb):

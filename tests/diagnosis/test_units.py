@@ -1,25 +1,15 @@
 import numpy as np
 import pytest
 
-from tests.diagnosis.tables import answer, assert_clean, assert_not_applicable, config, found, geometric, tables
+from tests.diagnosis.tables import assert_clean, assert_not_applicable, config, found, tables, without
 
 DEAD, SATURATED, COPIES = "dead-units", "saturated-activations", "symmetric-units"
-COLLAPSE, EXPLOSION = "signal-collapse", "signal-explosion"
 TANH = config(depth=10, activation="tanh", initializer={"name": "normal", "std": 1.0})
 
 
 def halves(first, second, depth=10):
     """Ten records of one row of values and ten of another."""
     return np.repeat(np.stack([np.broadcast_to(first, depth), np.broadcast_to(second, depth)]), 10, axis=0)
-
-
-def without(run, *columns):
-    """The same tables without some columns' values."""
-    cleared = run.layers.with_columns(**dict.fromkeys(columns))
-    return type(run)(layers=cleared.cast(dict(run.layers.schema)), config=run.config)
-
-
-# ------------------------------------------------------------------------------------------------------- units
 
 
 def test_units_that_died():
@@ -99,34 +89,3 @@ def test_units_that_only_came_to_agree_are_no_copies():
     saturated = tables(activation_rms=1.0, across_units_std=halves(0.5, 0.0))
     assert_clean(COPIES, saturated)
     assert found(COPIES, tables(across_units_std=halves(0.0, 0.5))).steps == (0, 9)
-
-
-# ------------------------------------------------------------------------------------------------------ signal
-
-
-def test_inputs_that_look_alike():
-    finding = found(COLLAPSE, tables(across_samples_std=[0.5] * 6 + [1e-3] * 4))
-    assert finding.layers == (6, 7, 8, 9)
-    assert "vary by 0.001 of their size" in finding.message
-
-
-def test_activations_that_fade():
-    finding = found(COLLAPSE, tables(20, activation_rms=geometric(20, 0.15), across_samples_std=geometric(20, 0.15)))
-    assert "shrink by 0.15 decades per layer toward the output: 2.9 decades over 20 layers" in finding.message
-    assert finding.measured["range_decades"] == pytest.approx(-0.15 * 19)
-
-
-def test_activations_that_grow():
-    run = tables(20, activation_rms=geometric(20, -0.15), across_samples_std=geometric(20, -0.15))
-    assert found(EXPLOSION, run).measured["range_decades"] == pytest.approx(0.15 * 19)
-    assert answer(COLLAPSE, run) == []
-
-
-def test_a_steady_signal_is_neither():
-    assert_clean(COLLAPSE, tables(across_samples_std=0.05))
-    assert_clean(EXPLOSION, tables(activation_rms=geometric(10, -0.1)))
-
-
-def test_signals_need_depth():
-    assert_not_applicable(COLLAPSE, without(tables(1), "across_samples_std"), "neither")
-    assert_not_applicable(EXPLOSION, tables(1), "two or more")

@@ -3,11 +3,11 @@ from torch import nn
 
 from gradlab import choices
 from gradlab.networks.activations import activation, module
-from gradlab.recording.layout import layout
+from gradlab.recording.modules import find_modules
 
 
 def described(model):
-    return [(place.name, place.kind) for place in layout(model)]
+    return [(found.name, found.kind) for found in find_modules(model)]
 
 
 def test_kinds():
@@ -33,14 +33,14 @@ def test_a_single_module():
 @pytest.mark.parametrize("name", choices.ACTIVATIONS)
 def test_every_activation_is_known_with_its_saturation(name):
     choice = choices.ACTIVATIONS[name]()
-    (place,) = layout(module(choice))
-    assert place.kind == "activation"
-    assert place.saturation == activation(choice).saturation
+    (found,) = find_modules(module(choice))
+    assert found.kind == "activation"
+    assert found.saturation == activation(choice).saturation
 
 
 def test_parameters_of_activations_are_read_from_the_module():
-    (place,) = layout(nn.LeakyReLU(0.001))
-    assert place.saturation == activation(choices.LeakyReLU(negative_slope=0.001)).saturation != ()
+    (found,) = find_modules(nn.LeakyReLU(0.001))
+    assert found.saturation == activation(choices.LeakyReLU(negative_slope=0.001)).saturation != ()
 
 
 def test_containers_are_left_out():

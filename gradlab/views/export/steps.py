@@ -1,4 +1,4 @@
-"""A run's tables as named numbers, step after step: what TensorBoard and Weights & Biases both take."""
+"""A run's tables as named numbers, step after step, as TensorBoard and Weights & Biases take them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 from gradlab.tables import SCHEMAS, Tables
 
 INDEX = ("step", "layer", "calls")
-"""Columns of numbers that say which row it is."""
+"""Columns that hold numbers but name a row; they are not exported as numbers."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """A distribution; B buckets."""
+    """A distribution in B buckets."""
 
     edges: NDArray[np.float64]
-    """B + 1 limits, evenly spaced."""
+    """The B + 1 limits of the buckets, evenly spaced."""
     counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Point:
-    """Everything that a run has recorded at one step."""
+class RecordedStep:
+    """Everything that a run has recorded at one step, by name."""
 
     step: int
     seconds: float
-    """Since the first step began."""
+    """Seconds from the beginning of the first step to the end of this one."""
     scalars: dict[str, float] = field(default_factory=dict)
-    """By name; what does not apply is not there, NaN and infinities are."""
+    """The numbers. Those that do not apply are missing; NaN and infinities are there."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
 
@@ -39,26 +39,26 @@ def tables(run: Tables) -> dict[str, pl.DataFrame]:
     return {name: getattr(run, name) for name in SCHEMAS}
 
 
-def points(run: Tables) -> Iterator[Point]:
-    """What a run has recorded, in the order of steps."""
+def recorded_steps(run: Tables) -> Iterator[RecordedStep]:
+    """Everything that a run has recorded, step by step."""
     stepwise = {name: _by_step(name, table) for name, table in tables(run).items() if "step" in table.columns}
     seconds = _seconds(run.steps)
     now = 0.0
     for step in sorted({step for parts in stepwise.values() for step in parts}):
         now = seconds.get(step, now)  # the last evaluation comes after the last step
-        point = Point(step, now)
+        recorded = RecordedStep(step, now)
         for name, parts in stepwise.items():
             if step not in parts:
                 continue
             if name == "histograms":
-                point.histograms.update(_histograms(parts[step]))
+                recorded.histograms.update(_histograms(parts[step]))
             else:
-                point.scalars.update(_scalars(name, parts[step]))
-        yield point
+                recorded.scalars.update(_scalars(name, parts[step]))
+        yield recorded
 
 
 def _by_step(name: str, table: pl.DataFrame) -> dict[int, pl.DataFrame]:
-    """The rows of each step, with the name of the row's place in the network as `place`."""
+    """The rows of each step. A column `place` names the place of a row in the network, `03 2.linear`."""
     if "layer" in table.columns:
         digits = max(2, len(str(table["layer"].max())))
         depth = pl.col("layer").cast(pl.String).str.zfill(digits)
@@ -83,13 +83,13 @@ def scalar_name(table: str, column: str, row: Mapping[str, object]) -> str:
 
 
 def _histograms(rows: pl.DataFrame) -> Iterator[tuple[str, Histogram]]:
-    """Those with a finite value: the others have no limits."""
+    """The histograms of a step. One without a finite value has no limits and is left out."""
     for row in rows.drop_nulls(["low", "high", "counts"]).iter_rows(named=True):
         edges = np.linspace(row["low"], row["high"], len(row["counts"]) + 1)
         yield f"{row['quantity']}_histogram/{row['place']}", Histogram(edges, np.asarray(row["counts"], np.int64))
 
 
 def _seconds(steps: pl.DataFrame) -> dict[int, float]:
-    """When each step ended."""
+    """The end of each step, in seconds since the beginning of the first."""
     ended = steps.select("step", pl.col("step_seconds").fill_nan(0).fill_null(0).cum_sum())
     return {int(step): float(seconds) for step, seconds in ended.iter_rows()}

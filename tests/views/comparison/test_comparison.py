@@ -10,8 +10,8 @@ from gradlab.errors import RunFolderError, UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.settings import flat
 from gradlab.run_folder import lock_run
-from gradlab.views.comparison.fold import Row, compare
-from gradlab.views.comparison.runs import Finished, collect
+from gradlab.views.comparison.comparison import ComparedConfiguration, compare
+from gradlab.views.comparison.runs import FinishedRun, collect
 from gradlab.views.comparison.table import column_names
 from tests.views.comparison.folders import SEED_NOISE, write_run, write_sweep
 
@@ -53,8 +53,10 @@ def test_the_interval_covers_the_mean_as_often_as_it_says():
     rng = np.random.default_rng(0)
     inside = 0
     for _ in range(2000):
-        runs = [Finished(Path(), "", "completed", "healthy", 3, {}, {"test_loss": x}, {}) for x in rng.normal(size=4)]
-        mean = Row({}, runs).means["test_loss"]
+        runs = [
+            FinishedRun(Path(), "", "completed", "healthy", 3, {}, {"test_loss": x}, {}) for x in rng.normal(size=4)
+        ]
+        mean = ComparedConfiguration({}, runs).means["test_loss"]
         inside += abs(mean.value) <= mean.half_width
     assert 0.935 < inside / 2000 < 0.965
 
@@ -73,8 +75,8 @@ def test_a_diverged_run_is_a_result_without_a_final_loss(tmp_path):
     assert row.verdicts == [("healthy", 4), ("diverged", 1)]
     assert row.verdict == "healthy"
     others = [run for run in row.runs if run.status == "completed"]
-    assert row.profile("end", 5) == Row({}, others).profile("end", 5)
-    alone = Row({}, [run for run in row.runs if run.status == "diverged"])
+    assert row.profile("end", 5) == ComparedConfiguration({}, others).profile("end", 5)
+    alone = ComparedConfiguration({}, [run for run in row.runs if run.status == "diverged"])
     assert all(math.isnan(value) for value in alone.profile("end", 5))
 
 

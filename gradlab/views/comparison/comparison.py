@@ -1,4 +1,4 @@
-"""Runs ─► rows: a row a configuration, its seeds folded into mean and 95 % interval."""
+"""Runs ─► rows: the runs of a configuration, which differ in their seeds, become a row of means with 95 % intervals."""
 
 import math
 from collections import Counter
@@ -13,22 +13,22 @@ from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
 from gradlab.measures.settings import FOLDED, REMARKS, known_settings
-from gradlab.text import did_you_mean, written
+from gradlab.text import did_you_mean, first_of, setting_text
 from gradlab.views.comparison.expression import Expression, parse
-from gradlab.views.comparison.runs import Finished, Runs
+from gradlab.views.comparison.runs import FinishedRun, Runs
 
 
 @dataclass(frozen=True)
-class Row:
-    """One configuration.
+class ComparedConfiguration:
+    """A configuration and its runs: a row of the comparison.
 
     Attributes:
-        settings: what makes it one.
-        runs: its runs, by seed.
+        settings: the settings that tell it from the other rows.
+        runs: its runs.
     """
 
     settings: Mapping[str, Any]
-    runs: Sequence[Finished]
+    runs: Sequence[FinishedRun]
 
     @cached_property
     def means(self) -> dict[str, Mean]:
@@ -37,26 +37,28 @@ class Row:
 
     @cached_property
     def verdicts(self) -> list[tuple[str, int]]:
-        """What the runs' verdicts are and how many have each: most frequent first, then the worse."""
+        """The verdicts of the runs, and how many runs have each: the most frequent first, of equals the worse first."""
         severity = {run.verdict: run.severity for run in self.runs}
         counts = Counter(run.verdict for run in self.runs)
         return sorted(counts.items(), key=lambda item: (-item[1], severity[item[0]], item[0]))
 
     @property
     def verdict(self) -> str:
-        """The verdict that most runs have; of two, the worse."""
+        """The verdict that most runs have; of equally frequent ones, the worst."""
         return self.verdicts[0][0]
 
     def profile(self, moment: str, positions: int) -> list[float | None]:
-        """log10 RMS δ from the first hidden layer to the last, at evenly spread relative depths, mean over the runs.
+        """Mean log10 RMS δ at evenly spaced relative depths, from the first hidden layer to the last.
+
+        Relative depths let networks of different depths share a picture.
 
         Args:
             moment: `start` or `end`.
-            positions: how many.
+            positions: number of depths.
 
         Returns:
-            `positions` numbers, interpolated between layers; −inf where δ is exactly 0 in a run, NaN where it is not
-            finite in any run that has a profile, None where no run has one.
+            `positions` numbers, interpolated between layers: −inf where δ is exactly 0 in a run, NaN where it is finite
+            in no run. All of them are None where no run has a profile.
         """
         profiles = [
             _resampled(_marked(run.profiles[moment], run.status), positions)
@@ -74,7 +76,7 @@ class Row:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """All that can be asked of a row, by name: settings, `n`, `verdict`, and the means."""
+        """All that a condition or a column can name: settings, `n`, `verdict`, and the means."""
         means = {name: mean.value for name, mean in self.means.items()}
         first = self.runs[0].settings if self.runs else {}
         short = {key: first[key] for key in known_settings([self.settings]) if key not in self.settings}
@@ -83,17 +85,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows, and what they have in common.
+    """Configurations side by side.
 
     Attributes:
-        rows: one a configuration, in the order in which they are shown.
-        differing: settings that are not the same in all rows, in the order of the config.
-        shared: settings that are.
-        folded: settings that differ within a row, with their number of values.
-        groups: the settings that were asked to be the rows; empty where every configuration is one.
+        rows: the configurations, in the order in which they are shown.
+        differing: settings in which the rows differ, in the order of the config.
+        shared: settings that all rows have in common.
+        folded: settings that differ within a row, and how many values they have there.
+        groups: the settings of `group_by`; empty where every configuration is a row.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[ComparedConfiguration]
     differing: Sequence[str]
     shared: Mapping[str, Any]
     folded: Mapping[str, int] = field(default_factory=dict)
@@ -107,36 +109,36 @@ def compare(
 
     Args:
         runs: what `collect` returned.
-        where: which of them. What it says of settings chooses runs, what it says of results chooses rows.
-        group_by: settings whose values are the rows, whatever else differs; by default every setting but the seed.
+        where: a condition. Its parts about settings choose runs; its parts about results choose rows.
+        group_by: settings whose values make the rows, whatever else differs; by default all settings but the seed.
         sort: columns to sort by, `-name` for the largest first; by default the settings that differ.
 
     Raises:
-        UserError: one of these names something that is not there.
+        UserError: a condition, a group or a column has a name that no run has, or no row fulfils the condition.
     """
     known = known_settings(run.settings for run in runs.finished)
     chosen, conditions = _chosen(runs.finished, parse(where).terms() if where else (), known)
     for key in group_by:
-        _check(key, known, "--group-by", "settings")
+        check_name(key, known, "--group-by", "settings")
     differs = _differing(chosen)
     keys = list(group_by) or [key for key in differs if key not in FOLDED]
     if not group_by and not all(_has_config(run) for run in chosen):
-        keys = ["name", *keys]  # a model of one's own is known by its name alone
+        keys = ["name", *keys]  # a watched model has no settings: its name tells it apart
     rows = _rows(chosen, keys)
     for condition in conditions:
         rows = [row for row in rows if condition.holds(row.values)]
     if where and runs.finished and not rows:
         raise _nothing(where, runs.finished, parse(where).names)
-    left = _differing([run for row in rows for run in row.runs])
-    within = {key: _most_values(rows, key) for key in left}
-    shown = [key for key in keys if key in left] if not group_by else list(group_by)
-    if not group_by and "name" in left and within["name"] == 1 and "name" not in shown:
+    differs = _differing([run for row in rows for run in row.runs])  # of the runs that are left
+    within = {key: _most_values(rows, key) for key in differs}
+    shown = [key for key in keys if key in differs] if not group_by else list(group_by)
+    if not group_by and "name" in differs and within["name"] == 1 and "name" not in shown:
         shown = ["name", *shown]
-        rows = [Row({"name": row.runs[0].settings["name"], **row.settings}, row.runs) for row in rows]
+        rows = [ComparedConfiguration({"name": row.runs[0].settings["name"], **row.settings}, row.runs) for row in rows]
     return Comparison(
         rows=_sorted(rows, sort, shown),
         differing=shown,
-        shared=_shared(rows, [*left, *shown]),
+        shared=_shared(rows, [*differs, *shown]),
         folded={key: count for key, count in within.items() if count > 1 and key not in shown},
         groups=tuple(group_by),
     )
@@ -146,14 +148,14 @@ def compare(
 
 
 def _chosen(
-    runs: Sequence[Finished], terms: Sequence[Expression], known: Sequence[str]
-) -> tuple[Sequence[Finished], list[Expression]]:
-    """The runs that the conditions on settings leave, and the conditions on results."""
+    runs: Sequence[FinishedRun], terms: Sequence[Expression], known: Sequence[str]
+) -> tuple[Sequence[FinishedRun], list[Expression]]:
+    """The runs that fulfil the conditions on settings; and the conditions on results, which are about rows."""
     conditions = []
     for term in terms:
         for name in sorted(term.names):
-            _check(name, [*known, *RESULTS], "--where", "names")
-        if term.names & set(RESULTS):
+            check_name(name, [*known, *RESULT_NAMES], "--where", "names")
+        if term.names & set(RESULT_NAMES):
             if folded := term.names & set(FOLDED):
                 what = f"--where: {term.text} asks for {', '.join(sorted(folded))} of a row, which has several"
                 raise UserError(what, fix="Join conditions on settings and on results with `and`.")
@@ -163,35 +165,45 @@ def _chosen(
     return runs, conditions
 
 
-RESULTS = ("n", "verdict", *MEASURES)
-"""What rows have besides settings."""
+RESULT_NAMES = ("n", "verdict", *MEASURES)
+"""Results of a row: what can be named besides settings."""
 
 
-def _check(name: str, known: Sequence[str], option: str, what: str) -> None:
+def check_name(name: str, known: Sequence[str], option: str, what: str) -> None:
+    """Raise `UserError` if an option of the command line names something that is not there.
+
+    Args:
+        name: the name.
+        known: the names that are there.
+        option: the option, for the message.
+        what: what it names, in the plural.
+    """
     if name not in known:
         fix = f"The {what} are: {', '.join(known)}."
         raise UserError(f"{option}: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
 
 
-def _nothing(where: str, runs: Sequence[Finished], names: Iterable[str]) -> UserError:
-    """No row is left: say what there would have been."""
+def _nothing(where: str, runs: Sequence[FinishedRun], names: Iterable[str]) -> UserError:
+    """The error where no row fulfils a condition. It lists the values that its names have."""
     lines = []
     for name in sorted(names):
-        values = sorted({written(run.settings[name]) for run in runs if name in run.settings})
+        values = sorted({setting_text(run.settings[name]) for run in runs if name in run.settings})
         if name == "verdict":
             values = sorted({run.verdict for run in runs})
         if values:
-            lines.append(f"{name} is {', '.join(values[:10])}{', …' if len(values) > 10 else ''}")
+            lines.append(f"{name} is {first_of(values)}")
     return UserError(f"--where: {where!r} holds of none of {len(runs)} runs", fix="; ".join(lines))
 
 
-def _sorted(rows: Sequence[Row], sort: Sequence[str], differing: Sequence[str]) -> list[Row]:
-    """Rows in order; what a row does not have comes last in both directions."""
+def _sorted(
+    rows: Sequence[ComparedConfiguration], sort: Sequence[str], differing: Sequence[str]
+) -> list[ComparedConfiguration]:
+    """Rows in order. Rows without a value come last in both directions."""
     ordered = list(rows)
-    names = list(dict.fromkeys([*RESULTS, *known_settings(row.settings for row in rows)]))
+    names = list(dict.fromkeys([*RESULT_NAMES, *known_settings(row.settings for row in rows)]))
     for key in reversed(list(sort) or list(differing)):
         name = key.removeprefix("-")
-        _check(name, names, "--sort", "columns")
+        check_name(name, names, "--sort", "columns")
         have = [row for row in ordered if row.values.get(name) is not None]
         rest = [row for row in ordered if row.values.get(name) is None]
         ordered = sorted(have, key=lambda row: _order(row.values[name]), reverse=key.startswith("-")) + rest
@@ -199,7 +211,7 @@ def _sorted(rows: Sequence[Row], sort: Sequence[str], differing: Sequence[str]) 
 
 
 def _order(value: Any) -> tuple[Any, ...]:
-    """Numbers by size, before words."""
+    """A key to sort by: numbers by size, then words."""
     if isinstance(value, bool):
         return (0, int(value))
     return (0, value) if isinstance(value, int | float) else (1, str(value))
@@ -208,14 +220,15 @@ def _order(value: Any) -> tuple[Any, ...]:
 # ----------------------------------------------------------------------------------------------------------- folding
 
 
-def _has_config(run: Finished) -> bool:
+def _has_config(run: FinishedRun) -> bool:
     return "model.kind" in run.settings
 
 
-def _differing(runs: Sequence[Finished]) -> list[str]:
+def _differing(runs: Sequence[FinishedRun]) -> list[str]:
     """Settings in which runs differ, in the order of the config.
 
-    An option that only some runs have, with the same value in all of them, says no more than the choice it belongs to.
+    An option that only some runs have, with the same value in all of these, is left out: the choice that the option
+    belongs to differs already.
     """
     values: dict[str, Any] = {}
     differing = set()
@@ -232,7 +245,7 @@ def _differing(runs: Sequence[Finished]) -> list[str]:
 
 
 def _parents_first(key: str, known: Sequence[str]) -> tuple[int, str]:
-    """The place of a setting: an option that the first run does not have stands behind what it is an option of."""
+    """A key to sort settings by. An option that the first run does not have stands behind the choice it belongs to."""
     parent = key
     while parent not in known and "." in parent:
         parent = parent.rpartition(".")[0]
@@ -243,20 +256,22 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _rows(runs: Sequence[Finished], keys: Sequence[str]) -> list[Row]:
-    groups: dict[tuple[Any, ...], list[Finished]] = {}
+def _rows(runs: Sequence[FinishedRun], keys: Sequence[str]) -> list[ComparedConfiguration]:
+    groups: dict[tuple[Any, ...], list[FinishedRun]] = {}
     for run in runs:
-        # repr tells true from 1 as == does not
+        # == cannot tell True from 1; repr can
         groups.setdefault(tuple((repr(run.settings.get(key))) for key in keys), []).append(run)
-    return [Row({key: group[0].settings.get(key) for key in keys}, group) for group in groups.values()]
+    return [
+        ComparedConfiguration({key: group[0].settings.get(key) for key in keys}, group) for group in groups.values()
+    ]
 
 
-def _most_values(rows: Sequence[Row], key: str) -> int:
-    """Values of a setting within a row, in the row that has most."""
+def _most_values(rows: Sequence[ComparedConfiguration], key: str) -> int:
+    """The largest number of values that a setting has within one row."""
     return max((len({repr(run.settings.get(key)) for run in row.runs}) for row in rows), default=0)
 
 
-def _shared(rows: Sequence[Row], differing: Sequence[str]) -> dict[str, Any]:
+def _shared(rows: Sequence[ComparedConfiguration], differing: Sequence[str]) -> dict[str, Any]:
     runs = [run for row in rows for run in row.runs]
     everywhere = set(runs[0].settings).intersection(*(run.settings for run in runs)) if runs else set()
     left_out = {*differing, *REMARKS}
@@ -264,13 +279,13 @@ def _shared(rows: Sequence[Row], differing: Sequence[str]) -> dict[str, Any]:
 
 
 def _marked(profile: Sequence[float | None], status: str) -> list[float]:
-    """JSON has no infinities: what is missing is exactly 0, or has diverged."""
+    """A profile from JSON, which has no infinities: null stands for exactly 0, or in a diverged run for NaN."""
     missing = math.nan if status == "diverged" else -math.inf
     return [missing if value is None else value for value in profile]
 
 
 def _resampled(profile: Sequence[float], positions: int) -> list[float]:
-    """A profile at evenly spread relative depths; between a number and what is none, the nearer one counts."""
+    """A profile at evenly spaced relative depths. Next to a value that is not finite, the nearer value is taken."""
     last = len(profile) - 1
     values = []
     for position in range(positions):

@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from gradlab.recording.statistics import BINS, Statistics, histogram
+from gradlab.recording.plain import BINS, Plain, histogram
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 TENSORS = arrays(np.float32, array_shapes(max_dims=3, max_side=9), elements=FLOATS)
-STATISTICS = Statistics(torch.device("cpu"))  # one for all tests: what it keeps must not leak from one to the next
+PLAIN = Plain(torch.device("cpu"))  # one for all tests: what it keeps must not leak from one to the next
 
 
 def statistics(x):
-    slots = list(torch.zeros(5, dtype=torch.float64).unbind())
-    STATISTICS.output(x, slots)
-    return [float(slot) for slot in slots]
+    names = ("mean", "centred_squares", "minimum", "maximum", "zeros")
+    sums = dict(zip(names, torch.zeros(5, dtype=torch.float64).unbind(), strict=True))
+    PLAIN.output(x, sums)
+    return [float(sums[name]) for name in names]
 
 
 @given(TENSORS)
@@ -33,8 +34,8 @@ def test_output_statistics_equal_numpy_in_float64(x):
 @given(TENSORS, st.sampled_from([2.0**-60, 0.5, 2.0, 2.0**40]))
 def test_sum_of_squares_scales(x, a):
     slots = torch.zeros(2, dtype=torch.float64).unbind()
-    STATISTICS.sum_of_squares(torch.tensor(x), slots[0])
-    STATISTICS.sum_of_squares(torch.tensor(x.astype(np.float64) * a), slots[1])
+    PLAIN.sum_of_squares(torch.tensor(x), slots[0])
+    PLAIN.sum_of_squares(torch.tensor(x.astype(np.float64) * a), slots[1])
     assert float(slots[1]) == pytest.approx(a**2 * float(slots[0]), rel=1e-12)
 
 
@@ -42,7 +43,7 @@ def test_norms_do_not_underflow_before_their_numbers_do():
     slot = torch.zeros((), dtype=torch.float64)
     tiny = torch.full((1000,), 1e-26)
     assert float(tiny.square().sum()) == 0, "float32 squares of 1e-26 are 0: the trap"
-    STATISTICS.sum_of_squares(tiny, slot)
+    PLAIN.sum_of_squares(tiny, slot)
     assert math.sqrt(float(slot)) == pytest.approx(1e-26 * math.sqrt(1000), rel=1e-6)
 
 
@@ -75,7 +76,7 @@ def test_count_inside(x, edges):
     two_sides = ((-math.inf, -abs(a)), (abs(a), math.inf))
     for intervals in [(), ((-math.inf, a),), ((d, math.inf),), two_sides, ((-math.inf, a), (b, c), (d, math.inf))]:
         slot = torch.full((), 5.0, dtype=torch.float64)
-        STATISTICS.count_inside(torch.tensor(x), intervals, slot)
+        PLAIN.count_inside(torch.tensor(x), intervals, slot)
         assert float(slot) == sum(((x > low) & (x < high)).sum() for low, high in intervals), intervals
 
 

@@ -1,0 +1,105 @@
+"""The forward signal over the depth: activations that no longer tell inputs apart, that fade, or that blow up."""
+
+import numpy as np
+
+from gradlab.diagnosis import remedies
+from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
+from gradlab.measures.profiles import Profiles, aligned, profiles
+from gradlab.measures.slopes import fit_depth
+from gradlab.measures.spells import lasting, smooth, spell
+from gradlab.tables import Finding, Tables
+from gradlab.text import layers_text
+
+DISTINCTION = 0.01
+"""A layer whose outputs vary less than this from sample to sample, relative to their RMS, no longer tells its inputs
+apart. Networks that train keep more than 5 % down to depth 100."""
+RANGE_DECADES = 2.0
+"""The activations fade or explode where their RMS changes by this many decades over the depth: the limit of the rules
+about gradients."""
+CURED_DECADES = 1.0
+"""The trouble counts as gone where the RMS changes by fewer decades than this."""
+R_SQUARED = 0.5
+"""The straight line must explain at least this share of the variance of log10 RMS over depth."""
+
+
+def signal_collapse(tables: Tables) -> Answer:
+    """The forward signal is lost on its way to the output.
+
+    Either different inputs give the same activations: their variation over samples is below 1 % of their size, so that
+    what follows can only learn a constant. Or their size itself falls a hundredfold and more over the depth.
+
+    What to try: an initializer made for the activation, BatchNorm, an activation of slope 1.
+    """
+    samples = profiles(tables.judged, "across_samples_std", ["activation"])
+    size = _signal(tables)
+    if not samples and len(size.layers) < 2:
+        return NotApplicable("neither a full pass nor two hidden layers were recorded")
+    return [*_indistinct(tables, samples), *_over_depth(tables, size, "signal-collapse", -1)]
+
+
+def signal_explosion(tables: Tables) -> Answer:
+    """The activations grow a hundredfold and more from the first hidden layer to the last.
+
+    The output is then huge and its gradient jumps about; with more layers it overflows.
+
+    What to try: an initializer made for the activation, BatchNorm; if it came in training, a smaller learning rate.
+    """
+    size = _signal(tables)
+    if len(size.layers) < 2:
+        return NotApplicable("a signal explodes over two or more hidden layers")
+    return _over_depth(tables, size, "signal-explosion", +1)
+
+
+def _signal(tables: Tables) -> Profiles:
+    """RMS of the activations; in a model without known activations, RMS of the outputs of its weight layers."""
+    return profiles(tables.judged, "activation_rms", ["activation"]) or profiles(
+        tables.judged, "activation_rms", ["weight"]
+    )
+
+
+def _indistinct(tables: Tables, samples: Profiles) -> list[Finding]:
+    rms_TL = aligned(profiles(tables.judged, "activation_rms", ["activation"]), samples)
+    ratio_TL = np.divide(samples.values_TL, rms_TL, out=np.full_like(rms_TL, np.nan), where=rms_TL > 0)
+    when = spell(samples.steps, np.any(ratio_TL < DISTINCTION, axis=1))
+    if when is None:
+        return []
+    layers = samples.layers[ratio_TL[when.quote] < DISTINCTION]
+    worst = float(np.nanmin(ratio_TL[when.quote]))
+    return [
+        Finding(
+            rule="signal-collapse",
+            severity=severity_of(when, "warning"),
+            message=f"different inputs give the same activations in {layers_text(layers.tolist())}: "
+            f"they vary by {worst:.1g} of their size from sample to sample, {when}",
+            layers=tuple(layers.tolist()),
+            steps=when.steps,
+            measured=numbers(across_samples=worst),
+            threshold={"across_samples": DISTINCTION},
+            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
+        )
+    ]
+
+
+def _over_depth(tables: Tables, size: Profiles, rule: str, sign: int) -> list[Finding]:
+    if len(size.layers) < 2:
+        return []
+    fits = fit_depth(size.layers, size.values_TL)
+    range_T = smooth(-fits.range_T * (fits.r_squared_T >= R_SQUARED))  # toward the output
+    when = spell(size.steps, lasting(sign * range_T, RANGE_DECADES, CURED_DECADES), sign * range_T)
+    if when is None:
+        return []
+    range_decades = float(range_T[when.quote])
+    per_layer = abs(range_decades) / np.ptp(size.layers)
+    return [
+        Finding(
+            rule=rule,
+            severity=severity_of(when, "warning"),
+            message=f"activations {'grow' if sign > 0 else 'shrink'} by {per_layer:.2g} decades per layer "
+            f"toward the output: {abs(range_decades):.1f} decades over {np.ptp(size.layers) + 1} layers, {when}",
+            layers=tuple(size.layers.tolist()),
+            steps=when.steps,
+            measured=numbers(range_decades=range_decades),
+            threshold={"range_decades": sign * RANGE_DECADES},
+            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
+        )
+    ]

@@ -1,0 +1,30 @@
+"""Passes through a network that leave no trace in its training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+CHUNK = 4096
+"""Samples that go through the network at once."""
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """The network as training sees it: normalization uses the statistics of its batch. No gradient is kept.
+
+    Afterwards buffers (running means and variances, counters) and every module's mode are what they were.
+    """
+    modes = {module: module.training for module in model.modules()}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        model.train()
+        with torch.no_grad():
+            yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
+        for module, mode in modes.items():
+            module.training = mode

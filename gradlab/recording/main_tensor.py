@@ -1,0 +1,50 @@
+"""The one tensor of a module's output that its row is about, whatever the module returns."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlab.recording.torch_private import stands_in
+
+
+def main_tensor(output: Any) -> Tensor | None:
+    """The first floating-point tensor with more than one entry; a tensor that has a gradient goes before one without.
+
+    Tuples, lists, mappings, dataclasses and objects are searched in their own order, in which the main result comes
+    first by convention: `(output, state)` of an LSTM, `last_hidden_state` of a transformer. A loss in front of the main
+    result has one entry and is passed over.
+    """
+    first = None
+    for tensor in _tensors(output, 0):
+        if tensor.is_floating_point() and is_readable(tensor):
+            if tensor.numel() > 1 and tensor.requires_grad:
+                return tensor
+            if first is None or (first.numel() == 1 and tensor.numel() > 1):
+                first = tensor
+    return first
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Whether a tensor has entries in memory, unlike those that are sparse, nested, `meta`, or inside `torch.func`."""
+    return tensor.layout is torch.strided and not tensor.is_meta and not stands_in(tensor) and tensor.numel() > 0
+
+
+def _tensors(output: Any, depth: int) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif depth > 4:
+        return
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value, depth + 1)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _tensors(value, depth + 1)
+    elif dataclasses.is_dataclass(output):
+        for field in dataclasses.fields(output):
+            yield from _tensors(getattr(output, field.name), depth + 1)
+    elif hasattr(output, "__dict__") and not callable(output):
+        yield from _tensors(dict(vars(output)), depth + 1)

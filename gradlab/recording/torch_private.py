@@ -1,0 +1,103 @@
+"""Every private name of PyTorch that gradlab uses. No other file uses one: a test searches for them.
+
+PyTorch may rename such a name in any version. `missing` says which ones the installed version lacks.
+"""
+
+import importlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.autograd import graph
+from torch.autograd.variable import Variable
+from torch.nn.modules import batchnorm
+
+NormBase: type[nn.Module] = batchnorm._NormBase
+"""The base of batch and instance normalization."""
+operators = torch._C._nn
+"""Functions like `torch._C._nn.gelu`, which `torch.nn.functional` may hand out under its own name."""
+BACKWARD_HOOKS, REGISTER_HOOK_DICT = "_backward_hooks", "_register_hook_dict"
+"""A tensor's hooks, and the method of its node that makes them known; the native hooks ask for them by these names."""
+
+stands_in: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
+"""Whether a tensor is a stand-in inside `torch.func`, without entries of its own."""
+
+# Without these three, gradlab records less, and what it cannot see is null.
+current_pass: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", lambda: -1)
+"""The number of the backward pass that is going on; −1 outside of one."""
+_BACKWARD_CODE = getattr(getattr(graph, "_engine_run_backward", None), "__code__", None)
+_saved_tensor_hooks: Callable[[bool], Any] = getattr(
+    torch._C._autograd, "_top_saved_tensors_default_hooks", lambda ignore_is_tracing: None
+)
+_COMPILED_MODULE, _REPEATING = "OptimizedModule", "_recomputation_hook"
+
+
+def after_backward(function: Callable[[], None]) -> None:
+    """Call a function when the backward pass that is going on has ended."""
+    Variable._execution_engine.queue_callback(function)
+
+
+def roots_of_backward(frame: FrameType) -> tuple[Any, ...] | None:
+    """What backward was called on, if this frame is the call; otherwise None."""
+    return tuple(frame.f_locals.get("t_outputs", ())) if frame.f_code is _BACKWARD_CODE else None
+
+
+def loss_scale(scaler: GradScaler) -> Tensor | float:
+    """A scaler's loss scale, as a tensor where `get_scale()` would wait for the device."""
+    scale = scaler._scale
+    return float(scaler.get_scale()) if scale is None else scale.detach().clone()
+
+
+def is_checkpoint_repeating() -> bool:
+    """Whether activation checkpointing is repeating a forward pass in order to keep what it did not keep before."""
+    hooks = _saved_tensor_hooks(True)
+    return bool(hooks) and _REPEATING in getattr(hooks[0], "__qualname__", "")
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether a module has been compiled, so that it calls no hooks."""
+    return type(module).__name__ == _COMPILED_MODULE or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def register_hook(tensor: Tensor, function: Callable[[Tensor], None]) -> None:
+    """`tensor.register_hook(function)` in half the time: nobody needs the handle that would remove it again."""
+    node = tensor.grad_fn
+    if tensor._backward_hooks is None and node is not None:
+        tensor._backward_hooks = OrderedDict(((-1, function),))
+        node._register_hook_dict(tensor)
+    else:
+        tensor.register_hook(function)
+
+
+def missing() -> list[str]:
+    """The private names that this version of PyTorch lacks."""
+    return [name for name, owner in _uses() if not _has(owner, name)]
+
+
+def _has(owner: Callable[[], Any], name: str) -> bool:
+    try:
+        return hasattr(owner(), name) or name in owner()
+    except (AttributeError, ImportError, TypeError):
+        return False
+
+
+def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Each private name, and what should have it as an attribute or in it."""
+    yield "_NormBase", lambda: batchnorm
+    yield "_nn", lambda: torch._C
+    yield "_current_graph_task_id", lambda: torch._C
+    yield "is_functorch_wrapped_tensor", lambda: torch._C._functorch
+    yield "_top_saved_tensors_default_hooks", lambda: torch._C._autograd
+    yield "_engine_run_backward", lambda: graph
+    yield "t_outputs", lambda: graph._engine_run_backward.__code__.co_varnames
+    yield "queue_callback", lambda: Variable._execution_engine
+    yield BACKWARD_HOOKS, lambda: Tensor
+    yield REGISTER_HOOK_DICT, lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
+    yield "_scale", lambda: GradScaler("cpu")
+    yield "_compiled_call_impl", nn.Identity
+    yield _COMPILED_MODULE, lambda: importlib.import_module("torch._dynamo.eval_frame")
+    yield _REPEATING, lambda: importlib.import_module("torch.utils.checkpoint")
