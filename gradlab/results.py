@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gradlab import run_folder
+from gradlab import marker, run_folder
 from gradlab.diagnosis import diagnose
 from gradlab.measures.headline import headline
 from gradlab.snapshot import HasTables
@@ -68,9 +68,11 @@ class Run(HasTables):
 
         folder = run_folder.plots_folder(self.path)
         try:
-            return save_pictures(self.tables, folder, format)
+            files = save_pictures(self.tables, folder, format)
+            marker.note_written(self.path, files)
         except OSError as error:
             raise run_folder.cannot_write(folder, error) from error
+        return files
 
 
 def load_run(path: str | Path) -> Run:

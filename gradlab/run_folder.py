@@ -5,16 +5,15 @@
       layers/000000.parquet …        a directory of part files for each table that grows
       plots/
       export/                        the run in other programs' formats
+      .gradlab                       the marker of a folder that gradlab has made (`marker.py`)
       .lock                          held by the process that writes the run
 
-A part is written whole under another name and renamed, so that a reader never sees half of one, whatever happens to
-the writer. A folder of another version (`gradlab.config.SCHEMA`) is read as far as it goes. Torch-free.
+It writes into a new or empty folder, or into one with the marker, and replaces only what the marker lists. A folder of
+another version (`gradlab.config.SCHEMA`) is read as far as it goes. Torch-free.
 """
 
 import json
-import math
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ import filelock
 import polars as pl
 import yaml
 
+from gradlab import marker
 from gradlab.config import SCHEMA, Config
 from gradlab.config.files import dump_config, load_config
 from gradlab.errors import ConfigError, RunBusyError, RunFolderError
@@ -43,6 +43,8 @@ from gradlab.tables import (
     rows_frame,
     with_all_columns,
 )
+from gradlab.text import strict_json
+from gradlab.writing import make_folder, write_file
 
 GROWING = ("layers", "steps", "evaluations", "histograms")
 """Tables that are directories of parts."""
@@ -153,9 +155,12 @@ def read_environment(path: Path) -> dict[str, Any]:
 
 
 def _files(path: Path, table: str) -> list[Path]:
-    """The files of a table, in the order in which they were written."""
-    files = sorted((path / table).glob("*.parquet")) if table in GROWING else [path / _THEORY]
-    return [file for file in files if file.is_file()]
+    """The files of a table, in the order in which they were written; those of somebody else are passed over."""
+    if table not in GROWING:
+        return [path / _THEORY] if (path / _THEORY).is_file() else []
+    folder = path / table
+    parts = sorted(folder.glob("*.parquet")) if not folder.is_symlink() else []
+    return [part for part in parts if marker.PART.fullmatch(part.name) and part.is_file()]
 
 
 def is_busy(path: Path) -> bool:
@@ -229,11 +234,16 @@ def lock_folder(path: Path, label: "Label") -> Iterator["RunWriter"]:
 
     Raises:
         RunBusyError: another process is writing this run.
-        RunFolderError: the folder cannot be written.
+        RunFolderError: the folder cannot be written, or it is somebody's own.
     """
-    made = next((parent for parent in (*reversed(path.parents), path) if not parent.exists()), None)
+    made = [parent for parent in (path, *path.parents) if not parent.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if not marker.is_ours(path) and any(file.name != _LOCK for file in path.iterdir()):
+            what = "holds a run of another version" if is_run(path) else "is not empty, and no run"
+            raise RunFolderError(
+                f"{path} {what}", fix="gradlab replaces only its own files. Name a new folder, or an empty one."
+            )
         lock = filelock.FileLock(path / _LOCK)
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -241,8 +251,9 @@ def lock_folder(path: Path, label: "Label") -> Iterator["RunWriter"]:
             f"another process is writing {path}", fix="Wait for it, or change the config: every config has its own run."
         ) from None
     except OSError as error:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
         raise cannot_write(path, error) from error
     try:
         yield RunWriter(path, label)
@@ -298,12 +309,12 @@ class RunWriter:
     def start(self, environment: Mapping[str, Any]) -> None:
         """Clear what an earlier attempt left and write what is known before the first step."""
         with self._disk():
-            for table in (*GROWING, _PLOTS, _EXPORT):
-                shutil.rmtree(self.path / table, ignore_errors=True)
-            for name in (_SUMMARY, _THEORY, _CONFIG, _ENVIRONMENT):
-                (self.path / name).unlink(missing_ok=True)
-            _write(self.path / _CONFIG, self.label.text or yaml.safe_dump(dict(self.label.config), sort_keys=False))
-            _write(self.path / _ENVIRONMENT, _json(environment))
+            marker.clear(self.path, GROWING)
+            files = [_CONFIG, _ENVIRONMENT, _SUMMARY, _THEORY]
+            marker.start(self.path, self.label.id, files)
+            text = self.label.text or yaml.safe_dump(dict(self.label.config), sort_keys=False)
+            write_file(self.path / _CONFIG, text)
+            write_file(self.path / _ENVIRONMENT, _json(environment))
         self.write_summary({"status": "running"})
 
     def append(self, table: str, row: Mapping[str, Any] | StepRows) -> None:
@@ -321,7 +332,8 @@ class RunWriter:
             for table, rows in self._rows.items():
                 if rows:
                     frame = layers_frame(rows) if table == "layers" else rows_frame(table, rows)
-                    _write_parquet(self.path / table / f"{self._parts[table]:06d}.parquet", frame)
+                    make_folder(self.path / table)
+                    write_file(self.path / table / f"{self._parts[table]:06d}.parquet", _parquet(frame))
                     self._parts[table] += 1
                     rows.clear()
         self._waiting = 0
@@ -329,12 +341,12 @@ class RunWriter:
     def write_theory(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the prediction, one mapping a hidden layer."""
         with self._disk():
-            _write_parquet(self.path / _THEORY, rows_frame("theory", rows))
+            write_file(self.path / _THEORY, _parquet(rows_frame("theory", rows)))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the summary; what the run is is added here. Numbers that are not finite become null."""
         with self._disk():
-            _write(self.path / _SUMMARY, _json(self.summary(summary)))
+            write_file(self.path / _SUMMARY, _json(self.summary(summary)))
 
     def summary(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """What `summary.json` says: `about` the run, between what it is."""
@@ -357,43 +369,10 @@ def cannot_write(path: Path, error: OSError, option: str = "--runs") -> RunFolde
 
 
 def _json(data: Mapping[str, Any]) -> str:
-    return json.dumps(_finite(data), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(strict_json(data), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a whole file or none: under another name first, then renamed."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
+def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = BytesIO()
     frame.write_parquet(buffer)  # in memory first: on a full disk polars raises errors that do not say so
-    path.parent.mkdir(exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file to write in place of another, which it becomes when it is whole; on failure it is gone.
-
-    The caller sees to it that nobody else writes the same file.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    return buffer.getvalue()

@@ -116,7 +116,7 @@ def test_starting_clears_an_earlier_attempt_but_not_the_users_own_files(tmp_path
         assert writer.previous["status"] == "interrupted"
         writer.start({})
         assert run_folder.read_tables(writer.path).layers.is_empty()
-    assert visible(writer.path) == ["config.yaml", "environment.json", "notes.txt", "summary.json"]
+    assert visible(writer.path) == [".gradlab", "config.yaml", "environment.json", "notes.txt", "summary.json"]
 
 
 def test_nothing_is_half_written(tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         monkeypatch.setattr(Path, "write_bytes", full)
         with pytest.raises(RunFolderError, match="No space left on device"):
             writer.flush()
-    assert visible(writer.path) == ["config.yaml", "environment.json", "summary.json"]
+    assert visible(writer.path) == [".gradlab", "config.yaml", "environment.json", "summary.json"]
 
 
 def hold(runs, ready, release):

@@ -42,7 +42,8 @@ def export(run: "Tables", to: str, into: Path | None = None) -> Path | str:
         UserError: there is no such format, its package is missing, or the run has recorded nothing.
         RunFolderError: the directory cannot be written.
     """
-    from gradlab import run_folder
+    from gradlab import marker, run_folder
+    from gradlab.writing import refuse_link
 
     if to not in TARGETS:
         raise UserError(f"runs cannot be exported to {to!r}", fix=f"Formats are: {', '.join(TARGETS)}.")
@@ -52,7 +53,12 @@ def export(run: "Tables", to: str, into: Path | None = None) -> Path | str:
     folder = into if into is not None else exports if to == "wandb" else exports / to  # wandb makes its own `wandb/`
     write: Callable[[Tables, Path], Path | str] = resolve_name(TARGETS[to])
     try:
-        return write(run, folder)
+        for link in (exports, folder):
+            refuse_link(link)
+        before = set(folder.rglob("*"))
+        where = write(run, folder)
+        marker.note_written(run.path, [file for file in folder.rglob("*") if file.is_file() and file not in before])
+        return where
     except OSError as error:
         raise run_folder.cannot_write(folder, error, option="--into") from error
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import polars as pl
 
-from gradlab import run_folder
 from gradlab.tables import Tables
 from gradlab.views.export.steps import tables
+from gradlab.writing import write_file
 
 
 def write_csv(run: Tables, folder: Path) -> Path:
@@ -17,8 +17,7 @@ def write_csv(run: Tables, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables(run).items():
-        with run_folder.replacing(folder / f"{name}.csv") as temporary:
-            temporary.write_text(_flat(table).write_csv(), encoding="utf-8", newline="")
+        write_file(folder / f"{name}.csv", _flat(table).write_csv())
     return folder
 
 

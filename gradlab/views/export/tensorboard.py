@@ -6,6 +6,7 @@ data server leaves out scalars of 64 bits: numbers below 1e-45 become 0, numbers
 bits.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from gradlab.errors import UserError
 from gradlab.tables import Tables
 from gradlab.views.export.steps import Histogram, recorded_steps
 from gradlab.views.export.text import texts
+from gradlab.writing import replacing
 
 
 def write_tensorboard(run: Tables, folder: Path) -> Path:
@@ -29,10 +31,10 @@ def write_tensorboard(run: Tables, folder: Path) -> Path:
     except ImportError:
         raise UserError("--to tensorboard needs TensorBoard", fix="pip install 'gradlab[tensorboard]'") from None
     folder.mkdir(parents=True, exist_ok=True)
-    ours = f".gradlab-{run.summary['id']}"  # foreign event files stay
-    old = set(folder.glob(f"events.out.tfevents.*{ours}"))
+    ours = f".gradlab-{re.sub('[^0-9A-Za-z]', '-', str(run.summary['id']))}"  # foreign event files stay
+    old = {file for file in folder.glob("events.out.tfevents.*") if file.name.endswith(ours)}
     new = folder / f"events.out.tfevents.{time.time_ns():020d}{ours}"
-    with run_folder.replacing(new) as temporary:
+    with replacing(new) as temporary:
         with temporary.open("wb") as file:
             records = RecordWriter(file)
             for event in _events(run):

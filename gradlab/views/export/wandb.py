@@ -37,8 +37,9 @@ def write_wandb(run: Tables, folder: Path) -> Path | str:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):  # wandb would go to a temporary directory
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-    for before in (folder / "wandb").glob(f"offline-run-*-{run.summary['id']}"):
-        shutil.rmtree(before, ignore_errors=True)  # both would be uploaded
+    for before in (folder / "wandb").glob("offline-run-*"):
+        if before.name.endswith(f"-{run.summary['id']}") and not before.is_symlink():
+            shutil.rmtree(before, ignore_errors=True)  # both would be uploaded
     try:
         logged = _start(wandb, run, folder)
         try:

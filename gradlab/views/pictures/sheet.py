@@ -7,6 +7,7 @@ pictures the settings. Suffixes: T recorded steps, L layers.
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 
 from gradlab import run_folder
 from gradlab.measures.profiles import Numbers
+from gradlab.writing import write_file
 
 WIDTH = 8.3
 """Inches of every picture: at a README's 830 pixels, type is as large as it says."""
@@ -67,8 +69,10 @@ def new_figure(height: float) -> Figure:
 
 def save_figure(figure: Figure, file: Path) -> None:
     """Write a picture in the format of the file's ending; the same picture gives the same bytes."""
+    drawn = BytesIO()
     with drawing():  # matplotlib reads some settings only now
-        figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+        figure.savefig(drawn, format=file.suffix[1:], metadata={"Date": None} if file.suffix == ".svg" else None)
+    write_file(file, drawn.getvalue())
 
 
 def write_figure(figure: Figure, file: Path) -> None:
