@@ -18,7 +18,7 @@ from gradlab.measures.settings import configuration, settings_of
 from gradlab.results import load_run
 from gradlab.run_folder import find_runs, read_tables
 from gradlab.tables import SCHEMAS
-from gradlab.views.comparison.fold import compare
+from gradlab.views.comparison.comparison import compare
 from gradlab.views.comparison.runs import collect
 from tests.views.comparison.folders import write_run
 
