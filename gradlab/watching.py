@@ -27,6 +27,7 @@ from gradlab.environment import environment
 from gradlab.errors import RunFolderError, UserError
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
+from gradlab.recording.structure import is_lazy
 from gradlab.snapshot import HasTables
 from gradlab.watch_records import RecordsInFolder, RecordsInMemory
 
@@ -106,7 +107,7 @@ class Watch(HasTables):
         self._model = model
         self._about = {
             "model": type(model).__name__,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": sum(each.numel() for each in model.parameters() if not is_lazy(each)),
             "optimizer": ", ".join(type(each).__name__ for each in optimizers),
             "layers": layers if layers is None or isinstance(layers, str) else list(layers),
             "every": every,

@@ -10,10 +10,12 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
-from gradlab.recording.combine import Combiner
+from gradlab.recording.calls import Call
+from gradlab.recording.combine import Combiner, Plan
 from gradlab.recording.numbering import Numbering
-from gradlab.recording.parameters import Parameters
 from gradlab.recording.step_copy import StepCopy
 from gradlab.recording.transfer import fetch
 from gradlab.statistics import PARAMETER_SUMS, SUMS, Flags, Floats, StepRows, finish
@@ -91,30 +93,37 @@ class Reader:
 
     Args:
         numbering: the recorded modules.
-        parameters: the parameters.
     """
 
-    def __init__(self, numbering: Numbering, parameters: Parameters) -> None:
+    def __init__(self, numbering: Numbering) -> None:
         self._numbering = numbering
-        self._parameters = parameters
+        self._order: tuple[Sequence[Call], Plan | None, tuple[int, ...]] = (), None, ()
         self._combiner = Combiner()
 
     def read(self, copy: StepCopy) -> Content:
         """Read a step from the devices, each of them once, and make rows of it."""
         call_sums, parameter_sums, losses, histograms, ((scale,),) = fetch(
-            copy.call_sums, copy.parameter_sums, copy.losses, [numbers for *_, numbers in copy.histograms], [copy.scale]
+            copy.call_sums,
+            copy.parameter_sums,
+            _known(copy.losses),
+            [numbers for *_, numbers in copy.histograms],
+            [copy.scale],
         )
         scale = float(scale)
         plan, quantities, exists = self._combiner.combine(
             copy.calls, _table(call_sums, len(SUMS)), copy.delta_sizes, self._numbering.owners, copy.phases
         )
-        called = plan.modules_U
-        of_parameters, known, gradient_squares = self._parameters.by_module(
-            [sums.reshape(-1, len(PARAMETER_SUMS)) for sums in parameter_sums],
-            np.frombuffer(b"".join(had_gradient for had_gradient, _ in copy.flags), dtype=bool),
-            np.frombuffer(b"".join(had_weight for _, had_weight in copy.flags), dtype=bool),
-            self._numbering.modules,
+        sums = [sums.reshape(-1, len(PARAMETER_SUMS)) for sums in parameter_sums]
+        has_gradient = np.frombuffer(b"".join(had_gradient for had_gradient, _ in copy.flags), dtype=bool)
+        has_weight = np.frombuffer(b"".join(had_weight for _, had_weight in copy.flags), dtype=bool)
+        of_parameters, known, silent = copy.parameters.by_module(
+            sums, has_gradient, has_weight, self._in_order(copy.calls, plan), len(self._numbering.modules)
         )
+        called = plan.modules_U
+        counts = plan.counts_U
+        if silent:
+            called, counts = _add_silent(called, counts, silent, quantities, exists)
+            self._numbering.add_silent(silent)
         quantities |= {name: values[called] for name, values in of_parameters.items()}
         exists |= {name: flags[called] for name, flags in known.items()}
         row_of = {module: row for row, module in enumerate(called.tolist())}
@@ -125,38 +134,56 @@ class Reader:
         rows = StepRows(
             copy.step,
             [layer for layer, _ in layers.values()],
-            [self._numbering.modules[index].name for index in layers],
+            [copy.names[index] for index in layers],
             [kind for _, kind in layers.values()],
-            plan.counts_U[order].tolist(),
-            [plan.formats[row] for row in order],
+            counts[order].tolist(),
+            [plan.formats[row] if row < len(plan.formats) else None for row in order],
             values_SU.T[order],
             applies_SU.T[order],
         )
         loss = sum(float(value[0]) for value in losses) / scale if losses else None
+        gradient_squares = copy.parameters.gradient_squares(sums, has_gradient)
         drawn = [
-            self._histogram(copy.step, index, layers[index][0], quantity, numbers)
+            _histogram(copy, index, layers[index][0], quantity, numbers)
             for (index, quantity, _), numbers in zip(copy.histograms, histograms, strict=True)
             if index in layers
         ]
         return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale)
 
-    def _histogram(self, step: int, index: int, layer: int, quantity: str, numbers: Any) -> dict[str, Any]:
-        low, high, non_finite, *counts = numbers
-        return {
-            "step": step,
-            "layer": layer,
-            "module": self._numbering.modules[index].name,
-            "quantity": quantity,
-            "low": float(low) if low <= high else None,
-            "high": float(high) if low <= high else None,
-            "counts": [int(count) for count in counts],
-            "non_finite": int(non_finite),
-        }
+    def _in_order(self, calls: Sequence[Call], plan: Plan) -> tuple[int, ...]:
+        """The modules with rows, in the order in which they have computed something."""
+        if self._order[0] is not calls or self._order[1] is not plan:
+            there = set(plan.modules_U.tolist())
+            order = tuple(module for module in dict.fromkeys(call.module for call in calls) if module in there)
+            self._order = calls, plan, order
+        return self._order[2]
 
 
 def _table(parts: Sequence[Floats], columns: int) -> Floats:
     """Vectors as rows of one table."""
     return np.concatenate([*parts, np.zeros(0)]).reshape(-1, columns)
+
+
+def _known(losses: Sequence[Tensor | float | None]) -> Sequence[Tensor | float]:
+    """Losses, none of them where one is not known: their sum is not known either."""
+    known = [loss for loss in losses if loss is not None]
+    return known if len(known) == len(losses) else []
+
+
+def _add_silent(
+    called: NDArray[np.intp],
+    counts: NDArray[np.intp],
+    silent: Sequence[int],
+    quantities: dict[str, Any],
+    exists: dict[str, Flags],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Add rows of modules that have not computed anything; returns the modules, and how often they were called."""
+    nothing, rows = np.zeros(len(silent)), len(called)
+    for name, values in quantities.items():
+        quantities[name] = np.concatenate([values, nothing])
+    for name in SUMS:
+        exists[name] = np.concatenate([exists.get(name, np.ones(rows, dtype=bool)), nothing.astype(bool)])
+    return np.concatenate([called, silent]).astype(np.intp), np.concatenate([counts, nothing]).astype(np.intp)
 
 
 def _add_full_pass(
@@ -168,3 +195,17 @@ def _add_full_pass(
             for name, value in found.items():
                 quantities.setdefault(name, np.zeros(len(row_of)))[row_of[index]] = value
                 exists.setdefault(name, np.zeros(len(row_of), dtype=bool))[row_of[index]] = True
+
+
+def _histogram(copy: StepCopy, index: int, layer: int, quantity: str, numbers: Any) -> dict[str, Any]:
+    low, high, non_finite, *counts = numbers
+    return {
+        "step": copy.step,
+        "layer": layer,
+        "module": copy.names[index],
+        "quantity": quantity,
+        "low": float(low) if low <= high else None,
+        "high": float(high) if low <= high else None,
+        "counts": [int(count) for count in counts],
+        "non_finite": int(non_finite),
+    }
