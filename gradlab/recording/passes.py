@@ -63,6 +63,11 @@ class Passes:
         """The whole model is about to compute: note how many rows there are."""
         self._forwards.append([(each, len(each.calls)) for each in calls.values()])
 
+    @property
+    def forward(self) -> bool:
+        """Whether the whole model has computed, with gradients."""
+        return bool(self._forwards)
+
     def left_out(self, calls: Mapping[Any, Calls]) -> Mapping[Calls, set[int]]:
         """The rows of forward passes that have led to nothing."""
         if not self._forwards or (len(self._forwards) == 1 and not any(row for _, row in self._forwards[0])):

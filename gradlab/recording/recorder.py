@@ -100,6 +100,9 @@ class Recorder:
                     optimizer.register_step_post_hook(after),
                 ]
             self._begin(self.step)
+        except Exception as error:
+            self.remove()
+            self._guard.failed("this training", error)
         except BaseException:
             self.remove()
             raise
@@ -275,7 +278,8 @@ class Recorder:
         output.steps += 1
         step.parameters.read_without_owner()
         step.passes.end()
-        if not any(calls.calls for calls in step.calls.values()) and not self._hooks.blind:
+        ran = step.passes.forward or any(calls.calls for calls in step.calls.values())
+        if not ran and not self._hooks.blind:
             return  # this optimizer has stepped without the model, as it may
         self._hooks.step_ended()
         learning_rate = float(self._optimizers[-1].optimizer.param_groups[0]["lr"])

@@ -3,6 +3,7 @@
 import operator
 from itertools import chain
 
+import torch
 from torch import nn
 
 from gradlab.recording.torch_private import parts
@@ -18,7 +19,8 @@ class Structure:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._homes = [home for module in model.modules() for home in parts(module)]
+        modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+        self._homes = [home for module in modules for home in parts(module)]
         self._objects = list(chain.from_iterable(map(dict.values, self._homes)))
         self._parameters = list(model.parameters())
         self._trained = list(map(_requires_grad, self._parameters))

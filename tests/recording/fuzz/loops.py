@@ -16,7 +16,8 @@ from tests.recording.fuzz.spy import is_lazy
 
 ACTIONS = [
     "accumulate", "clip", "evaluate", "penalty", "twice", "grad after", "freeze", "unfreeze", "replace", "add",
-    "closure", "lbfgs", "sam", "exception", "abandon", "sloppy evaluation", "hand grad", "grad only", "set to zero", "late zero",
+    "closure", "lbfgs", "sam", "exception", "abandon", "sloppy evaluation", "hand grad", "grad only", "set to zero",
+    "late zero",
     "scaler", "eval mode", "super step", "memory format", "two optimizers", "adversary",
 ]  # fmt: skip
 ALONE = ("closure", "lbfgs", "sam", "scaler", "grad only", "adversary", "two optimizers")
