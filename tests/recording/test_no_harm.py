@@ -60,7 +60,6 @@ def test_an_error_of_gradlab_is_one_warning_and_the_training_is_the_same(monkeyp
         warnings.simplefilter("always")
         train(watched)
     messages = [str(each.message) for each in said]
-    assert "seen nothing" in messages.pop()
     assert [message.partition(". ")[0] for message in messages] == [
         f"gradlab could not record the module {name}: RuntimeError: a fault of gradlab"
         for name in ("'0' (Linear)", "'1' (ReLU)", "'2' (Linear)")
