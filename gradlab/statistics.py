@@ -55,7 +55,8 @@ class Statistic:
     Attributes:
         finish: makes the number, for all modules at once. The names of its arguments say what the number is made of:
             sums of `SUMS` and `PARAMETER_SUMS`; `output_size`, `input_size` and `delta_size`, the numbers of entries;
-            `gradient_scale`, what the loss was multiplied with; or what a full pass over the training split measures
+            `parameter_gradient_squares`, Σ g² of all parameters of the row; `gradient_scale`, what the loss was
+            multiplied with; or what a full pass over the training split measures
             (`recording/full_pass.py`). Where one of them does not exist, the statistic is null.
         label: what its axis is called in a picture.
         doc: one line of documentation.
@@ -153,6 +154,12 @@ STATISTICS: Mapping[str, Statistic] = {
         "Norm of the gradient of the weights, before clipping.",
         log=True,
     ),
+    "parameter_gradient_norm": Statistic(
+        lambda parameter_gradient_squares, gradient_scale: np.sqrt(parameter_gradient_squares / gradient_scale**2),
+        "norm of ∂L/∂(parameters)",
+        "Norm of the gradient of all parameters of the row, before clipping: each parameter is in exactly one row.",
+        log=True,
+    ),
     "update_ratio": Statistic(
         lambda change_squares, weight_squares: np.sqrt(change_squares) / np.sqrt(weight_squares),
         "update ratio ‖ΔW‖/‖W‖",
@@ -212,7 +219,7 @@ class StepRows:
     module: Sequence[str]
     kind: Sequence[str]
     calls: Sequence[int]
-    dtype: Sequence[str]
+    dtype: Sequence[str | None]
     values_MS: Floats
     applies_MS: Flags
     """Where False, the value does not apply and becomes null. NaN is a value: a diverged network has it."""

@@ -11,8 +11,10 @@ recorder.rows(), recorder.diagnose(), recorder.figure("gradient_flow")
 import traceback
 import uuid
 import warnings
+import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +29,7 @@ from gradlab.environment import environment
 from gradlab.errors import RunFolderError, UserError
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
+from gradlab.recording.structure import is_lazy
 from gradlab.snapshot import HasTables
 from gradlab.watch_records import RecordsInFolder, RecordsInMemory
 
@@ -48,25 +51,27 @@ def watch(
     layers: str | Sequence[str] | None = None,
     every: int = 1,
     into: str | Path | None = None,
+    strict: bool = False,
 ) -> "Watch":
     """Record the training of any model, for as long as the context lasts.
 
-    Training is bit-identical with and without; nothing stays on the model afterwards.
+    Training is bit-identical with and without; nothing stays on the model afterwards, also when the context is never
+    left. What cannot be recorded is null, and said once, as a `RuntimeWarning`.
 
     Args:
-        model: the model. Its forward passes in training mode with gradients enabled are recorded, others are not.
+        model: the model. Its forward passes with gradients enabled are recorded; those without are evaluations.
         optimizer: what updates it. Of several, in the order in which they step, the last one ends a step.
         layers: which modules, by patterns of their qualified names as in a shell: `"encoder.*"`; all by default.
         every: steps between records; step 0 is recorded.
         into: a run folder to write to, for `gradlab show` and `gradlab compare`. Without it, rows stay in memory, and
             of a long training fewer and fewer: see `gradlab.watch_records`.
+        strict: whether an error of gradlab is raised, out of the training loop, instead of being a warning.
 
     Raises:
         UserError: no module is named like `layers`, or `every` is not positive.
-        RecordingError: the model is compiled; or, at its end, nothing could be seen of the first step.
         RunFolderError: `into` cannot be written, or holds a finished run.
     """
-    return Watch(model, optimizer, layers=layers, every=every, into=into)
+    return Watch(model, optimizer, layers=layers, every=every, into=into, strict=strict)
 
 
 class Watch(HasTables):
@@ -82,6 +87,7 @@ class Watch(HasTables):
         layers: …
         every: …
         into: …
+        strict: …
 
     Attributes:
         status: `running`, then how the training ended: `completed`, `diverged`, `interrupted` or `failed`.
@@ -95,6 +101,7 @@ class Watch(HasTables):
         layers: str | Sequence[str] | None,
         every: int,
         into: str | Path | None,
+        strict: bool = False,
     ) -> None:
         optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
         if not optimizers:
@@ -106,7 +113,7 @@ class Watch(HasTables):
         self._model = model
         self._about = {
             "model": type(model).__name__,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": sum(each.numel() for each in model.parameters() if not is_lazy(each)),
             "optimizer": ", ".join(type(each).__name__ for each in optimizers),
             "layers": layers if layers is None or isinstance(layers, str) else list(layers),
             "every": every,
@@ -114,22 +121,27 @@ class Watch(HasTables):
         self._recorder = Recorder(
             model,
             optimizers,
-            emit=self._receive,
+            emit=partial(_receive, weakref.ref(self)),  # hooks on the model do not keep the watch
             records=lambda step: step % every == 0,
             histograms=lambda step: step % every == 0 and step // every in HISTOGRAMS,
             layers=layers,
+            strict=strict,
         )
-        self._records: RecordsInMemory | RecordsInFolder = RecordsInMemory()
+        self._open = _Open(self._recorder)
         self._snapshot: tuple[Any, Tables] | None = None
-        self._locked = ExitStack()
-        self._begun = self._last = 0.0
+        self._last = 0.0
 
     def __enter__(self) -> Self:
         """Begin to watch."""
         if self._into is not None:
-            self._records = RecordsInFolder(self._start(self._into))
-        self._recorder.__enter__()
-        self._begun = self._last = perf_counter()
+            self._open.records = RecordsInFolder(self._start(self._into))
+        self._abandoned = weakref.finalize(self, self._open.close, "interrupted")
+        try:
+            self._recorder.__enter__()
+        except BaseException:
+            self._abandoned()
+            raise
+        self._open.begun = self._last = perf_counter()
         return self
 
     def _start(self, path: Path) -> "RunWriter":
@@ -141,9 +153,9 @@ class Watch(HasTables):
         from gradlab import run_folder
 
         label = run_folder.Label(uuid.uuid4().hex[:12], path.name, {"watch": self._about})
-        writer = self._locked.enter_context(run_folder.lock_folder(path, label))
+        writer = self._open.locked.enter_context(run_folder.lock_folder(path, label))
         if (writer.previous or {}).get("status") in run_folder.FINISHED:
-            self._locked.close()
+            self._open.locked.close()
             raise RunFolderError(f"{path} holds a finished run", fix="Name another folder, or remove it.")
         writer.start(environment(next((p.device for p in self._model.parameters()), torch.device("cpu"))))
         return writer
@@ -152,15 +164,14 @@ class Watch(HasTables):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove every hook; diagnose the run folder, and draw its pictures."""
+        self._abandoned.detach()
         self._recorder.__exit__(kind, error, trace)
-        last = self._records.last
+        last = self._open.records.last
         diverged = last is not None and last.loss is not None and not isfinite(last.loss)
         self.status = "diverged" if diverged else "completed"
         if error is not None:
-            self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with self._locked:
-            if isinstance(self._records, RecordsInFolder):
-                self._conclude(self._records, traceback.format_exc() if self.status == "failed" else None)
+            self.status = "interrupted" if isinstance(error, KeyboardInterrupt | GeneratorExit) else "failed"
+        self._open.close(self.status, traceback.format_exc() if self.status == "failed" else None)
 
     # -------------------------------------------------------------------------------------------------- what is known
 
@@ -170,11 +181,11 @@ class Watch(HasTables):
         from gradlab.diagnosis import Diagnosed
         from gradlab.tables import Tables
 
-        state = (self._recorder.step, self.status, self._records)
+        state = (self._recorder.step, self.status, self._open.records)
         if self._snapshot is None or self._snapshot[0] != state:
             name = type(self._model).__name__ if self._into is None else self._into.name
             snapshot = Tables(
-                Diagnosed(self._records.source()),
+                Diagnosed(self._open.records.source()),
                 name=name,
                 path=self._into or Path(),
                 status=self.status,
@@ -199,19 +210,53 @@ class Watch(HasTables):
 
     # ---------------------------------------------------------------------------------------------------- what comes in
 
-    def _receive(self, record: StepRecord) -> None:
+    def receive(self, record: StepRecord) -> None:
+        """Keep a record."""
         now = perf_counter()
         seconds, self._last = now - self._last, now
         rows = len(self._recorder.modules)
         try:
-            self._records.add(record, seconds, rows)
+            self._open.records.add(record, seconds, rows)
         except RunFolderError as error:  # a full disk must not end somebody's training
             warnings.warn(f"gradlab goes on in memory: {error.message}", RuntimeWarning, stacklevel=2)
-            assert isinstance(self._records, RecordsInFolder)
-            self._records = self._records.in_memory()
+            assert isinstance(self._open.records, RecordsInFolder)
+            self._open.records = self._open.records.in_memory()
             self._into = None
 
-    def _conclude(self, records: RecordsInFolder, trace: str | None) -> None:
+
+def _receive(watch: "weakref.ref[Watch]", record: StepRecord) -> None:
+    """Hand a record to a watch, if somebody still has it."""
+    receiver = watch()
+    if receiver is not None:
+        receiver.receive(record)
+
+
+class _Open:
+    """What has to be closed when a watch ends, also where nobody leaves its context.
+
+    Args:
+        recorder: the recorder.
+
+    Attributes:
+        records: where the records are kept.
+        locked: holds the lock of the run folder.
+        begun: when the watch began.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.records: RecordsInMemory | RecordsInFolder = RecordsInMemory()
+        self.locked = ExitStack()
+        self.begun = 0.0
+
+    def close(self, status: str, trace: str | None = None) -> None:
+        """Remove every hook, write what waits, and give the run folder back."""
+        self._recorder.remove()
+        with self.locked:
+            if isinstance(self.records, RecordsInFolder):
+                self._conclude(self.records, status, trace)
+
+    def _conclude(self, records: RecordsInFolder, status: str, trace: str | None) -> None:
         """Write what waits, and end the run folder."""
         from gradlab.results import conclude
 
@@ -223,11 +268,11 @@ class Watch(HasTables):
                 "steps": self._recorder.step,
                 "step_seconds": records.step_seconds,
                 "record_seconds": records.record_seconds,
-                "seconds": perf_counter() - self._begun,
+                "seconds": perf_counter() - self.begun,
             }
-            writer.write_summary({"status": self.status, **totals, **({"traceback": trace} if trace else {})})
+            writer.write_summary({"status": status, **totals, **({"traceback": trace} if trace else {})})
             run = conclude(writer)
-            if self.status != "failed":
+            if status != "failed":
                 run.save_plots()
         except RunFolderError as error:
             warnings.warn(f"gradlab could not finish {writer.path}: {error.message}", RuntimeWarning, stacklevel=3)

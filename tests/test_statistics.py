@@ -9,7 +9,8 @@ import pytest
 from gradlab.statistics import LAYER_STATISTICS, PARAMETER_SUMS, STATISTICS, SUMS, Statistic, StepRows, finish
 
 FULL_PASS = ("dead_fraction", "revived_fraction", "across_samples_std", "across_units_std")
-QUANTITIES = {*SUMS, *PARAMETER_SUMS, "output_size", "input_size", "delta_size", "gradient_scale", *FULL_PASS}
+QUANTITIES = {*SUMS, *PARAMETER_SUMS, "output_size", "input_size", "delta_size", "gradient_scale"}
+QUANTITIES |= {"parameter_gradient_squares", *FULL_PASS}
 ADDED = """
 from gradlab import statistics
 added = {"activation_range": statistics.Statistic(

@@ -19,15 +19,21 @@ class Watch(TrainerCallback):
         into: see `gradlab.watch`, like all that follow.
         every: …
         layers: …
+        strict: …
 
     Attributes:
         recorder: the `gradlab.watching.Watch`; None before training starts.
     """
 
     def __init__(
-        self, into: str | Path | None = None, *, every: int = 1, layers: str | Sequence[str] | None = None
+        self,
+        into: str | Path | None = None,
+        *,
+        every: int = 1,
+        layers: str | Sequence[str] | None = None,
+        strict: bool = False,
     ) -> None:
-        self._options: dict[str, Any] = {"into": into, "every": every, "layers": layers}
+        self._options: dict[str, Any] = {"into": into, "every": every, "layers": layers, "strict": strict}
         self.recorder: watching.Watch | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -7,25 +7,36 @@ Python stack. Nothing is patched; what is not found is null.
 import sys
 import threading
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
 
 from torch import Tensor
 from torch.amp import GradScaler
+from torch.optim import Optimizer
 
-from gradlab.recording.torch_private import current_pass, is_checkpoint_repeating, loss_scale, roots_of_backward
+from gradlab.recording.torch_private import (
+    BackwardCall,
+    backward_call,
+    current_pass,
+    is_checkpoint_repeating,
+    loss_scale,
+)
 
 _SCALED_STEP = GradScaler.step.__code__
+_OPTIMIZER_STEP = next(
+    (c for c in Optimizer.profile_hook_step.__code__.co_consts if isinstance(c, CodeType) and c.co_name == "wrapper"),
+    None,
+)
+"""The function that PyTorch puts around the `step` of each optimizer, and which calls the hooks of optimizers."""
 
 
-def roots() -> tuple[Any, ...]:
-    """What the outermost backward pass that is going on was called on; empty where that cannot be seen."""
-    found = _roots(sys._getframe(1))
+def outermost_backward() -> BackwardCall | None:
+    """The outermost call of autograd that is going on; None where it cannot be seen."""
+    found = _calls(sys._getframe(1))
     if not found:  # hooks of tensors on a GPU run in threads of their own, while the caller waits
         own = threading.get_ident()
         frames = [frame for thread, frame in sys._current_frames().items() if thread != own]
-        found = [root for frame in frames for root in _roots(frame)]
-    return found[-1] if found else ()
+        found = [call for frame in frames for call in _calls(frame)]
+    return found[-1] if found else None
 
 
 def scale_of_caller() -> Tensor | float:
@@ -45,8 +56,14 @@ def is_repeated() -> bool:
     return current_pass() != -1 and is_checkpoint_repeating()
 
 
-def _roots(frame: FrameType | None) -> list[tuple[Any, ...]]:
-    return [root for caller in _up(frame) if (root := roots_of_backward(caller)) is not None]
+def is_nested(optimizer: Optimizer) -> bool:
+    """Whether an optimizer calls the `step` of the class that it is derived from; asked by a hook of the inner step."""
+    calls = [f for f in _up(sys._getframe(1)) if f.f_code is _OPTIMIZER_STEP and f.f_locals.get("self") is optimizer]
+    return len(calls) > 1
+
+
+def _calls(frame: FrameType | None) -> list[BackwardCall]:
+    return [call for caller in _up(frame) if (call := backward_call(caller)) is not None]
 
 
 def _up(frame: FrameType | None) -> Iterator[FrameType]:

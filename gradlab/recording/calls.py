@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording.backend import Backend
+from gradlab.recording.dense import real
 from gradlab.recording.python_hooks import Fields
 from gradlab.recording.sum_table import SumTable
 from gradlab.statistics import SUMS
@@ -25,7 +26,7 @@ class Call(NamedTuple):
     Attributes:
         module: which module, by its number.
         phase: steps that the module's optimizer has done within this step.
-        size: entries of the output.
+        size: entries of the output; two for each that is complex.
         input_size: entries of what entered an activation; 0 for other modules.
         dtype: format of the output.
     """
@@ -76,14 +77,15 @@ class Calls:
 
     def add(self, module: int, phase: int, x: Tensor, h: Tensor | None, saturation: Intervals | None) -> int:
         """Take the sums of an output; see `Call` and `Backend.take_output`. Returns the row, for `take_delta`."""
-        table, row = self.device.table, len(self.calls)
+        table, row, dtype = self.device.table, len(self.calls), x.dtype
+        x, h = real(x), None if h is None else real(h)
         if row == len(table):
             table.grow()
             self.fields.base, self.fields.rows = table.base, len(table)
         if saturation is None:
             h = None
         self.device.backend.take_output(x, h, saturation, table, row)
-        call = Call(module, phase, x.numel(), 0 if h is None else h.numel(), x.dtype)
+        call = Call(module, phase, x.numel(), 0 if h is None else h.numel(), dtype)
         last = self.device.last.get(module)
         if call != last:
             last = self.device.last[module] = call
@@ -95,6 +97,7 @@ class Calls:
         """Take Σ δ² of a row; gradients that arrive in parts add up to what `Tensor.register_hook` is given."""
         if gradient.layout is not torch.strided:
             gradient = gradient.coalesce().values()
+        gradient = real(gradient)
         self.device.backend.take_squares(gradient, self.device.table, row, "delta_squares")
         self.delta_sizes[row] = gradient.numel()
 

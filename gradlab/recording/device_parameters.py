@@ -4,19 +4,24 @@ The gradients are read when a backward pass has ended, before anybody clips them
 of the weights; see `weight_copies.py`.
 """
 
+import operator
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gradlab.recording.calls import Device
 from gradlab.recording.hooks import Hook
 from gradlab.recording.sum_table import SumTable
+from gradlab.recording.torch_private import version
 from gradlab.recording.weight_copies import WeightCopies
 from gradlab.statistics import PARAMETER_SUMS
 
+_gradient = operator.attrgetter("grad")
+GRADIENT = PARAMETER_SUMS.index("gradient_squares")
 LARGE = 2**16
 """Entries from which on a parameter's gradient is read as soon as it is there, while it may still be in the cache."""
 
@@ -27,6 +32,8 @@ class DeviceParameters:
     Args:
         device: where they are.
         parameters: all that are recorded.
+        readable: which of them have entries that can be summed up; of the others nothing is known.
+        moved: which of them may be updated.
         copied: which of them are copied, for the update.
         several_optimizers: whether several optimizers update them. Each of these sees the gradients of its own moment.
 
@@ -35,32 +42,48 @@ class DeviceParameters:
         sums: (parameters, `PARAMETER_SUMS`), as each parameter's optimizer saw them.
         has_gradient: which parameters had a gradient then.
         has_weight: for which parameters Σ w² is known.
-        trainable: the numbers of the parameters that require a gradient.
+        trainable: the numbers of the parameters that can be read and may be updated.
         small: the numbers of those with less than `LARGE` entries.
     """
 
     def __init__(
-        self, device: Device, parameters: Sequence[nn.Parameter], copied: Sequence[bool], *, several_optimizers: bool
+        self,
+        device: Device,
+        parameters: Sequence[nn.Parameter],
+        readable: Sequence[bool],
+        moved: Sequence[bool],
+        copied: Sequence[bool],
+        *,
+        several_optimizers: bool,
     ) -> None:
         self._backend = device.backend
         self._copied = list(copied)
         table = SumTable(device.device, len(parameters), PARAMETER_SUMS)
         self.weights = WeightCopies(parameters, table)
+        self._begun: set[tuple[int, ...]] = set()
         self._copied_numbers: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._gradient_seen = torch.zeros(len(parameters), dtype=torch.bool)
         self.sums = torch.zeros_like(table.numbers) if several_optimizers else table.numbers
         self.has_gradient = np.zeros(len(parameters), dtype=bool)
-        self._frozen = [not parameter.requires_grad for parameter in parameters]
+        self._frozen = [can and not moves for can, moves in zip(readable, moved, strict=True)]
         self.has_weight = np.zeros(len(parameters), dtype=bool)
-        self.trainable = tuple(number for number, frozen in enumerate(self._frozen) if not frozen)
+        self.trainable = tuple(n for n, moves in enumerate(moved) if readable[n] and moves)
         self.small = tuple(number for number in self.trainable if parameters[number].numel() < LARGE)
+        self._noted: list[int] | None = None
+        self._witness: tuple[int, weakref.ref[Tensor], int] | None = None
         self.read_weights([number for number, frozen in enumerate(self._frozen) if frozen])
 
     def begin_step(self) -> None:
         """A step begins: no gradient has been seen. Frozen weights are what they were."""
-        self._gradient_seen.zero_()
+        self.forget_gradients()
+        self._begun.clear()
         self.has_gradient[:] = False
         self.has_weight[:] = self._frozen
+
+    def forget_gradients(self) -> None:
+        """The gradients that were seen are gone."""
+        self._gradient_seen.zero_()
+        self._noted = self._witness = None
 
     def keep_sums(self, numbers: Sequence[int]) -> None:
         """The optimizer of these parameters has done its step; it has not seen what is added to their gradients now."""
@@ -74,11 +97,43 @@ class DeviceParameters:
 
     # ---------------------------------------------------------------------------------------------------- gradients
 
-    def with_gradient(self) -> nn.Parameter | None:
-        """Some parameter whose gradient has been seen."""
+    def note_gradients(self) -> None:
+        """A backward pass has ended: note which tensors the gradients are, as a step may change them."""
+        self._noted = list(map(id, map(_gradient, self.weights.parameters)))
         seen = self._gradient_seen.numpy()
-        number = int(seen.argmax()) if len(seen) else -1
-        return self.weights.parameters[number] if number >= 0 and seen[number] else None
+        number = int(seen.argmax()) if len(seen) else 0
+        gradient = self.weights.parameters[number].grad if len(seen) and seen[number] else None
+        self._witness = None if gradient is None else (number, weakref.ref(gradient), version(gradient))
+
+    def gradients_are_gone(self) -> bool:
+        """Whether no gradient is left of those that the last backward pass has left: all are None or zero."""
+        if self._witness is not None:
+            number, witness, when = self._witness
+            gradient = self.weights.parameters[number].grad
+            if gradient is not None and gradient is witness() and version(gradient) == when:
+                return False
+        gradients = (self.weights.parameters[n].grad for n in self._gradient_seen.nonzero().reshape(-1).tolist())
+        return all(gradient is None or _is_zero(gradient) for gradient in gradients)
+
+    def read_changed_gradients(self, numbers: tuple[int, ...], scale: Tensor | float) -> None:
+        """Take the gradients that are other tensors than those that the last backward pass has left.
+
+        Args:
+            numbers: the parameters.
+            scale: what gradients would have to be multiplied with to be like those that backward passes leave.
+        """
+        noted, now = self._noted, list(map(id, map(_gradient, self.weights.parameters)))
+        if noted is not None and self._witness is not None:
+            number, witness, _ = self._witness
+            if witness() is not self.weights.parameters[number].grad:
+                noted = None  # the tensor is gone, and another one may be where it was
+        if now == noted:
+            return
+        changed = tuple(n for n in numbers if noted is None or now[n] != noted[n])
+        self._gradient_seen[list(changed)] = False
+        self.read_gradients(changed)
+        if changed and (isinstance(scale, Tensor) or scale != 1):
+            self.weights.sums.numbers[list(changed), GRADIENT] *= scale**2
 
     def read_gradients(self, numbers: tuple[int, ...]) -> None:
         """Take Σ g² of some parameters; those without a gradient are passed over."""
@@ -114,12 +169,15 @@ class DeviceParameters:
 
     def before_update(self, numbers: tuple[int, ...]) -> None:
         """Take Σ w² of some parameters, and copy them."""
+        self._begun.add(numbers)
         copied = self._copied_among(numbers)
         self._backend.copy_weights(self.weights, copied)
         self.has_weight[list(copied)] = True
 
     def after_update(self, numbers: tuple[int, ...]) -> None:
-        """Take Σ (w − copy)² of some parameters."""
+        """Take Σ (w − copy)² of some parameters, if they were copied: a closure may have made them."""
+        if numbers not in self._begun:
+            return
         for number in self._backend.compare_weights(self.weights, self._copied_among(numbers)):
             self.has_weight[number] = False
 
@@ -128,3 +186,9 @@ class DeviceParameters:
             copied = (n for n in numbers if self._copied[n] and self.weights.parameters[n].numel())
             self._copied_numbers[numbers] = tuple(copied)
         return self._copied_numbers[numbers]
+
+
+def _is_zero(gradient: Tensor) -> bool:
+    """Whether a gradient is zero all over. It is asked where somebody has changed it without making a step of it."""
+    values = gradient.coalesce().values() if gradient.layout is not torch.strided else gradient
+    return not bool(values.any())

@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gradlab.choices.activations import ACTIVATIONS, Activation, HardTanh
 from gradlab.networks.activations import Intervals
+from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import Hook
 from gradlab.recording.modules import is_composite, may_call_functions, saturation
 from gradlab.recording.torch_private import operators
@@ -70,6 +71,7 @@ class Functions:
     Args:
         model: the model.
         wants: whether what a module does is recorded right now.
+        guard: what becomes of errors.
         on_call: receives each call: the module, the name of the function, its input as it was before the call, the
             intervals in which the function is saturated, and the output.
     """
@@ -79,10 +81,12 @@ class Functions:
         model: nn.Module,
         wants: Callable[[nn.Module], bool],
         on_call: Callable[[nn.Module, str, Tensor, Intervals | None, Any], None],
+        guard: Guard,
     ) -> None:
         self._model = model
-        self._mode = _Mode(wants, on_call)
-        self._handles: list[RemovableHandle] = []
+        self._guard = guard
+        self._mode = _Mode(wants, guard.closed(on_call, "an activation function"))
+        self.handles: list[RemovableHandle] = []
         self._ran: set[nn.Module] = set()
         self._without_functions: set[nn.Module] = set()
         self._steps_of_discovery = DISCOVERY
@@ -97,9 +101,22 @@ class Functions:
 
     def stop(self) -> None:
         """Remove the hooks."""
-        for handle in self._handles:
+        for handle in self.handles:
             handle.remove()
-        self._handles.clear()
+        self.handles.clear()
+        if self._mode.depth:  # a forward pass was interrupted
+            self._mode.depth = 0
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self._mode.running.clear()
+
+    def renew(self) -> None:
+        """The model has changed while there are hooks on it. Look around again, in what is new."""
+        computing = list(self._mode.running)
+        depth, self._mode.depth = self._mode.depth, 0
+        self._steps_of_discovery = max(self._steps_of_discovery, 1)
+        self.stop()
+        self.start()
+        self._mode.running, self._mode.depth = computing, depth
 
     def step_ended(self) -> None:
         """A recorded step has ended. After some of them, modules that have called no function are left alone."""
@@ -113,8 +130,12 @@ class Functions:
     def _place(self, callers: set[nn.Module], guarded: set[nn.Module]) -> None:
         for module in guarded:
             owner = module if module in callers else None
-            self._handles.append(module.register_forward_pre_hook(Hook(self._enter, owner)))
-            self._handles.append(module.register_forward_hook(Hook(self._leave, owner), always_call=True))
+            if isinstance(module, torch.jit.ScriptModule):
+                continue
+            where, guard = "activation functions", self._guard
+            enter, leave = (Hook(function, owner, guard, where) for function in (self._enter, self._leave))
+            self.handles.append(module.register_forward_pre_hook(enter))
+            self.handles.append(module.register_forward_hook(leave, always_call=True))
 
     def _enter(self, owner: nn.Module | None, module: nn.Module, inputs: Any) -> None:
         mode = self._mode
@@ -164,11 +185,12 @@ class _Mode(TorchFunctionMode):
         self.callers.add(owner)
         in_place = func.__name__.endswith("_") or any(option is True for option in (*args[1:], kwargs.get("inplace")))
         entered = h.detach().clone() if in_place else h.detach()
+        intervals = _saturation(NAMES[func], args[1:], kwargs)
         x = func(*args, **kwargs)
         name = NAMES[func]
         number = running.called[name] = running.called.get(name, 0) + 1
         label = name if number == 1 else f"{name}_{number}"
-        self._on_call(owner, label, entered, _saturation(name, args[1:], kwargs), x)
+        self._on_call(owner, label, entered, intervals, x)
         return x
 
 

@@ -1,16 +1,17 @@
 """Going backward: the sums of δ and of the parameters' gradients, before anybody clips them."""
 
-import weakref
+from collections.abc import Callable
 from time import perf_counter
 
 from torch import Tensor, nn
 
-from gradlab.recording.call_stack import roots
+from gradlab.recording.call_stack import outermost_backward
 from gradlab.recording.calls import Calls
 from gradlab.recording.devices import CPU
-from gradlab.recording.parameters import Parameters
+from gradlab.recording.guard import Guard
+from gradlab.recording.passes import Mode
 from gradlab.recording.python_hooks import Current, Fields
-from gradlab.recording.step import Step
+from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.torch_private import after_backward, current_pass
 
 
@@ -19,24 +20,32 @@ class Gradients:
 
     Args:
         current: holds the step that is going on.
-        parameters: the parameters.
+        guard: what becomes of errors.
+        on_begin: called when a pass has begun.
     """
 
-    def __init__(self, current: Current, parameters: Parameters) -> None:
+    def __init__(self, current: Current, guard: Guard, on_begin: Callable[[], None]) -> None:
         self._current = current
-        self._parameters = parameters
+        self._prepare = on_begin
+        self._guard = guard
+        self._on_end_closed = guard.closed(self._on_end, "the gradients of a backward pass")
 
     def on_delta(self, calls: Calls, row: int, delta: Tensor) -> None:
         """The gradient of an output has come: that of a call of the current step, or of one long gone."""
         step: Step = self._current.step
         if not isinstance(delta, Tensor) or not step.listening or step.calls.get(calls.device.device) is not calls:
             return
-        start = perf_counter()
-        if current_pass() != step.fields.backward_pass:
-            self._on_begin(step)
-        calls.take_delta(row, delta)
-        step.take_histogram(calls.device, calls.calls[row].module, "delta", delta)
-        step.fields.seconds += perf_counter() - start
+        try:
+            start = perf_counter()
+            if current_pass() != step.passes.number:
+                self._on_begin(step)
+            if step.passes.mode is not Mode.IGNORE:
+                whole = step.passes.add(calls, row, delta)
+                calls.take_delta(row, whole)
+                step.take_histogram(calls.device, HistogramOf(calls.calls[row].module, "delta", calls, row), whole)
+            step.fields.seconds += perf_counter() - start
+        except Exception as error:
+            self._guard.failed("the gradient of an output", error)
 
     def on_native_delta(self, fields: Fields, row: int, delta: Tensor) -> None:
         """The same, from a native hook that has recorded the output in main memory."""
@@ -45,25 +54,29 @@ class Gradients:
             self.on_delta(calls, row, delta)
 
     def _on_begin(self, step: Step) -> None:
-        """The first gradient of a backward pass has come."""
-        step.fields.backward_pass = current_pass()
-        backward = step.backward
-        backward.began = True
-        after_backward(self._on_end)
-        found = roots()
-        root = found[0] if len(found) == 1 else None
-        if isinstance(root, Tensor) and root.numel() == 1 and (backward.root is None or backward.root() is not root):
-            backward.root = weakref.ref(root)  # a pass inside a pass has the same root
-            backward.losses.append(float(root.detach()) if root.is_cpu else root.detach().reshape(1))
+        """The first gradient of a pass has come, or that of an outer pass that goes on."""
+        passes = step.passes
+        call = outermost_backward()
+        if not passes.is_same(call):
+            self._prepare()
+            accumulates = call is None or call.accumulates
+            trains = call is not None and any(step.parameters.has(each) for each in call.inputs)
+            if passes.began and (step.has_given_up() or (accumulates and not passes.accumulated)):
+                passes.give_up(step.calls)
+                step.parameters.forget_gradients()
+            passes.begin(call, trains=trains)
+        passes.number = current_pass()
+        step.fields.backward_pass = passes.number if passes.mode is Mode.DIRECT else -1
+        after_backward(self._on_end_closed)
 
     def _on_end(self) -> None:
-        """All gradients of a backward pass are there: read those that were not read as they came."""
+        """All gradients of a pass are there: read those that were not read as they came."""
         start = perf_counter()
         step = self._current.step
-        step.fields.backward_pass = -1
-        if step.listening:
-            witness = self._parameters.read_gradients(small=True)
-            step.backward.witness = None if witness is None else (witness, tuple(step.phases))
+        step.fields.backward_pass = step.passes.number = -1
+        if step.listening and step.passes.accumulated and step.passes.mode is not Mode.IGNORE:
+            step.parameters.read_gradients()
+            step.passes.phases = tuple(step.phases)
         step.fields.seconds += perf_counter() - start
 
     def on_gradient(self, parameter: nn.Parameter, _: Tensor) -> None:
@@ -72,5 +85,7 @@ class Gradients:
         if not step.listening or parameter.grad is None:
             return
         start = perf_counter()
-        self._parameters.read_gradient(parameter)
+        if current_pass() != step.passes.number:
+            self._on_begin(step)
+        step.parameters.read_gradient(parameter)
         step.fields.seconds += perf_counter() - start

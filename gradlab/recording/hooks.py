@@ -1,11 +1,17 @@
-"""Hooks that leave no trace in what users do with their model while it is recorded."""
+"""Hooks that leave no trace in what users do with their model while it is recorded, and that raise no errors."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from gradlab.recording.guard import Guard
+
+NO_HOOK = (getattr, (contextlib.nullcontext(), "__exit__"))
+"""How a file is told to make a hook that does nothing, of what Python has: who reads the file needs no gradlab."""
 
 
 class Hook:
@@ -14,23 +20,30 @@ class Hook:
     Args:
         function: called with `first`, and then with whatever the hook is called with.
         first: the first argument.
+        guard: what becomes of an error.
+        where: what could not be recorded then.
     """
 
-    __slots__ = ("_first", "_function")
+    __slots__ = ("_first", "_function", "_guard", "_where")
 
-    def __init__(self, function: Callable[..., Any], first: Any) -> None:
+    def __init__(self, function: Callable[..., Any], first: Any, guard: Guard, where: str) -> None:
         self._function = function
         self._first = first
+        self._guard = guard
+        self._where = where
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function."""
-        return self._function(self._first, *arguments)
+        try:
+            return self._function(self._first, *arguments)
+        except Exception as error:
+            self._guard.failed(self._where, error)
 
     def __deepcopy__(self, memo: Any) -> "Callable[..., None]":
         return nothing
 
     def __reduce__(self) -> Any:
-        return (no_hook, ())
+        return NO_HOOK
 
 
 class DeltaHook(functools.partial[None]):
@@ -39,13 +52,8 @@ class DeltaHook(functools.partial[None]):
     __torch_unserializable__ = True
 
 
-def nothing(*arguments: Any) -> None:
-    """What a hook becomes in a copy."""
-
-
-def no_hook() -> Callable[..., None]:
-    """What a hook becomes in a file."""
-    return nothing
+nothing: Callable[..., None] = contextlib.nullcontext().__exit__
+"""What a hook becomes in a copy; the copy can be saved, too."""
 
 
 class OutputMethods(NamedTuple):

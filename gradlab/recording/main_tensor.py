@@ -11,7 +11,7 @@ from gradlab.recording.torch_private import stands_in
 
 
 def main_tensor(output: Any) -> Tensor | None:
-    """The first floating-point tensor with more than one entry; a tensor that has a gradient goes before one without.
+    """The first tensor of numbers with more than one entry; a tensor that has a gradient goes before one without.
 
     Tuples, lists, mappings, dataclasses and objects are searched in their own order, in which the main result comes
     first by convention: `(output, state)` of an LSTM, `last_hidden_state` of a transformer. A loss in front of the main
@@ -19,12 +19,17 @@ def main_tensor(output: Any) -> Tensor | None:
     """
     first = None
     for tensor in _tensors(output, 0):
-        if tensor.is_floating_point() and is_readable(tensor):
+        if is_number(tensor) and is_readable(tensor):
             if tensor.numel() > 1 and tensor.requires_grad:
                 return tensor
             if first is None or (first.numel() == 1 and tensor.numel() > 1):
                 first = tensor
     return first
+
+
+def is_number(tensor: Tensor) -> bool:
+    """Whether a tensor's entries are real or complex numbers."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def is_readable(tensor: Tensor) -> bool:

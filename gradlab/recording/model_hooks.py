@@ -1,82 +1,116 @@
 """All hooks on a model, placed and removed together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from gradlab.recording.devices import Devices
+from gradlab.recording.evaluations import Evaluations, evaluated, is_evaluation
 from gradlab.recording.functions import Functions
 from gradlab.recording.gradients import Gradients
 from gradlab.recording.hooks import Hook
-from gradlab.recording.modules import RecordedModule
-from gradlab.recording.numbering import Numbering
 from gradlab.recording.outputs import Outputs
-from gradlab.recording.parameters import Parameters
 from gradlab.recording.python_hooks import Current
+from gradlab.recording.watched_model import WatchedModel
 
 
 class ModelHooks:
     """The hooks that a recorded step needs.
 
     Args:
-        model: the model.
-        modules: its modules that are recorded.
+        watched: the model.
         current: holds the step that is going on.
-        devices: the devices.
-        parameters: the parameters.
-        on_forward: called when the whole model is about to compute.
-        functions: whether activation functions are recorded that modules call.
-
-    Attributes:
-        numbering: what is recorded.
+        on_forward: called when the whole model is about to compute, with gradients.
+        on_backward: called when a pass of autograd has begun.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        modules: Sequence[RecordedModule],
+        watched: WatchedModel,
         current: Current,
-        devices: Devices,
-        parameters: Parameters,
-        on_forward: Callable[..., None],
-        *,
-        functions: bool,
+        on_forward: Callable[[], None],
+        on_backward: Callable[[], None],
     ) -> None:
-        self.numbering = Numbering(model, modules, parameters.owner_of)
-        self._model = model
+        self._watched = watched
         self._current = current
-        self._parameters = parameters
         self._on_forward = on_forward
-        self._gradients = Gradients(current, parameters)
-        self._outputs = Outputs(current, devices, self.numbering, self._gradients)
-        self._functions = Functions(model, self._outputs.wants, self._outputs.on_function) if functions else None
+        guard = watched.guard
+        self._gradients = Gradients(current, guard, on_backward)
+        self._outputs = Outputs(current, watched, self._gradients)
+        self._functions = (
+            Functions(watched.model, self._outputs.wants, self._outputs.on_function, guard)
+            if watched.layers is None
+            else None
+        )
+        self._evaluations = Evaluations(self._module_handles, guard)
         self._handles: list[RemovableHandle] = []
+        self._parameter_handles: list[RemovableHandle] = []
 
     @property
     def undecided(self) -> bool:
         """See `Outputs.undecided`."""
         return self._outputs.undecided
 
+    @property
+    def blind(self) -> bool:
+        """Whether there are no hooks on modules: all are compiled."""
+        return self._outputs.blind
+
     def place(self) -> None:
         """Place the hooks, where they are not in place already."""
         if self._handles:
             return
+        guard, model = self._watched.guard, self._watched.model
         self._outputs.place_hooks()
         if self._functions is not None:
             self._functions.start()
-        self._handles.append(self._model.register_forward_pre_hook(Hook(self._on_forward, None)))
-        for parameter, hook in self._parameters.gradient_hooks(self._current, self._gradients.on_gradient):
-            self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
+        for module in evaluated(model):
+            hook = Hook(self._before, module is model, guard, "a forward pass of the model")
+            self._handles.append(module.register_forward_pre_hook(hook))
+        self._place_on_parameters()
+
+    def _place_on_parameters(self) -> None:
+        hooks = self._watched.parameters.gradient_hooks(self._current, self._gradients.on_gradient, every=self.blind)
+        for parameter, hook in hooks:
+            self._parameter_handles.append(parameter.register_post_accumulate_grad_hook(hook))
+
+    def _before(self, whole: bool, module: nn.Module, inputs: Any) -> None:
+        if is_evaluation():
+            self._evaluations.begin(module)
+        elif whole:
+            self._on_forward()
+
+    def _module_handles(self) -> Iterator[RemovableHandle]:
+        functions = () if self._functions is None else self._functions.handles
+        return chain(self._outputs.handles(), functions, self._handles)
 
     def remove(self) -> None:
         """Remove the hooks."""
+        self._evaluations.remove()
         self._outputs.remove_hooks()
         if self._functions is not None:
             self._functions.stop()
+        self._remove_from_parameters()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+
+    def _remove_from_parameters(self) -> None:
+        for handle in self._parameter_handles:
+            handle.remove()
+        self._parameter_handles.clear()
+
+    def renew(self) -> None:
+        """The model has changed while there are hooks on it: place those that are missing."""
+        self._remove_from_parameters()
+        self._outputs.remove_hooks()
+        self._outputs.renew()
+        self._outputs.place_hooks()
+        self._place_on_parameters()
+        if self._functions is not None:
+            self._functions.renew()
 
     def forget(self) -> None:
         """Let go of the hooks, after they were removed for good."""

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from torch import nn
 
 from gradlab.choices.activations import ACTIVATIONS, Activation
-from gradlab.errors import RecordingError, UserError
+from gradlab.errors import UserError
 from gradlab.networks.activations import Intervals, activation
 from gradlab.networks.elementwise import Elementwise
+from gradlab.recording.structure import is_lazy
 from gradlab.recording.torch_private import NormBase, is_compiled
 from gradlab.text import did_you_mean
 
@@ -69,7 +70,7 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
     found = []
     names = []
     for name, module in model.named_modules():
-        if type(module) in _CONTAINERS or (is_composite(module) and name == "" and not own_weights(module)):
+        if type(module) in _CONTAINERS or (is_composite(module) and name == "" and not has_own_parameters(module)):
             continue
         names.append(name)
         if patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
@@ -83,15 +84,14 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
     return found
 
 
-def refuse_compiled(model: nn.Module) -> None:
-    """Raise `RecordingError` where hooks would not be called: in a compiled model."""
+def compiled_modules(model: nn.Module) -> dict[nn.Module, str]:
+    """The modules that are compiled or in a compiled one, and so call no hooks; each with the name of that one."""
+    found: dict[nn.Module, str] = {}
     for name, module in model.named_modules():
         if is_compiled(module):
-            where = f"its module {name!r}" if name else "it"
-            raise RecordingError(
-                f"the model cannot be watched: {where} is compiled, and compiled code calls no hooks",
-                fix="Train it without torch.compile while you look at it; the gradients are the same.",
-            )
+            for part in module.modules():
+                found.setdefault(part, name)
+    return found
 
 
 def _recorded(name: str, module: nn.Module) -> RecordedModule:
@@ -105,9 +105,11 @@ def _recorded(name: str, module: nn.Module) -> RecordedModule:
     if type(module) in _ACTIVATIONS:
         intervals = saturation(_ACTIVATIONS[type(module)], vars(module))
         return RecordedModule(name, "activation", module, weights, intervals, in_place)
-    if isinstance(module, _NORMS) or (weights and weights[0].ndim < 2 and "norm" in type(module).__name__.lower()):
+    if isinstance(module, _NORMS) or (
+        weights and dimensions(weights[0]) < 2 and "norm" in type(module).__name__.lower()
+    ):
         return RecordedModule(name, "norm", module, weights)
-    if any(weight.ndim >= 2 for weight in weights):
+    if any(dimensions(weight) >= 2 for weight in weights):
         return RecordedModule(name, "weight", module, weights)
     if type(module).__module__ == "torch.nn.modules.activation" and not is_composite(module):
         return RecordedModule(name, "activation", module, weights, None, in_place)
@@ -143,8 +145,21 @@ def own_weights(module: nn.Module) -> tuple[nn.Parameter, ...]:
     own = dict(module.named_parameters(recurse=False))
     if "weight" in own:
         return (own["weight"],)
-    matrices = tuple(parameter for parameter in own.values() if parameter.ndim >= 2)
+    matrices = tuple(parameter for parameter in own.values() if dimensions(parameter) >= 2)
     return matrices or tuple(own.values())
+
+
+def dimensions(parameter: nn.Parameter) -> int:
+    """The dimensions of a parameter; a parameter without entries yet will be a matrix for all that is known."""
+    return 2 if is_lazy(parameter) else parameter.ndim
+
+
+def has_own_parameters(module: nn.Module) -> bool:
+    """Whether a module has parameters that are in no part's row: its own, and those in lists and dicts of it."""
+    if next(iter(module.parameters(recurse=False)), None) is not None:
+        return True
+    lists = (part for part in module.children() if type(part) in _CONTAINERS and not isinstance(part, nn.Sequential))
+    return any(has_own_parameters(part) for part in lists)
 
 
 def may_call_functions(module: nn.Module) -> bool:

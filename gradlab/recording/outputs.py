@@ -5,7 +5,9 @@ both for dense tensors in main memory, and leaves everything unusual to the meth
 """
 
 import weakref
+from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -16,14 +18,15 @@ from torch.utils.hooks import RemovableHandle
 from gradlab.networks.activations import Intervals
 from gradlab.recording.call_stack import is_repeated
 from gradlab.recording.calls import Call, Calls
-from gradlab.recording.devices import CPU, Devices
+from gradlab.recording.devices import CPU
 from gradlab.recording.gradients import Gradients
 from gradlab.recording.hooks import DeltaHook, Hook, OutputMethods
-from gradlab.recording.main_tensor import is_readable, main_tensor
-from gradlab.recording.numbering import Numbering
+from gradlab.recording.main_tensor import is_number, is_readable, main_tensor
+from gradlab.recording.modules import RecordedModule, compiled_modules, has_own_parameters
 from gradlab.recording.python_hooks import Current
-from gradlab.recording.step import KeptInput, Step
+from gradlab.recording.step import HistogramOf, KeptInput, Step
 from gradlab.recording.torch_private import register_hook
+from gradlab.recording.watched_model import WatchedModel
 
 
 class Outputs:
@@ -31,35 +34,66 @@ class Outputs:
 
     Args:
         current: holds the step that is going on.
-        devices: where tensors may be.
-        numbering: the recorded modules.
+        watched: the model.
         gradients: records the gradients of outputs.
     """
 
-    def __init__(self, current: Current, devices: Devices, numbering: Numbering, gradients: Gradients) -> None:
+    def __init__(self, current: Current, watched: WatchedModel, gradients: Gradients) -> None:
         self._current = current
-        self._devices = devices
-        self._numbering = numbering
+        self._watched = watched
+        self._devices = watched.devices
+        self._numbering = watched.numbering
         self._gradients = gradients
         self._hooks: dict[int, Any] = {}
         self._handles: dict[int, RemovableHandle] = {}
         self._input_handles: list[RemovableHandle] = []
         # Modules that may only return what a module in them has returned. It is known when they are called first.
-        self._undecided = {i for i, module in enumerate(numbering.modules) if module.kind in ("block", "other")}
-        self._without_own_outputs: set[int] = set()
+        self._undecided: set[int] = set()
+        self._looked_at = 0
+        self._without_hooks: set[int] = set()
+        self.renew()
+
+    def renew(self) -> None:
+        """The model has changed."""
+        modules = self._numbering.modules
+        for index in range(self._looked_at, len(modules)):
+            module = modules[index]
+            if module.kind in ("block", "other") and not module.is_function and not has_own_parameters(module.module):
+                self._undecided.add(index)
+        self._looked_at = len(modules)
 
     # --------------------------------------------------------------------------------------------------------- hooks
 
     def place_hooks(self) -> None:
         """Place the hooks on the modules that may have outputs of their own."""
+        compiled = compiled_modules(self._watched.model)
         for index, module in enumerate(self._numbering.modules):
-            if index in self._without_own_outputs or module.is_function:
+            if index in self._without_hooks or module.is_function or module.module in compiled:
                 continue
-            if index not in self._hooks:
-                self._hooks[index] = self._hook(index)
-            self._handles[index] = module.module.register_forward_hook(self._hooks[index])
-            if module.in_place and module.saturation is not None:
-                self._input_handles.append(module.module.register_forward_pre_hook(Hook(self._on_input, index)))
+            try:
+                self._place(index, module)
+            except Exception as error:
+                self._without_hooks.add(index)
+                self._watched.guard.failed(_where(module), error)
+
+    def _place(self, index: int, module: RecordedModule) -> None:
+        if isinstance(module.module, torch.jit.ScriptModule):
+            raise TypeError("scripted modules call no hooks")
+        if index not in self._hooks:
+            self._hooks[index] = self._hook(index)
+        self._handles[index] = module.module.register_forward_hook(self._hooks[index])
+        if module.in_place and module.saturation is not None:
+            hook = Hook(self._on_input, index, self._watched.guard, _where(module))
+            self._input_handles.append(module.module.register_forward_pre_hook(hook))
+
+    def handles(self) -> Iterator[RemovableHandle]:
+        """The handles of the hooks that are in place."""
+        return chain(self._handles.values(), self._input_handles)
+
+    @property
+    def blind(self) -> bool:
+        """Whether there is no hook in place."""
+        return not self._handles
 
     def remove_hooks(self) -> None:
         """Remove the hooks."""
@@ -73,11 +107,15 @@ class Outputs:
         self._hooks.clear()
 
     def _hook(self, index: int) -> Any:
+        module, guard = self._numbering.modules[index], self._watched.guard
         methods = OutputMethods(
-            partial(self._describe, index), Hook(self._on_output, index), self._gradients.on_native_delta, self._on_any
+            partial(self._describe, index),
+            Hook(self._on_output, index, guard, _where(module)),
+            guard.closed(self._gradients.on_native_delta, "the gradient of an output"),
+            self._on_any,
         )
         return self._devices[CPU].backend.output_hook(
-            self._current, self._numbering.modules[index], methods, has_own_outputs=index not in self._undecided
+            self._current, module, methods, has_own_outputs=index not in self._undecided
         )
 
     @property
@@ -89,7 +127,7 @@ class Outputs:
 
     def wants(self, module: nn.Module) -> bool:
         """Whether what this module does is recorded right now."""
-        return self._current.step.listening and module.training and torch.is_grad_enabled() and not is_repeated()
+        return self._current.step.listening and torch.is_grad_enabled() and not is_repeated()
 
     def _on_input(self, index: int, module: nn.Module, inputs: Any) -> None:
         """An activation is about to overwrite its input: keep a copy."""
@@ -100,10 +138,10 @@ class Outputs:
     def _on_output(self, index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """A module has returned."""
         step = self._current.step
-        if not step.listening or not module.training or not torch.is_grad_enabled():
+        if not step.listening or not torch.is_grad_enabled():
             return
         start = perf_counter()
-        x = output if type(output) is Tensor and output.is_floating_point() else main_tensor(output)
+        x = output if type(output) is Tensor and is_number(output) else main_tensor(output)
         if x is not None and is_readable(x) and not is_repeated():
             h, saturation = None, self._numbering.modules[index].saturation
             if index in step.inputs:
@@ -126,12 +164,12 @@ class Outputs:
                 self._hooks[index].has_own_outputs = True
             return True
         self._handles.pop(index).remove()
-        self._without_own_outputs.add(index)
+        self._without_hooks.add(index)
         return False
 
     def on_function(self, caller: nn.Module, name: str, h: Tensor, saturation: Intervals | None, x: Any) -> None:
         """A module has called an activation function; see `Functions`."""
-        if not (isinstance(x, Tensor) and x.is_floating_point() and is_readable(x)):
+        if not (isinstance(x, Tensor) and is_number(x) and is_readable(x)):
             return
         start = perf_counter()
         step = self._current.step
@@ -161,6 +199,10 @@ class Outputs:
         row = calls.add(index, 0 if owner is None else step.phases[owner], x, h, saturation)
         if self._undecided:
             self._on_any(x)
-        step.take_histogram(device, index, "activation", x)
+        step.take_histogram(device, HistogramOf(index, "activation", calls, row), x)
         if x.requires_grad:
             register_hook(x, DeltaHook(self._gradients.on_delta, calls, row))
+
+
+def _where(module: RecordedModule) -> str:
+    return f"the module {module.name!r} ({type(module.module).__name__})"

@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.optim import Optimizer
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
 
-from gradlab.recording.device_parameters import LARGE, DeviceParameters
+from gradlab.recording.dense import readable
+from gradlab.recording.device_parameters import GRADIENT, LARGE, DeviceParameters
 from gradlab.recording.devices import Devices
+from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import Hook
 from gradlab.recording.modules import RecordedModule
+from gradlab.recording.parameter_rows import ParameterRows
 from gradlab.recording.python_hooks import Current
+from gradlab.recording.structure import is_lazy
 from gradlab.statistics import PARAMETER_SUMS, Flags, Floats
 
 Owned = list[tuple[DeviceParameters, tuple[int, ...]]]
-GRADIENT, CHANGE = PARAMETER_SUMS.index("gradient_squares"), PARAMETER_SUMS.index("change_squares")
+CHANGE = PARAMETER_SUMS.index("change_squares")
 
 
 class Parameters:
@@ -29,6 +33,8 @@ class Parameters:
         modules: its recorded modules.
         optimizers: who updates it.
         devices: the devices.
+        guard: what becomes of errors.
+        makes_rows: see `ParameterRows`.
 
     Attributes:
         devices: the parameters by device.
@@ -40,18 +46,26 @@ class Parameters:
         modules: Sequence[RecordedModule],
         optimizers: Sequence[Optimizer],
         devices: Devices,
+        guard: Guard,
+        *,
+        makes_rows: bool,
     ) -> None:
         self._model = model
         self._optimizers = optimizers
+        self._guard = guard
         shown = {weight for module in modules for weight in module.weights}
         by_device: dict[torch.device, list[nn.Parameter]] = {}
         for parameter in model.parameters():
             by_device.setdefault(parameter.device, []).append(parameter)
+        self._owners = self._find_owners()
+        names = {parameter: name for name, parameter in model.named_parameters()}
         self.devices = [
             DeviceParameters(
                 devices[device],
                 parameters,
-                [parameter.requires_grad and parameter in shown for parameter in parameters],
+                [self._is_readable(names[parameter], parameter) for parameter in parameters],
+                [self._is_moved(parameter) for parameter in parameters],
+                [parameter in shown for parameter in parameters],
                 several_optimizers=len(optimizers) > 1,
             )
             for device, parameters in by_device.items()
@@ -60,35 +74,87 @@ class Parameters:
         for device in self.devices:
             for number, parameter in enumerate(device.weights.parameters):
                 self._number[parameter] = device, number, len(self._number)
-        self._members: _Members | None = None
+        self._members = _Members(modules, {weight: number for weight, (_, _, number) in self._number.items()})
+        self._rows = ParameterRows(model, modules, list(self._number), makes_rows=makes_rows)
         self._owned: dict[tuple[int, int], Owned] = {}
         self._without_owner: Owned | None = None
-        self._owners = self._find_owners()
+
+    def _is_readable(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether a parameter can be read; says so where it cannot, and that is not because it is empty or lazy."""
+        try:
+            if readable(parameter):
+                return True
+            reason = f"it is a {type(parameter).__name__}"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        if not is_lazy(parameter) and parameter.requires_grad and parameter.numel():
+            self._guard.warn(f"gradlab cannot read the parameter {name!r}: {reason}. Its numbers are null.")
+        return False
+
+    def _is_moved(self, parameter: nn.Parameter) -> bool:
+        """Whether a parameter may be updated. One that was frozen is, while its gradient is there, and by LBFGS."""
+        owner = self._owners.get(parameter)
+        return (
+            parameter.requires_grad
+            or (not is_lazy(parameter) and parameter.grad is not None)
+            or (owner is not None and isinstance(self._optimizers[owner], LBFGS))
+        )
 
     def begin_step(self) -> None:
         """A step begins."""
         for device in self.devices:
             device.begin_step()
 
+    def is_read(self, parameter: nn.Parameter) -> bool:
+        """Whether something is known of a parameter."""
+        device, number, _ = self._number.get(parameter, (None, 0, 0))
+        return device is not None and number in device.trainable
+
+    def has(self, thing: Any) -> bool:
+        """Whether something is one of the parameters."""
+        return isinstance(thing, nn.Parameter) and thing in self._number
+
     # ------------------------------------------------------------------------------------------------------ gradients
 
-    def read_gradients(self, *, small: bool) -> nn.Parameter | None:
-        """Take the gradients of the small parameters, or of all; returns one that has a gradient."""
+    def read_gradients(self) -> None:
+        """A backward pass has ended: take the gradients of the small parameters."""
         for device in self.devices:
-            device.read_gradients(device.small if small else device.trainable)
-        found = (device.with_gradient() for device in self.devices)
-        return next((parameter for parameter in found if parameter is not None), None)
+            device.read_gradients(device.small)
+            device.note_gradients()
+
+    def read_changed_gradients(self, optimizer: int, scale: Tensor | float) -> None:
+        """An optimizer begins: take those gradients that backward passes have not left as they are now."""
+        for device, numbers in self.updated_by(optimizer):
+            device.read_changed_gradients(numbers, scale)
 
     def read_gradient(self, parameter: nn.Parameter) -> None:
         """Take the gradient of one parameter."""
-        device, number, _ = self._number[parameter]
-        device.read_gradient(number)
+        found = self._number.get(parameter)
+        if found is not None:
+            found[0].read_gradient(found[1])
 
-    def gradient_hooks(self, current: Current, on_gradient: Any) -> Iterator[tuple[nn.Parameter, Any]]:
-        """A hook for each large parameter, which takes its gradient when the gradient is there."""
+    def forget_gradients(self) -> None:
+        """The gradients that were seen are gone."""
+        for device in self.devices:
+            device.forget_gradients()
+
+    def gradients_are_gone(self) -> bool:
+        """Whether no gradient is left of those that the last backward pass has left."""
+        return all(device.gradients_are_gone() for device in self.devices)
+
+    def gradient_hooks(self, current: Current, on_gradient: Any, *, every: bool) -> Iterator[tuple[nn.Parameter, Any]]:
+        """A hook for each large parameter, which takes its gradient when the gradient is there.
+
+        Args:
+            current: holds the step that is going on.
+            on_gradient: what the hook calls that takes any gradient.
+            every: a hook for every parameter, because no other hook will see a backward pass.
+        """
+        trained = {device.weights.parameters[number] for device in self.devices for number in device.trainable}
         for parameter, (device, number, _) in self._number.items():
-            if parameter.requires_grad and parameter.numel() >= LARGE:
-                yield parameter, device.gradient_hook(current, number, Hook(on_gradient, parameter))
+            if parameter in trained and (every or parameter.numel() >= LARGE):
+                hook = Hook(on_gradient, parameter, self._guard, "the gradient of a parameter")
+                yield parameter, hook if every else device.gradient_hook(current, number, hook)
 
     # ------------------------------------------------------------------------------------------------------ optimizers
 
@@ -140,26 +206,39 @@ class Parameters:
     # ------------------------------------------------------------------------------------------------------ by module
 
     def by_module(
-        self, sums: Sequence[Floats], has_gradient: Flags, has_weight: Flags, modules: Sequence[RecordedModule]
-    ) -> tuple[dict[str, Floats], dict[str, Flags], float]:
+        self, sums: Sequence[Floats], has_gradient: Flags, has_weight: Flags, ran: tuple[int, ...], modules: int
+    ) -> tuple[dict[str, Floats], dict[str, Flags], list[int]]:
         """What statistics of parameters are made of, module by module.
 
         Args:
             sums: (parameters, `PARAMETER_SUMS`) of each device, in their order.
             has_gradient: which parameters had a gradient, device by device.
             has_weight: of which of them Σ w² is known.
-            modules: the recorded modules.
+            ran: the modules that have computed something in the step, in that order.
+            modules: how many modules are recorded by now.
 
         Returns:
-            The sums of the weights of each module, by name; which modules have them; and Σ g² of all parameters.
+            The sums of each module, by name; which modules have them; and the modules that get a row though they have
+            not computed anything.
         """
         sums_PG = np.concatenate([*sums, np.zeros((0, len(PARAMETER_SUMS)))])
         sums_PG[:, CHANGE] /= self._shares
-        if self._members is None or self._members.count != len(modules):
-            self._members = _Members(modules, {weight: number for weight, (_, _, number) in self._number.items()})
-        sums_MG, weighted, trained = self._members.total(sums_PG, has_gradient, has_weight)
+        sums_MG, weighted, trained = self._members.total(sums_PG, has_gradient, has_weight, modules)
+        rows_P, silent = self._rows.assign(ran, has_gradient)
+        in_row_P = has_gradient & (rows_P >= 0)
+        squares = np.bincount(rows_P[in_row_P], sums_PG[in_row_P, GRADIENT], minlength=modules)
+        having = np.bincount(rows_P[in_row_P], minlength=modules) > 0
         exists = {"gradient_squares": trained, "weight_squares": weighted, "change_squares": trained}
-        return dict(zip(PARAMETER_SUMS, sums_MG.T, strict=True)), exists, float(sums_PG[has_gradient, GRADIENT].sum())
+        return (
+            {**dict(zip(PARAMETER_SUMS, sums_MG.T, strict=True)), "parameter_gradient_squares": squares},
+            {**exists, "parameter_gradient_squares": having},
+            silent,
+        )
+
+    def gradient_squares(self, sums: Sequence[Floats], has_gradient: Flags) -> float:
+        """Σ g² of all parameters."""
+        sums_PG = np.concatenate([*sums, np.zeros((0, len(PARAMETER_SUMS)))])
+        return float(sums_PG[has_gradient, GRADIENT].sum())
 
     @functools.cached_property
     def _shares(self) -> NDArray[np.float64]:
@@ -181,8 +260,13 @@ class _Members:
         self._sizes = np.bincount(self._modules, minlength=self.count)
         self._one_each = self._sizes.max(initial=0) <= 1
 
-    def total(self, sums_PG: Floats, has_gradient: Flags, has_weight: Flags) -> tuple[Floats, Flags, Flags]:
+    def total(
+        self, sums_PG: Floats, has_gradient: Flags, has_weight: Flags, modules: int
+    ) -> tuple[Floats, Flags, Flags]:
         """The sums of each module; which modules have weights, all of them known; and which have a gradient."""
+        if modules != self.count:
+            self._sizes = np.pad(self._sizes, (0, modules - self.count))
+            self.count = modules
         sums_MG = np.zeros((self.count, sums_PG.shape[1]))
         if self._one_each:
             known_M, trained_M = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)

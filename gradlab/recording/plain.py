@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording import python_hooks
+from gradlab.recording.dense import real
 from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule
 from gradlab.recording.sum_table import SumTable, accumulator
@@ -46,13 +47,13 @@ class Plain:
     def take_output(self, x: Tensor, h: Tensor | None, saturation: Intervals | None, table: SumTable, row: int) -> None:
         """See `Backend`."""
         sums = table.sums(row)
-        self.output(x.detach(), sums)
+        self.output(real(x.detach()), sums)
         if h is not None and saturation is not None:
-            self.count_inside(h.detach(), saturation, sums["saturated"])
+            self.count_inside(real(h.detach()), saturation, sums["saturated"])
 
     def take_squares(self, x: Tensor, table: SumTable, row: int, name: str) -> None:
         """See `Backend`."""
-        self.sum_of_squares(x.detach(), table.sums(row)[name])
+        self.sum_of_squares(real(x.detach()), table.sums(row)[name])
 
     def copy_weights(self, weights: WeightCopies, numbers: Sequence[int]) -> None:
         """See `Backend`."""
@@ -147,7 +148,7 @@ def histogram(x: Tensor) -> Tensor:
         `[low, high, non_finite, count_0, …]`, `3 + BINS` accumulators on the tensor's device. Without a finite entry,
         low is +inf and high −inf. Where all are equal, they are in the first bin.
     """
-    wide = x.detach().to(accumulator(x.device)).reshape(-1)
+    wide = real(x.detach()).to(accumulator(x.device)).reshape(-1)
     finite = torch.isfinite(wide)
     low = torch.where(finite, wide, torch.inf).amin()
     high = torch.where(finite, wide, -torch.inf).amax()

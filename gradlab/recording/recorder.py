@@ -8,7 +8,7 @@ Data flows one way. A hook takes sums and adds a row to the step that is going o
 handed out as a record, which makes rows of them when somebody asks (`step_record.py`).
 
 Sums stay on the device until then. Nothing is written to the model, no random number is drawn, and no tensor of the
-training is changed: training is bit-identical with and without.
+training is changed: training is bit-identical with and without. An error in a hook is a warning (`guard.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -20,35 +20,35 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from gradlab.errors import RecordingError
-from gradlab.recording.call_stack import scale_of_caller
-from gradlab.recording.devices import CPU, Devices
+from gradlab.recording.call_stack import is_nested, scale_of_caller
+from gradlab.recording.devices import CPU
 from gradlab.recording.full_pass import FullPass
+from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import Hook
 from gradlab.recording.model_hooks import ModelHooks
-from gradlab.recording.modules import RecordedModule, find_modules, refuse_compiled
-from gradlab.recording.parameters import Parameters
+from gradlab.recording.modules import RecordedModule
 from gradlab.recording.python_hooks import Current
-from gradlab.recording.step import Step
+from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.step_copy import StepCopier
 from gradlab.recording.step_record import Reader, StepRecord
 from gradlab.recording.torch_private import current_pass
+from gradlab.recording.watched_model import WatchedModel
 
 
 class Recorder:
     """Records the steps of a training loop for as long as its context lasts.
 
     Args:
-        model: the network. Its passes are recorded in training mode with gradients enabled, others are not.
+        model: the network. Its passes with gradients enabled are recorded, others are evaluations.
         optimizers: what updates its weights; a step of the last one ends a step.
         emit: receives each recorded step, once it has ended.
         records: whether to record a step, by its 0-based number.
         histograms: whether to take histograms in a recorded step.
         layers: patterns of the names of the modules to record; by default all that compute something.
+        strict: whether errors of the recorder are raised. Otherwise they are warnings.
 
     Raises:
         UserError: no module has a name like that.
-        RecordingError: the model is compiled, or nothing could be seen of a step.
     """
 
     def __init__(
@@ -60,23 +60,19 @@ class Recorder:
         records: Callable[[int], bool] = lambda step: True,
         histograms: Callable[[int], bool] = lambda step: False,
         layers: str | Sequence[str] | None = None,
+        strict: bool = False,
     ) -> None:
-        refuse_compiled(model)
-        modules = find_modules(model, layers)
-        self._optimizers = tuple(optimizers)
+        self._optimizers = [_Watched(optimizer) for optimizer in optimizers]
         self._emit = emit
         self._records = records
         self._takes_histograms = histograms
-        self._devices = Devices()
-        self._current: Current = self._devices[CPU].backend.hooks.Current()
-        self._parameters = Parameters(model, modules, self._optimizers, self._devices)
-        self._hooks = ModelHooks(
-            model, modules, self._current, self._devices, self._parameters, self._on_forward, functions=layers is None
-        )
-        self._optimizer_handles: list[RemovableHandle] = []
-        self._full_pass = FullPass(model, modules)
-        self._copier = StepCopier()
-        self._reader = Reader(self._hooks.numbering, self._parameters)
+        self._guard = Guard(strict=strict)
+        self._model = WatchedModel(model, optimizers, layers, self._guard)
+        self._current: Current = self._model.devices[CPU].backend.hooks.Current()
+        self._hooks = ModelHooks(self._model, self._current, self._on_forward, self._on_backward)
+        self._full_pass = FullPass(model, self.modules)
+        self._output = _Output(self._model)
+        self._checked: Step | None = None
         self._current.step = self._unrecorded(0)
 
     @property
@@ -88,27 +84,49 @@ class Recorder:
     @property
     def modules(self) -> Sequence[RecordedModule]:
         """What is recorded: modules, and the activation functions that they have called so far."""
-        return self._hooks.numbering.modules
+        return self._model.numbering.modules
 
     # ------------------------------------------------------------------------------------------------- the context
 
     def __enter__(self) -> Self:
         """Place the hooks."""
-        for index, optimizer in enumerate(self._optimizers):
-            self._optimizer_handles.append(optimizer.register_step_pre_hook(Hook(self._on_update, index)))
-            self._optimizer_handles.append(optimizer.register_step_post_hook(Hook(self._on_updated, index)))
-        self._begin(self.step)
+        try:
+            for index, watched in enumerate(self._optimizers):
+                optimizer, where = watched.optimizer, "the update of the weights"
+                before = Hook(self._on_update, index, self._guard, where)
+                after = Hook(self._on_updated, index, self._guard, where)
+                watched.handles += [
+                    optimizer.register_step_pre_hook(before),
+                    optimizer.register_step_post_hook(after),
+                ]
+            self._begin(self.step)
+        except Exception as error:
+            self.remove()
+            self._guard.failed("this training", error)
+        except BaseException:
+            self.remove()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Remove every hook."""
+        self.remove()
+        if self._output.steps and not self._output.records and error is None:
+            self._guard.warn(
+                "gradlab has seen nothing of this training: no module of the watched model ran forward with gradients "
+                "and led to a step. Watch the model that the loop trains."
+            )
+
+    def remove(self) -> None:
+        """Remove every hook."""
         self._hooks.remove()
         self._hooks.forget()
-        for handle in self._optimizer_handles:
-            handle.remove()
-        self._optimizer_handles.clear()
+        for watched in self._optimizers:
+            for handle in watched.handles:
+                handle.remove()
+            watched.handles.clear()
         self._current.step = self._unrecorded(self.step)
 
     def look_at_units(self, x: Tensor) -> None:
@@ -126,58 +144,91 @@ class Recorder:
 
     def _begin(self, number: int) -> None:
         """A step begins. Between recorded steps there are no hooks on the model."""
-        recorded = self._records(number)
-        if recorded:
-            self._hooks.place()
-            self._current.step = self._recorded(number, [0] * len(self._optimizers), self._takes_histograms(number))
-        else:
+        self._current.step = self._unrecorded(number)
+        if not self._records(number):
             self._hooks.remove()
-            self._current.step = self._unrecorded(number)
+            return
+        self._hooks.place()
+        self._model.parameters.begin_step()
+        self._current.step = self._recorded(number, [0] * len(self._optimizers), self._takes_histograms(number))
 
     def _begin_again(self) -> None:
         """A step was given up and begins again: a scaler met an infinity, or the loop did not like the loss."""
         old = self._current.step
+        old.parameters.forget_gradients()
         step = self._recorded(old.number, old.phases, old.histograms is not None)
-        step.full_pass, step.scale = old.full_pass, old.scale
+        step.full_pass, step.passes.scale = old.full_pass, old.passes.scale
+        if step.histograms is not None:
+            step.histograms.update({of: taken for of, taken in old.histograms.items() if of.calls is None})
+        self._checked = step
         self._current.step = step
 
     def _recorded(self, number: int, phases: Sequence[int], histograms: bool) -> Step:
-        self._parameters.begin_step()
-        step = Step(number, self._devices[CPU], phases, recorded=True, histograms=histograms)
+        cpu = self._model.devices[CPU]
+        step = Step(number, cpu, self._model.parameters, phases, recorded=True, histograms=histograms)
         step.fields.undecided = self._hooks.undecided
         return step
 
     def _unrecorded(self, number: int) -> Step:
-        return Step(number, self._devices[CPU], ())
+        return Step(number, self._model.devices[CPU], self._model.parameters)
 
-    def _on_forward(self, _: None, module: nn.Module, inputs: Any) -> None:
-        """The whole model is about to compute."""
+    def _look_for_changes(self, step: Step, *, again: bool = False) -> None:
+        """Look, once in a step, whether somebody has changed the model."""
+        if self._checked is step and not (again and self._model.structure.is_lazy):
+            return
+        self._checked = step
+        if self._model.structure.has_changed():
+            self._model.renew()
+            self._hooks.renew()
+            step.parameters = self._model.parameters
+            step.parameters.begin_step()
+            step.fields.undecided = self._hooks.undecided
+
+    def _on_forward(self) -> None:
+        """The whole model is about to compute, with gradients."""
         step = self._current.step
         if not step.listening or current_pass() != -1:
             return
-        backward = step.backward
-        if backward.began and backward.in_closure:
-            step.listen(False)  # only the first evaluation inside a step is recorded
-        elif backward.witness is not None:
-            parameter, phases = backward.witness
-            if parameter.grad is None and list(phases) == step.phases:
-                self._begin_again()
+        self._look_for_changes(step)
+        if step.passes.began and step.passes.in_closure:
+            step.listen(False)  # only the first evaluation inside a step of LBFGS is recorded
+            return
+        if step.has_given_up():
+            self._begin_again()
+            step = self._current.step
+        step.passes.begin_forward(step.calls)
+
+    def _on_backward(self) -> None:
+        """A pass of autograd has begun."""
+        self._look_for_changes(self._current.step, again=True)
 
     # -------------------------------------------------------------------------------------------------- the update
 
-    def _on_update(self, index: int, optimizer: Optimizer, *_: Any) -> None:
+    def _on_update(self, index: int, optimizer: Optimizer, arguments: Any = (), options: Any = None) -> None:
         """An optimizer begins: its gradients are ready, or its closure will make them."""
+        watched = self._optimizers[index]
+        if watched.depth and is_nested(optimizer):
+            watched.depth += 1
+            return
+        watched.depth = 1
         step = self._current.step
         if not step.recorded:
             return
         start = perf_counter()
-        step.backward.in_closure = isinstance(optimizer, LBFGS)
-        if step.backward.began:
-            step.scale = scale_of_caller()
-            step.listen(not step.backward.in_closure)  # what it evaluates again does not count
-        else:
-            self._parameters.read_gradients(small=False)  # of a backward pass that met no recorded module
-        for device, numbers in self._parameters.updated_by(index):
+        self._look_for_changes(step, again=True)
+        has_closure = any(map(callable, (*arguments[1:], *(options or {}).values())))
+        if has_closure and step.has_given_up():
+            self._begin_again()
+            step = self._current.step
+        passes = step.passes
+        passes.in_closure = isinstance(optimizer, LBFGS)
+        if passes.began:
+            passes.scale = scale_of_caller()
+            step.listen(not passes.in_closure)  # what it evaluates again does not count
+        if passes.began or not has_closure:
+            unscaled = getattr(optimizer, "grad_scale", None) is None
+            step.parameters.read_changed_gradients(index, passes.scale if unscaled else 1.0)
+        for device, numbers in step.parameters.updated_by(index):
             device.before_update(numbers)
         if step.histograms is not None:
             self._take_histograms_of_weights(step, index)
@@ -186,43 +237,75 @@ class Recorder:
     def _take_histograms_of_weights(self, step: Step, optimizer: int) -> None:
         for index, module in enumerate(self.modules):
             for weight in module.weights[:1]:
-                if self._parameters.owner(weight) == optimizer:
-                    device = self._devices[weight.device]
-                    step.take_histogram(device, index, "weight", weight.detach())
+                if step.parameters.owner(weight) == optimizer and step.parameters.is_read(weight):
+                    device = self._model.devices[weight.device]
+                    step.take_histogram(device, HistogramOf(index, "weight"), weight.detach())
                     if weight.grad is not None:
-                        step.take_histogram(device, index, "weight_gradient", weight.grad.detach().to_dense())
+                        gradient = weight.grad.detach().to_dense()
+                        step.take_histogram(device, HistogramOf(index, "weight_gradient"), gradient)
 
     def _on_updated(self, index: int, *_: Any) -> None:
         """An optimizer has ended; if it is the last one, so has the step."""
+        watched = self._optimizers[index]
+        watched.depth -= 1
+        if watched.depth > 0:
+            return
         step = self._current.step
         last = index == len(self._optimizers) - 1
-        if step.recorded:
-            start = perf_counter()
-            step.backward.in_closure = False
-            for device, numbers in self._parameters.updated_by(index):
-                device.after_update(numbers)
-                device.keep_sums(numbers)
-            step.phases[index] += 1
+        try:
+            if step.recorded:
+                self._end_update(step, index, last=last)
+        finally:
             if last:
-                self._end(step, start)
-            else:
-                step.listen(True)
-                step.fields.seconds += perf_counter() - start
+                self._begin(step.number + 1)
+
+    def _end_update(self, step: Step, index: int, *, last: bool) -> None:
+        start = perf_counter()
+        step.passes.in_closure = False
+        for device, numbers in step.parameters.updated_by(index):
+            device.after_update(numbers)
+            device.keep_sums(numbers)
+        step.phases[index] += 1
         if last:
-            self._begin(step.number + 1)
+            self._end(step, start)
+        else:
+            step.listen(True)
+            step.fields.seconds += perf_counter() - start
 
     def _end(self, step: Step, start: float) -> None:
         """A recorded step has ended: copy its numbers and hand them out."""
-        self._parameters.read_without_owner()
-        if not any(calls.calls for calls in step.calls.values()):
-            if not self._hooks.numbering.order:
-                raise RecordingError(
-                    "nothing could be seen of this step: no module of the watched model ran forward in training mode, "
-                    "with gradients, and not compiled",
-                    fix="Watch the model that the loop trains; after model.train(); without torch.compile.",
-                )
+        output = self._output
+        output.steps += 1
+        step.parameters.read_without_owner()
+        step.passes.end()
+        ran = step.passes.forward or any(calls.calls for calls in step.calls.values())
+        if not ran and not self._hooks.blind:
             return  # this optimizer has stepped without the model, as it may
         self._hooks.step_ended()
-        learning_rate = float(self._optimizers[-1].param_groups[0]["lr"])
-        copy = self._copier.copy(step, self._parameters.devices, learning_rate)
-        self._emit(StepRecord(copy, self._reader, step.fields.seconds + perf_counter() - start))
+        learning_rate = float(self._optimizers[-1].optimizer.param_groups[0]["lr"])
+        copy = output.copier.copy(step, learning_rate, self._model.numbering.names)
+        output.records += 1
+        self._emit(StepRecord(copy, output.reader, step.fields.seconds + perf_counter() - start))
+
+
+class _Watched:
+    """An optimizer.
+
+    Attributes:
+        depth: how many of its `step` are running: a class may call that of the class from which it is derived.
+        handles: of the hooks on it.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.depth = 0
+        self.handles: list[RemovableHandle] = []
+
+
+class _Output:
+    """What makes records, and how many recorded steps and records there were."""
+
+    def __init__(self, watched: WatchedModel) -> None:
+        self.copier = StepCopier()
+        self.reader = Reader(watched.numbering)
+        self.steps = self.records = 0

@@ -4,10 +4,12 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording.calls import Calls, Device
+from gradlab.recording.parameters import Parameters
+from gradlab.recording.passes import Passes
 
 
 class KeptInput(NamedTuple):
@@ -24,24 +26,20 @@ class KeptInput(NamedTuple):
     output: weakref.ref[Tensor] | None = None
 
 
-class Backward:
-    """The backward passes of a step.
+class HistogramOf(NamedTuple):
+    """What a histogram is of.
 
     Attributes:
-        began: whether there has been one that met a recorded module.
-        losses: what `backward` was called on, a number each.
-        root: the tensor of the last of them.
-        witness: a parameter that had a gradient when the last pass ended, and the steps that each optimizer had done
-            then. Where the gradient is gone and the optimizers have done no more, the attempt at the step was given up.
-        in_closure: whether an optimizer is stepping that calls a closure, which computes the model again (LBFGS).
+        module: the module, by number.
+        quantity: see the table `histograms`.
+        calls: of an output or its gradient, the calls of its device, …
+        row: … and the row of the call.
     """
 
-    def __init__(self) -> None:
-        self.began = False
-        self.losses: list[Tensor | float] = []
-        self.root: weakref.ref[Tensor] | None = None
-        self.witness: tuple[nn.Parameter, Sequence[int]] | None = None
-        self.in_closure = False
+    module: int
+    quantity: str
+    calls: Calls | None = None
+    row: int = 0
 
 
 class Step:
@@ -50,6 +48,7 @@ class Step:
     Args:
         number: its number.
         cpu: what is kept for main memory.
+        parameters: the parameters.
         phases: the steps that each optimizer has done within this step.
         recorded: whether the step is recorded.
         histograms: whether histograms are taken.
@@ -59,15 +58,22 @@ class Step:
         fields: what hooks need of the step.
         listening: whether what modules do is recorded now.
         full_pass: what a full pass over the training split has found, by number of module.
-        scale: what the loss was multiplied with.
-        backward: the backward passes.
-        histograms: module, quantity and histogram, for each one that was taken; None where none are.
+        passes: the passes of the step.
+        parameters: the parameters.
+        histograms: each histogram that was taken, by what it is of; None where none are.
         inputs: inputs of activations that wait for the output, by number of module.
         outputs: every output so far, by `id`, while there are modules that may only return another module's output.
     """
 
     def __init__(
-        self, number: int, cpu: Device, phases: Sequence[int], *, recorded: bool = False, histograms: bool = False
+        self,
+        number: int,
+        cpu: Device,
+        parameters: Parameters,
+        phases: Sequence[int] = (),
+        *,
+        recorded: bool = False,
+        histograms: bool = False,
     ) -> None:
         self.number = number
         self.recorded = recorded
@@ -75,9 +81,9 @@ class Step:
         self.calls = {cpu.device: Calls(cpu)}
         self.fields = self.calls[cpu.device].fields
         self.full_pass: Mapping[int, Mapping[str, float]] = {}
-        self.scale: Tensor | float = 1.0
-        self.backward = Backward()
-        self.histograms: list[tuple[int, str, Tensor]] | None = [] if histograms else None
+        self.passes = Passes()
+        self.parameters = parameters
+        self.histograms: dict[HistogramOf, Tensor] | None = {} if histograms else None
         self.inputs: dict[int, KeptInput] = {}
         self.outputs: dict[int, weakref.ref[Tensor]] = {}
         self.listen(True)
@@ -87,7 +93,11 @@ class Step:
         self.listening = self.recorded and listening
         self.fields.open = self.listening and self.histograms is None and len(self.phases) == 1
 
-    def take_histogram(self, device: Device, module: int, quantity: str, x: Tensor) -> None:
-        """Take a histogram, in a step in which they are taken."""
+    def has_given_up(self) -> bool:
+        """Whether the gradients are gone that the last backward pass has left, and no optimizer has used them."""
+        return self.passes.phases == tuple(self.phases) and self.parameters.gradients_are_gone()
+
+    def take_histogram(self, device: Device, of: "HistogramOf", x: Tensor) -> None:
+        """Take a histogram, in a step in which they are taken; one of the same thing is replaced."""
         if self.histograms is not None:
-            self.histograms.append((module, quantity, device.backend.histogram(x)))
+            self.histograms[of] = device.backend.histogram(x)

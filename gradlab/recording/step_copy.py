@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from gradlab.recording.calls import Call
-from gradlab.recording.device_parameters import DeviceParameters
 from gradlab.recording.page_memory import PageMemory
+from gradlab.recording.parameters import Parameters
 from gradlab.recording.step import Step
 from gradlab.recording.transfer import Numbers
 
@@ -22,12 +22,14 @@ class StepCopy(NamedTuple):
         flags: for each device, which parameters had a gradient, and of which Σ w² is known, as bytes.
         call_sums: the sums of the calls of each device.
         parameter_sums: the sums of the parameters of each device.
-        losses: what backward was called on.
+        losses: what backward was called on; None for what was not one number.
         scale: what the loss was multiplied with.
         histograms: module, quantity and histogram.
         full_pass: what a full pass has found, by number of module.
         phases: steps that each optimizer has done.
         learning_rate: that of the last optimizer's first group.
+        parameters: the parameters.
+        names: the names of the modules.
     """
 
     step: int
@@ -36,12 +38,14 @@ class StepCopy(NamedTuple):
     flags: Sequence[tuple[bytes, bytes]]
     call_sums: Sequence[Numbers]
     parameter_sums: Sequence[Numbers]
-    losses: Sequence[Tensor | float]
+    losses: Sequence[Tensor | float | None]
     scale: Tensor | float
     histograms: Sequence[tuple[int, str, Numbers]]
     full_pass: Mapping[int, Mapping[str, float]]
     phases: Sequence[int]
     learning_rate: float
+    parameters: Parameters
+    names: Sequence[str]
 
 
 class StepCopier:
@@ -51,22 +55,37 @@ class StepCopier:
         self._memory = PageMemory()
         self._last: dict[str, list[Any]] = {}
 
-    def copy(self, step: Step, devices: Sequence[DeviceParameters], learning_rate: float) -> StepCopy:
-        """Copy the numbers of a step that has ended, and those of the parameters of each device."""
+    def copy(self, step: Step, learning_rate: float, names: Sequence[str]) -> StepCopy:
+        """Copy the numbers of a step that has ended."""
         on_devices = step.calls.values()
+        devices = step.parameters.devices
+        out = step.passes.left_out(step.calls)
+        rows = [
+            [row for row in range(len(calls.calls)) if row not in out.get(calls, ())] if out else ()
+            for calls in on_devices
+        ]
         return StepCopy(
             step=step.number,
-            calls=self._shared("calls", [call for calls in on_devices for call in calls.calls]),
-            delta_sizes=self._shared("delta_sizes", [size for calls in on_devices for size in calls.delta_sizes]),
+            calls=self._shared("calls", _chosen(out, rows, [calls.calls for calls in on_devices])),
+            delta_sizes=self._shared("delta_sizes", _chosen(out, rows, [calls.delta_sizes for calls in on_devices])),
             flags=self._shared("flags", [(d.has_gradient.tobytes(), d.has_weight.tobytes()) for d in devices]),
-            call_sums=[self._memory.copy(calls.sums()) for calls in on_devices],
+            call_sums=[
+                self._memory.copy(calls.sums()[chosen] if out else calls.sums())
+                for calls, chosen in zip(on_devices, rows, strict=True)
+            ],
             parameter_sums=[self._memory.copy(device.sums) for device in devices],
-            losses=step.backward.losses,
-            scale=step.scale,
-            histograms=[(m, quantity, self._memory.copy(x)) for m, quantity, x in step.histograms or ()],
+            losses=step.passes.losses,
+            scale=step.passes.scale,
+            histograms=[
+                (of.module, of.quantity, self._memory.copy(x))
+                for of, x in (step.histograms or {}).items()
+                if of.calls is None or of.row not in out.get(of.calls, ())
+            ],
             full_pass=step.full_pass,
             phases=step.phases,
             learning_rate=learning_rate,
+            parameters=step.parameters,
+            names=names,
         )
 
     def _shared(self, name: str, now: list[Any]) -> list[Any]:
@@ -74,3 +93,10 @@ class StepCopier:
         if self._last.get(name) != now:
             self._last[name] = now
         return self._last[name]
+
+
+def _chosen(out: Any, rows: Sequence[Sequence[int]], lists: Sequence[list[Any]]) -> list[Any]:
+    """Some entries of lists, as one list: all of them where nothing is left out."""
+    if not out:
+        return [entry for entries in lists for entry in entries]
+    return [entries[row] for entries, chosen in zip(lists, rows, strict=True) for row in chosen]

@@ -4,17 +4,18 @@ In the step itself, nothing is waited for. Rows are made later, of many steps in
 them one by one between steps: what they need is in no cache there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from gradlab.recording.calls import Call
 from gradlab.recording.combine import Combiner, Plan
 from gradlab.recording.numbering import Numbering
-from gradlab.recording.parameters import Parameters
 from gradlab.recording.step_copy import StepCopy
 from gradlab.recording.transfer import fetch
 from gradlab.statistics import PARAMETER_SUMS, SUMS, Flags, Floats, StepRows, finish
@@ -92,100 +93,97 @@ class Reader:
 
     Args:
         numbering: the recorded modules.
-        parameters: the parameters.
     """
 
-    def __init__(self, numbering: Numbering, parameters: Parameters) -> None:
+    def __init__(self, numbering: Numbering) -> None:
         self._numbering = numbering
-        self._parameters = parameters
+        self._order: tuple[Sequence[Call], Plan | None, tuple[int, ...]] = (), None, ()
         self._combiner = Combiner()
-        self._labels: _Labels | None = None
 
     def read(self, copy: StepCopy) -> Content:
         """Read a step from the devices, each of them once, and make rows of it."""
         call_sums, parameter_sums, losses, histograms, ((scale,),) = fetch(
-            copy.call_sums, copy.parameter_sums, copy.losses, [numbers for *_, numbers in copy.histograms], [copy.scale]
+            copy.call_sums,
+            copy.parameter_sums,
+            _known(copy.losses),
+            [numbers for *_, numbers in copy.histograms],
+            [copy.scale],
         )
         scale = float(scale)
         plan, quantities, exists = self._combiner.combine(
             copy.calls, _table(call_sums, len(SUMS)), copy.delta_sizes, self._numbering.owners, copy.phases
         )
-        called = plan.modules_U
-        of_parameters, known, gradient_squares = self._parameters.by_module(
-            [sums.reshape(-1, len(PARAMETER_SUMS)) for sums in parameter_sums],
-            np.frombuffer(b"".join(had_gradient for had_gradient, _ in copy.flags), dtype=bool),
-            np.frombuffer(b"".join(had_weight for _, had_weight in copy.flags), dtype=bool),
-            self._numbering.modules,
+        sums = [sums.reshape(-1, len(PARAMETER_SUMS)) for sums in parameter_sums]
+        has_gradient = np.frombuffer(b"".join(had_gradient for had_gradient, _ in copy.flags), dtype=bool)
+        has_weight = np.frombuffer(b"".join(had_weight for _, had_weight in copy.flags), dtype=bool)
+        of_parameters, known, silent = copy.parameters.by_module(
+            sums, has_gradient, has_weight, self._in_order(copy.calls, plan), len(self._numbering.modules)
         )
+        called = plan.modules_U
+        counts = plan.counts_U
+        if silent:
+            called, counts = _add_silent(called, counts, silent, quantities, exists)
+            self._numbering.add_silent(silent)
         quantities |= {name: values[called] for name, values in of_parameters.items()}
         exists |= {name: flags[called] for name, flags in known.items()}
-        labels = self._labels_of(plan)
-        _add_full_pass(copy, labels.row_of, quantities, exists)
-        quantities["gradient_scale"] = scale
-        values_SU, applies_SU = finish(quantities, exists, len(called))
-        rows = StepRows(copy.step, *labels.columns, values_SU.T[labels.order], applies_SU.T[labels.order])
+        row_of = {module: row for row, module in enumerate(called.tolist())}
+        _add_full_pass(copy, row_of, quantities, exists)
+        values_SU, applies_SU = finish({**quantities, "gradient_scale": scale}, exists, len(called))
+        layers = {index: of for index, of in self._numbering.layers().items() if index in row_of}
+        order = [row_of[index] for index in layers]
+        rows = StepRows(
+            copy.step,
+            [layer for layer, _ in layers.values()],
+            [copy.names[index] for index in layers],
+            [kind for _, kind in layers.values()],
+            counts[order].tolist(),
+            [plan.formats[row] if row < len(plan.formats) else None for row in order],
+            values_SU.T[order],
+            applies_SU.T[order],
+        )
         loss = sum(float(value[0]) for value in losses) / scale if losses else None
+        gradient_squares = copy.parameters.gradient_squares(sums, has_gradient)
         drawn = [
-            self._histogram(copy.step, index, labels.layers[index][0], quantity, numbers)
+            _histogram(copy, index, layers[index][0], quantity, numbers)
             for (index, quantity, _), numbers in zip(copy.histograms, histograms, strict=True)
-            if index in labels.layers
+            if index in layers
         ]
         return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale)
 
-    def _labels_of(self, plan: Plan) -> "_Labels":
-        """The labels of the rows; those of the step before, where the same modules have been called as often."""
-        numbered = self._numbering.layers()
-        if self._labels is None or self._labels.plan is not plan or self._labels.numbered is not numbered:
-            row_of = {module: row for row, module in enumerate(plan.modules_U.tolist())}
-            layers = {index: of for index, of in numbered.items() if index in row_of}
-            order = np.array([row_of[index] for index in layers], dtype=np.intp)
-            columns = (
-                [layer for layer, _ in layers.values()],
-                [self._numbering.modules[index].name for index in layers],
-                [kind for _, kind in layers.values()],
-                plan.counts_U[order].tolist(),
-                [plan.formats[row] for row in order],
-            )
-            self._labels = _Labels(plan, numbered, row_of, layers, order, columns)
-        return self._labels
-
-    def _histogram(self, step: int, index: int, layer: int, quantity: str, numbers: Any) -> dict[str, Any]:
-        low, high, non_finite, *counts = numbers
-        return {
-            "step": step,
-            "layer": layer,
-            "module": self._numbering.modules[index].name,
-            "quantity": quantity,
-            "low": float(low) if low <= high else None,
-            "high": float(high) if low <= high else None,
-            "counts": [int(count) for count in counts],
-            "non_finite": int(non_finite),
-        }
-
-
-class _Labels(NamedTuple):
-    """What rows have besides numbers.
-
-    Attributes:
-        plan: the plan that they were made for.
-        numbered: layer number and kind of all modules, in order.
-        row_of: the place of each module in the plan.
-        layers: layer number and kind of the modules that were called, in the order of the rows.
-        order: their places in the plan.
-        columns: layer, module, kind, calls and dtype, as in `StepRows`.
-    """
-
-    plan: Plan
-    numbered: Mapping[int, tuple[int, str]]
-    row_of: dict[int, int]
-    layers: dict[int, tuple[int, str]]
-    order: NDArray[np.intp]
-    columns: tuple[list[int], list[str], list[str], list[int], list[str]]
+    def _in_order(self, calls: Sequence[Call], plan: Plan) -> tuple[int, ...]:
+        """The modules with rows, in the order in which they have computed something."""
+        if self._order[0] is not calls or self._order[1] is not plan:
+            there = set(plan.modules_U.tolist())
+            order = tuple(module for module in dict.fromkeys(call.module for call in calls) if module in there)
+            self._order = calls, plan, order
+        return self._order[2]
 
 
 def _table(parts: Sequence[Floats], columns: int) -> Floats:
     """Vectors as rows of one table."""
     return np.concatenate([*parts, np.zeros(0)]).reshape(-1, columns)
+
+
+def _known(losses: Sequence[Tensor | float | None]) -> Sequence[Tensor | float]:
+    """Losses, none of them where one is not known: their sum is not known either."""
+    known = [loss for loss in losses if loss is not None]
+    return known if len(known) == len(losses) else []
+
+
+def _add_silent(
+    called: NDArray[np.intp],
+    counts: NDArray[np.intp],
+    silent: Sequence[int],
+    quantities: dict[str, Any],
+    exists: dict[str, Flags],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Add rows of modules that have not computed anything; returns the modules, and how often they were called."""
+    nothing, rows = np.zeros(len(silent)), len(called)
+    for name, values in quantities.items():
+        quantities[name] = np.concatenate([values, nothing])
+    for name in SUMS:
+        exists[name] = np.concatenate([exists.get(name, np.ones(rows, dtype=bool)), nothing.astype(bool)])
+    return np.concatenate([called, silent]).astype(np.intp), np.concatenate([counts, nothing]).astype(np.intp)
 
 
 def _add_full_pass(
@@ -197,3 +195,17 @@ def _add_full_pass(
             for name, value in found.items():
                 quantities.setdefault(name, np.zeros(len(row_of)))[row_of[index]] = value
                 exists.setdefault(name, np.zeros(len(row_of), dtype=bool))[row_of[index]] = True
+
+
+def _histogram(copy: StepCopy, index: int, layer: int, quantity: str, numbers: Any) -> dict[str, Any]:
+    low, high, non_finite, *counts = numbers
+    return {
+        "step": copy.step,
+        "layer": layer,
+        "module": copy.names[index],
+        "quantity": quantity,
+        "low": float(low) if low <= high else None,
+        "high": float(high) if low <= high else None,
+        "counts": [int(count) for count in counts],
+        "non_finite": int(non_finite),
+    }

@@ -7,7 +7,7 @@ import importlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +41,44 @@ def after_backward(function: Callable[[], None]) -> None:
     Variable._execution_engine.queue_callback(function)
 
 
-def roots_of_backward(frame: FrameType) -> tuple[Any, ...] | None:
-    """What backward was called on, if this frame is the call; otherwise None."""
-    return tuple(frame.f_locals.get("t_outputs", ())) if frame.f_code is _BACKWARD_CODE else None
+class BackwardCall(NamedTuple):
+    """A call of autograd.
+
+    Attributes:
+        roots: what was differentiated.
+        gradients: the gradients of the roots that the pass begins with.
+        keeps_graph: whether the graph stays, so that another pass can go through it.
+        inputs: with respect to what; empty where everything is meant.
+        accumulates: whether the gradients are added to those of the leaves, as `backward` does and `grad` does not.
+    """
+
+    roots: tuple[Any, ...]
+    gradients: tuple[Any, ...]
+    keeps_graph: bool
+    inputs: tuple[Any, ...]
+    accumulates: bool
+
+
+def backward_call(frame: FrameType) -> BackwardCall | None:
+    """The call of autograd, if this frame is one; otherwise None."""
+    if frame.f_code is not _BACKWARD_CODE:
+        return None
+    values = frame.f_locals
+    gradients, keeps_graph, _, inputs = (*values.get("args", ()), (), False, False, ())[:4]
+    accumulates = values.get("kwargs", {}).get("accumulate_grad", True)
+    return BackwardCall(
+        tuple(values.get("t_outputs", ())), tuple(gradients), bool(keeps_graph), tuple(inputs), accumulates
+    )
+
+
+def parts(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The dictionaries in which a module has its parameters and its modules."""
+    return module._parameters, module._modules
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor has been written to."""
+    return tensor._version
 
 
 def loss_scale(scaler: GradScaler) -> Tensor | float:
@@ -94,6 +129,10 @@ def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "_top_saved_tensors_default_hooks", lambda: torch._C._autograd
     yield "_engine_run_backward", lambda: graph
     yield "t_outputs", lambda: graph._engine_run_backward.__code__.co_varnames
+    yield "args", lambda: graph._engine_run_backward.__code__.co_varnames
+    yield "_version", lambda: Tensor
+    yield "_parameters", nn.Identity
+    yield "_modules", nn.Identity
     yield "queue_callback", lambda: Variable._execution_engine
     yield BACKWARD_HOOKS, lambda: Tensor
     yield REGISTER_HOOK_DICT, lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn

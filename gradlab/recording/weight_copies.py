@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gradlab.recording.dense import real
 from gradlab.recording.page_memory import empty_vector
+from gradlab.recording.structure import is_lazy
 from gradlab.recording.sum_table import SumTable
 
 SAMPLE = 2**17
@@ -35,25 +37,26 @@ class WeightCopies:
     def __init__(self, parameters: Sequence[nn.Parameter], sums: SumTable) -> None:
         self.parameters = list(parameters)
         self.sums = sums
-        self.strides = [stride(parameter) for parameter in self.parameters]
+        self.strides = [1 if is_lazy(parameter) else stride(parameter) for parameter in self.parameters]
         self.copies: dict[int, Tensor] = {}
 
     def make_room(self, number: int) -> None:
         """Make room for the copy of a parameter, where there is none for one of its size and format."""
         parameter, copy = self.parameters[number], self.copies.get(number)
         k = self.strides[number] = stride(parameter)
-        size = -(-parameter.numel() // k)
-        if copy is None or len(copy) != size or copy.dtype is not parameter.dtype:
-            self.copies[number] = empty_vector(size, parameter.dtype, self.sums.device)
+        size = -(-parameter.numel() // k) * (2 if parameter.is_complex() else 1)
+        dtype = parameter.dtype.to_real()
+        if copy is None or len(copy) != size or copy.dtype is not dtype:
+            self.copies[number] = empty_vector(size, dtype, self.sums.device)
 
     def sample(self, number: int) -> Tensor:
         """The entries of a parameter that are copied."""
-        return self.parameters[number].detach().reshape(-1)[:: self.strides[number]]
+        return real(self.parameters[number].detach().reshape(-1)[:: self.strides[number]]).reshape(-1)
 
     def sampled_share(self) -> NDArray[np.float64]:
         """The share of each parameter's entries that an update is measured on."""
-        shares = [-(-p.numel() // k) / max(p.numel(), 1) for p, k in zip(self.parameters, self.strides, strict=True)]
-        return np.array(shares)
+        pairs = zip(self.parameters, self.strides, strict=True)
+        return np.array([1.0 if is_lazy(p) or not p.numel() else -(-p.numel() // k) / p.numel() for p, k in pairs])
 
 
 def stride(parameter: Tensor) -> int:

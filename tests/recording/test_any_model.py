@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 import gradlab
-from gradlab.errors import RecordingError, UserError
+from gradlab.errors import UserError
 
 
 def seeded(build):
@@ -688,21 +688,30 @@ def test_a_pattern_that_names_nothing():
         watched(seeded(Convolutions), IMAGES, layers="secnod")
 
 
-def test_compiled_models_are_one_clear_error():
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_model_is_a_warning_and_its_parameters_have_rows():
     model = torch.compile(nn.Linear(6, 5), backend="eager")
-    with pytest.raises(RecordingError, match="compiled"):
-        watched(model, VECTORS)
-    inner = nn.Sequential(nn.Linear(6, 5))
+    with pytest.warns(RuntimeWarning, match="cannot see into the model: it is compiled"):
+        recorder = watched(model, VECTORS)
+    assert recorder.steps["gradient_norm"].min() > 0
+    assert recorder.rows()["calls"].unique().to_list() == [0]
+    assert recorder.rows()["parameter_gradient_norm"].to_list() == recorder.steps["gradient_norm"].to_list()
+    inner = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 5))
     inner[0].compile(backend="eager")
-    with pytest.raises(RecordingError, match="module '0' is compiled"):
-        watched(inner, VECTORS)
+    with pytest.warns(RuntimeWarning, match="cannot see into the module '0'"):
+        recorder = watched(inner, VECTORS)
+    assert recorder.rows().filter(step=0)["module"].to_list() == ["1", "0"]
 
 
-def test_nothing_to_see_is_an_error_and_not_an_empty_table():
+def test_nothing_to_see_is_a_warning_and_not_an_error():
     model, other = nn.Linear(6, 5), nn.Linear(6, 5)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with pytest.raises(RecordingError, match="nothing could be seen"), gradlab.watch(other, optimizer):
+    with pytest.warns(RuntimeWarning, match="has seen nothing of this training"), gradlab.watch(other, optimizer):
         loop(model, [optimizer], [VECTORS])
-    model.eval()
-    with pytest.raises(RecordingError, match="in training mode"):
-        watched(model, VECTORS)
+
+
+def test_training_in_eval_mode_is_recorded():
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))).eval()
+    rows = watched(model, VECTORS).rows()
+    assert rows["module"].to_list() == ["0", "1", "2"] * 2
+    assert rows["delta_rms"].null_count() == 0

@@ -108,7 +108,8 @@ def test_memory_and_references_are_steady():
         before = [sys.getrefcount(each) for each in shared]
         tracemalloc.start()
         try:
-            step()
+            for _ in range(300):  # until Python's own stocks of small objects consist of such as are traced
+                step()
             start = tracemalloc.get_traced_memory()[0]
             for _ in range(300):
                 step()
@@ -259,7 +260,9 @@ def test_outputs_of_every_layout_and_format(change, backend, monkeypatch):
                 out.to_dense().double().sum().backward()
             optimizer.step()
     rows = recorder.rows().filter(module="1")
-    if rows.height and out.requires_grad and out.device.type == "cpu" and not out.is_sparse:
+    if out.numel() == 0:  # its parameters have a row all the same
+        assert rows["calls"].to_list() == [0] * 3
+    elif rows.height and out.requires_grad and out.device.type == "cpu" and not out.is_sparse:
         assert rows["delta_rms"].to_list() == [1.0] * 3
         wide = out.detach().as_subclass(torch.Tensor).double()
         assert rows["activation_rms"][2] == pytest.approx(float(wide.square().mean().sqrt()), rel=1e-12)

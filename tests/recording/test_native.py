@@ -128,7 +128,7 @@ def test_weights_gradients_and_updates(dtype):
     torch.manual_seed(0)
     parameters = [torch.nn.Parameter(torch.randn(shape).to(dtype)) for shape in ((5,), (7, 9), (600, 700))]
     device = Device(CPU, choose_backend(CPU))
-    weights = DeviceParameters(device, parameters, [True, True, True], several_optimizers=False)
+    weights = DeviceParameters(device, parameters, *[[True] * 3] * 3, several_optimizers=False)
     everything = (0, 1, 2)
     assert [stride(parameter) for parameter in parameters] == [1, 1, 9]
     for parameter in parameters:

@@ -14,7 +14,7 @@ PACKAGE = Path(gradlab.__file__).parent
 PRIVATE = re.compile(
     r"\btorch(\.\w+)*\._(?!_)\w+|\bVariable\._|\b(_engine_run_backward|_execution_engine|queue_callback|_backward_hooks"
     r"|_register_hook_dict|_forward_hooks|_top_saved_tensors_default_hooks|_current_graph_task_id|_recomputation_hook"
-    r"|is_functorch_wrapped_tensor|_compiled_call_impl|_NormBase|OptimizedModule|t_outputs)\b|\bscaler\._"
+    r"|is_functorch_wrapped_tensor|_compiled_call_impl|_NormBase|OptimizedModule|t_outputs|(?<=\.)_version)\b|\bscaler\._"
 )
 
 
@@ -26,7 +26,7 @@ def test_this_version_of_torch_has_every_private_name():
     ("owner", "name", "missing"),
     [
         (torch._C, "_current_graph_task_id", ["_current_graph_task_id"]),
-        (torch.autograd.graph, "_engine_run_backward", ["_engine_run_backward", "t_outputs"]),
+        (torch.autograd.graph, "_engine_run_backward", ["_engine_run_backward", "t_outputs", "args"]),
         (torch.nn.modules.batchnorm, "_NormBase", ["_NormBase"]),
         (torch._C, "_nn", ["_nn"]),
         (torch.utils.checkpoint, "_recomputation_hook", ["_recomputation_hook"]),

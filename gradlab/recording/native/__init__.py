@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from gradlab.recording import python_hooks, torch_private
-from gradlab.recording.hooks import no_hook, nothing
+from gradlab.recording.hooks import NO_HOOK, nothing
 from gradlab.statistics import LAYOUT
 
-INTERFACE = 6
+INTERFACE = 7
 """Changes with the arguments of the functions; `gradlab_layout` of the matching source begins with it."""
 FORMATS = (torch.float32, torch.float64)
 Kernels = SimpleNamespace
@@ -95,7 +95,7 @@ def _hooks(path: Path) -> Any:
         torch_private.current_pass,
         torch.is_grad_enabled,
         nothing,
-        no_hook,
+        NO_HOOK,
         torch_private.BACKWARD_HOOKS,
         torch_private.REGISTER_HOOK_DICT,
         {"memory_format": torch.channels_last},

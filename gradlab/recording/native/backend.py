@@ -33,6 +33,7 @@ class Native:
         self.hooks = library.hooks
         self._plain = plain
         self._tables: dict[tuple[int, ...], tuple[list[_WeightTable], list[int]]] = {}
+        self._tables_are_of: WeightCopies | None = None
         self._edges: dict[tuple[torch.dtype, Intervals], NDArray[np.floating]] = {}
 
     def take_output(self, x: Tensor, h: Tensor | None, saturation: Intervals | None, table: SumTable, row: int) -> None:
@@ -57,6 +58,9 @@ class Native:
 
     def copy_weights(self, weights: WeightCopies, numbers: tuple[int, ...]) -> None:
         """See `Backend`."""
+        if weights is not self._tables_are_of:
+            self._tables_are_of = weights
+            self._tables.clear()
         tables, _ = self._tables.get(numbers, ((), ()))
         if not all(table.find() for table in tables):
             self._tables.clear()  # somebody has given a parameter data of another shape, format or device

@@ -33,8 +33,8 @@ enum { FLOAT32, FLOAT64, FORMATS };
 static PyObject *tensor_type, *parameter_type, *formats[FORMATS], *ordered_dict, *current_pass, *is_grad_enabled, *nothing;
 static PyObject *no_hook, *no_size, *key;
 static PyObject *channels_last; /* as keyword arguments of is_contiguous */
-static PyObject *s_dtype, *s_is_cpu, *s_grad, *s_grad_fn, *s_training, *s_backward_hooks, *s_register_hook_dict;
-static PyObject *is_contiguous, *numel, *data_ptr; /* methods, still to be bound */
+static PyObject *s_dtype, *s_is_cpu, *s_grad, *s_grad_fn, *s_backward_hooks, *s_register_hook_dict;
+static PyObject *is_contiguous, *numel, *data_ptr, *is_neg; /* methods, still to be bound */
 static PyObject *fields_type, *current_type, *delta_type;
 
 #include "tensors.inc"
@@ -52,7 +52,8 @@ static PyObject *prepare(PyObject *module, PyObject *args) {
     is_contiguous = PyObject_GetAttrString(tensor_type, "is_contiguous");
     numel = PyObject_GetAttrString(tensor_type, "numel");
     data_ptr = PyObject_GetAttrString(tensor_type, "data_ptr");
-    if (is_contiguous == NULL || numel == NULL || data_ptr == NULL) return NULL;
+    is_neg = PyObject_GetAttrString(tensor_type, "is_neg");
+    if (is_contiguous == NULL || numel == NULL || data_ptr == NULL || is_neg == NULL) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -76,7 +77,7 @@ static int intern_names(void) {
         PyObject **name;
         const char *text;
     } names[] = {
-        {&s_dtype, "dtype"}, {&s_is_cpu, "is_cpu"}, {&s_grad, "grad"}, {&s_grad_fn, "grad_fn"}, {&s_training, "training"},
+        {&s_dtype, "dtype"}, {&s_is_cpu, "is_cpu"}, {&s_grad, "grad"}, {&s_grad_fn, "grad_fn"},
     };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         if ((*names[k].name = PyUnicode_InternFromString(names[k].text)) == NULL) return 0;
