@@ -148,7 +148,7 @@ def _accidents(half: Half, rng: np.random.Generator) -> Iterator[Case]:
             for told, built in (
                 (relu, {"initializer": "glorot_uniform"}),
                 (tanh, {"activation": "identity"}),
-                (normalized, {"batch_norm": "none"}),
+                (normalized, {"normalization": "none"}),
                 (tanh, {"initializer": "pytorch_default"}),
             ):
                 yield _case(half, "another network", rng, {**told, "depth": depth}, built=built)
