@@ -20,8 +20,9 @@ class Structure:
 
     def __init__(self, model: nn.Module) -> None:
         modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
-        self._homes = [home for module in modules for home in parts(module)]
-        self._filled = [home for home in self._homes if home]  # most are empty, and going through them costs most
+        homes = [home for module in modules for home in parts(module)]
+        self._empty = [home for home in homes if not home]  # most are, and going through their values costs most
+        self._filled = [home for home in homes if home]
         self._objects = list(chain.from_iterable(map(dict.values, self._filled)))
         self._parameters = list(model.parameters())
         self._trained = list(map(_requires_grad, self._parameters))
@@ -35,7 +36,8 @@ class Structure:
     def has_changed(self) -> bool:
         """Whether modules or parameters were added, removed, replaced, frozen, unfrozen or given their entries."""
         return (
-            sum(map(len, self._homes)) != len(self._objects)
+            any(self._empty)
+            or sum(map(len, self._filled)) != len(self._objects)
             or not all(map(operator.is_, chain.from_iterable(map(dict.values, self._filled)), self._objects))
             or list(map(_requires_grad, self._parameters)) != self._trained
             or not all(map(is_lazy, self._lazy))
