@@ -6,7 +6,9 @@ the step has ended.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gradlab.networks.activations import Intervals
@@ -101,6 +103,7 @@ class Calls:
         self.device.backend.take_squares(gradient, self.device.table, row, "delta_squares")
         self.delta_sizes[row] = gradient.numel()
 
-    def sums(self) -> Tensor:
+    def sums(self) -> Tensor | NDArray[np.float64]:
         """The sums of all calls so far, (calls, sums), in memory that the next step will write anew."""
-        return self.device.table.numbers[: len(self.calls)]
+        sums: Tensor | NDArray[np.float64] = self.device.table.values[: len(self.calls)]
+        return sums

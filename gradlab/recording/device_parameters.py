@@ -4,13 +4,13 @@ The gradients are read when a backward pass has ended, before anybody clips them
 of the weights; see `weight_copies.py`.
 """
 
-import operator
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradlab.recording.calls import Device
@@ -20,7 +20,6 @@ from gradlab.recording.torch_private import version
 from gradlab.recording.weight_copies import WeightCopies
 from gradlab.statistics import PARAMETER_SUMS
 
-_gradient = operator.attrgetter("grad")
 GRADIENT = PARAMETER_SUMS.index("gradient_squares")
 LARGE = 2**16
 """Entries from which on a parameter's gradient is read as soon as it is there, while it may still be in the cache."""
@@ -62,14 +61,18 @@ class DeviceParameters:
         self.weights = WeightCopies(parameters, table)
         self._begun: set[tuple[int, ...]] = set()
         self._copied_numbers: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._gradient_seen = torch.zeros(len(parameters), dtype=torch.bool)
-        self.sums = torch.zeros_like(table.numbers) if several_optimizers else table.numbers
+        self._copied_rows: dict[tuple[int, ...], NDArray[np.intp]] = {}
+        self._gradient_seen = np.zeros(len(parameters), dtype=bool)
+        self._seen_address = self._gradient_seen.ctypes.data
+        self.sums = (
+            SumTable(device.device, len(parameters), PARAMETER_SUMS).values if several_optimizers else table.values
+        )
         self.has_gradient = np.zeros(len(parameters), dtype=bool)
         self._frozen = [can and not moves for can, moves in zip(readable, moved, strict=True)]
         self.has_weight = np.zeros(len(parameters), dtype=bool)
         self.trainable = tuple(n for n, moves in enumerate(moved) if readable[n] and moves)
         self.small = tuple(number for number in self.trainable if parameters[number].numel() < LARGE)
-        self._noted: list[int] | None = None
+        self._noted: bytes | None = None
         self._witness: tuple[int, weakref.ref[Tensor], int] | None = None
         self.read_weights([number for number, frozen in enumerate(self._frozen) if frozen])
 
@@ -82,27 +85,26 @@ class DeviceParameters:
 
     def forget_gradients(self) -> None:
         """The gradients that were seen are gone."""
-        self._gradient_seen.zero_()
+        self._gradient_seen[:] = False
         self._noted = self._witness = None
 
     def keep_sums(self, numbers: Sequence[int]) -> None:
         """The optimizer of these parameters has done its step; it has not seen what is added to their gradients now."""
-        seen = self._gradient_seen.numpy()
-        if self.sums is self.weights.sums.numbers:  # there is one optimizer
+        seen = self._gradient_seen
+        if self.sums is self.weights.sums.values:  # there is one optimizer
             self.has_gradient[:] = seen
         elif numbers:
             chosen = list(numbers)
             self.has_gradient[chosen] = seen[chosen]
-            self.sums[chosen] = self.weights.sums.numbers[chosen]
+            self.sums[chosen] = self.weights.sums.values[chosen]
 
     # ---------------------------------------------------------------------------------------------------- gradients
 
     def note_gradients(self) -> None:
         """A backward pass has ended: note which tensors the gradients are, as a step may change them."""
-        self._noted = list(map(id, map(_gradient, self.weights.parameters)))
-        seen = self._gradient_seen.numpy()
-        number = int(seen.argmax()) if len(seen) else 0
-        gradient = self.weights.parameters[number].grad if len(seen) and seen[number] else None
+        self._noted = self._gradients_now()
+        number = self._gradient_seen.tobytes().find(1)
+        gradient = self.weights.parameters[number].grad if number >= 0 else None
         self._witness = None if gradient is None else (number, weakref.ref(gradient), version(gradient))
 
     def gradients_are_gone(self) -> bool:
@@ -112,7 +114,7 @@ class DeviceParameters:
             gradient = self.weights.parameters[number].grad
             if gradient is not None and gradient is witness() and version(gradient) == when:
                 return False
-        gradients = (self.weights.parameters[n].grad for n in self._gradient_seen.nonzero().reshape(-1).tolist())
+        gradients = (self.weights.parameters[n].grad for n in np.flatnonzero(self._gradient_seen))
         return all(gradient is None or _is_zero(gradient) for gradient in gradients)
 
     def read_changed_gradients(self, numbers: tuple[int, ...], scale: Tensor | float) -> None:
@@ -122,22 +124,28 @@ class DeviceParameters:
             numbers: the parameters.
             scale: what gradients would have to be multiplied with to be like those that backward passes leave.
         """
-        noted, now = self._noted, list(map(id, map(_gradient, self.weights.parameters)))
+        noted, now = self._noted, self._gradients_now()
         if noted is not None and self._witness is not None:
             number, witness, _ = self._witness
             if witness() is not self.weights.parameters[number].grad:
                 noted = None  # the tensor is gone, and another one may be where it was
         if now == noted:
             return
-        changed = tuple(n for n in numbers if noted is None or now[n] != noted[n])
+        differs = [True] * len(self._gradient_seen) if noted is None else _objects(now) != _objects(noted)
+        changed = tuple(n for n in numbers if differs[n])
         self._gradient_seen[list(changed)] = False
         self.read_gradients(changed)
         if changed and (isinstance(scale, Tensor) or scale != 1):
             self.weights.sums.numbers[list(changed), GRADIENT] *= scale**2
 
+    def _gradients_now(self) -> bytes:
+        """Which tensor each parameter's gradient is."""
+        found: bytes = self._backend.hooks.identities(self.weights.parameters, "grad")
+        return found
+
     def read_gradients(self, numbers: tuple[int, ...]) -> None:
         """Take Σ g² of some parameters; those without a gradient are passed over."""
-        sums, flags = self.weights.sums.base, self._gradient_seen.data_ptr()
+        sums, flags = self.weights.sums.base, self._seen_address
         for number in self._backend.hooks.gradients(self.weights.parameters, numbers, sums, flags):
             if self.weights.parameters[number].grad is not None:
                 self.read_gradient(number)
@@ -155,7 +163,7 @@ class DeviceParameters:
         """A hook that takes Σ g² of a parameter when its gradient is there; `on_gradient` takes any."""
         table, seen = self.weights.sums, self._gradient_seen
         owner = (table.numbers, seen)  # a native hook writes into their memory
-        sum_address, flag = table.address(number, "gradient_squares"), seen.data_ptr() + number
+        sum_address, flag = table.address(number, "gradient_squares"), self._seen_address + number
         return self._backend.hooks.Gradient(current, on_gradient, owner, sum_address, flag)
 
     # ------------------------------------------------------------------------------------------ weights and updates
@@ -172,7 +180,7 @@ class DeviceParameters:
         self._begun.add(numbers)
         copied = self._copied_among(numbers)
         self._backend.copy_weights(self.weights, copied)
-        self.has_weight[list(copied)] = True
+        self.has_weight[self._copied_rows[numbers]] = True
 
     def after_update(self, numbers: tuple[int, ...]) -> None:
         """Take Σ (w − copy)² of some parameters, if they were copied: a closure may have made them."""
@@ -185,7 +193,12 @@ class DeviceParameters:
         if numbers not in self._copied_numbers:
             copied = (n for n in numbers if self._copied[n] and self.weights.parameters[n].numel())
             self._copied_numbers[numbers] = tuple(copied)
+            self._copied_rows[numbers] = np.array(self._copied_numbers[numbers], dtype=np.intp)
         return self._copied_numbers[numbers]
+
+
+def _objects(identities: bytes) -> NDArray[np.uintp]:
+    return np.frombuffer(identities, dtype=np.uintp)
 
 
 def _is_zero(gradient: Tensor) -> bool:

@@ -29,15 +29,17 @@ class PageMemory:
         self._page: NDArray[np.float64] = np.empty(0)
         self._used = 0
 
-    def copy(self, numbers: Tensor) -> Tensor | NDArray[np.float64]:
+    def copy(self, numbers: Tensor | NDArray[np.float64]) -> Tensor | NDArray[np.float64]:
         """A copy of some numbers: in main memory a vector on a page, elsewhere a tensor on the same device."""
-        if numbers.dtype is not torch.float64 or not numbers.is_cpu:
-            return numbers.clone()
-        size = numbers.numel()
+        if isinstance(numbers, Tensor):
+            if numbers.dtype is not torch.float64 or not numbers.is_cpu:
+                return numbers.clone()
+            numbers = numbers.numpy()
+        size = numbers.size
         if self._used + size > len(self._page):
             self._page = np.frombuffer(mmap.mmap(-1, 8 * max(PAGE, size)), dtype=np.float64)
             self._used = 0
         copy = self._page[self._used : self._used + size]
         self._used += size
-        copy[:] = numbers.numpy().reshape(-1)
+        copy[:] = numbers.reshape(-1)
         return copy

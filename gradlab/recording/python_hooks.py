@@ -4,9 +4,12 @@ The C code has the same names with the same arguments. These here leave all tens
 """
 
 import ctypes
+import operator
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -77,3 +80,16 @@ def starts(
             return False
         found[place] = weight.data_ptr()
     return True
+
+
+def identities(objects: list[Any], attribute: str) -> bytes:
+    """Which object an attribute of each object is, as bytes that can be compared."""
+    return np.array([id(getattr(each, attribute)) for each in objects], dtype=np.uintp).tobytes()
+
+
+def hold(dicts: list[dict[str, Any]], contents: list[tuple[Any, ...]]) -> bool:
+    """Whether each dictionary has these keys and values, in this order, and they are the same objects."""
+    return all(
+        len(content) == 2 * len(each) and all(map(operator.is_, chain.from_iterable(each.items()), content))
+        for each, content in zip(dicts, contents, strict=True)
+    )

@@ -73,7 +73,7 @@ class Recorder:
         self._full_pass = FullPass(model, self.modules)
         self._output = _Output(self._model)
         self._checked: Step | None = None
-        self._current.step = self._unrecorded(0)
+        self._current.step = self._new_step(0)
 
     @property
     def step(self) -> int:
@@ -127,7 +127,7 @@ class Recorder:
             for handle in watched.handles:
                 handle.remove()
             watched.handles.clear()
-        self._current.step = self._unrecorded(self.step)
+        self._current.step = self._new_step(self.step)
 
     def look_at_units(self, x: Tensor) -> None:
         """Pass all samples through the network, before the coming step; its rows will say which units are dead.
@@ -144,32 +144,29 @@ class Recorder:
 
     def _begin(self, number: int) -> None:
         """A step begins. Between recorded steps there are no hooks on the model."""
-        self._current.step = self._unrecorded(number)
+        step = self._current.step = self._new_step(number)
         if not self._records(number):
             self._hooks.remove()
             return
         self._hooks.place()
         self._model.parameters.begin_step()
-        self._current.step = self._recorded(number, [0] * len(self._optimizers), self._takes_histograms(number))
+        step.fields.undecided = self._hooks.undecided
+        step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number))
 
     def _begin_again(self) -> None:
         """A step was given up and begins again: a scaler met an infinity, or the loop did not like the loss."""
         old = self._current.step
         old.parameters.forget_gradients()
-        step = self._recorded(old.number, old.phases, old.histograms is not None)
+        step = self._new_step(old.number)
+        step.fields.undecided = self._hooks.undecided
+        step.record(old.phases, histograms=old.histograms is not None)
         step.full_pass, step.passes.scale = old.full_pass, old.passes.scale
         if step.histograms is not None:
             step.histograms.update({of: taken for of, taken in old.histograms.items() if of.calls is None})
         self._checked = step
         self._current.step = step
 
-    def _recorded(self, number: int, phases: Sequence[int], histograms: bool) -> Step:
-        cpu = self._model.devices[CPU]
-        step = Step(number, cpu, self._model.parameters, phases, recorded=True, histograms=histograms)
-        step.fields.undecided = self._hooks.undecided
-        return step
-
-    def _unrecorded(self, number: int) -> Step:
+    def _new_step(self, number: int) -> Step:
         return Step(number, self._model.devices[CPU], self._model.parameters)
 
     def _look_for_changes(self, step: Step, *, again: bool = False) -> None:

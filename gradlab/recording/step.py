@@ -49,11 +49,10 @@ class Step:
         number: its number.
         cpu: what is kept for main memory.
         parameters: the parameters.
-        phases: the steps that each optimizer has done within this step.
-        recorded: whether the step is recorded.
-        histograms: whether histograms are taken.
 
     Attributes:
+        recorded: whether the step is recorded.
+        phases: the steps that each optimizer has done within this step.
         calls: the calls on each device.
         fields: what hooks need of the step.
         listening: whether what modules do is recorded now.
@@ -70,22 +69,29 @@ class Step:
         number: int,
         cpu: Device,
         parameters: Parameters,
-        phases: Sequence[int] = (),
-        *,
-        recorded: bool = False,
-        histograms: bool = False,
     ) -> None:
         self.number = number
-        self.recorded = recorded
-        self.phases = list(phases)
+        self.recorded = self.listening = False
+        self.phases: list[int] = []
         self.calls = {cpu.device: Calls(cpu)}
         self.fields = self.calls[cpu.device].fields
         self.full_pass: Mapping[int, Mapping[str, float]] = {}
         self.passes = Passes()
         self.parameters = parameters
-        self.histograms: dict[HistogramOf, Tensor] | None = {} if histograms else None
+        self.histograms: dict[HistogramOf, Tensor] | None = None
         self.inputs: dict[int, KeptInput] = {}
         self.outputs: dict[int, weakref.ref[Tensor]] = {}
+
+    def record(self, phases: Sequence[int], *, histograms: bool) -> None:
+        """This step is recorded, from here on.
+
+        Args:
+            phases: the steps that each optimizer has done within it.
+            histograms: whether histograms are taken.
+        """
+        self.recorded = True
+        self.phases = list(phases)
+        self.histograms = {} if histograms else None
         self.listen(True)
 
     def listen(self, listening: bool) -> None:

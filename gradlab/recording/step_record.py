@@ -4,7 +4,7 @@ In the step itself, nothing is waited for. Rows are made later, of many steps in
 them one by one between steps: what they need is in no cache there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -99,6 +99,7 @@ class Reader:
         self._numbering = numbering
         self._order: tuple[Sequence[Call], Plan | None, tuple[int, ...]] = (), None, ()
         self._combiner = Combiner()
+        self._labels: _Labels | None = None
 
     def read(self, copy: StepCopy) -> Content:
         """Read a step from the devices, each of them once, and make rows of it."""
@@ -126,29 +127,28 @@ class Reader:
             self._numbering.add_silent(silent)
         quantities |= {name: values[called] for name, values in of_parameters.items()}
         exists |= {name: flags[called] for name, flags in known.items()}
-        row_of = {module: row for row, module in enumerate(called.tolist())}
-        _add_full_pass(copy, row_of, quantities, exists)
+        labels = self._labels_of(plan, copy.names, called, counts)
+        _add_full_pass(copy, labels.row_of, quantities, exists)
         values_SU, applies_SU = finish({**quantities, "gradient_scale": scale}, exists, len(called))
-        layers = {index: of for index, of in self._numbering.layers().items() if index in row_of}
-        order = [row_of[index] for index in layers]
-        rows = StepRows(
-            copy.step,
-            [layer for layer, _ in layers.values()],
-            [copy.names[index] for index in layers],
-            [kind for _, kind in layers.values()],
-            counts[order].tolist(),
-            [plan.formats[row] if row < len(plan.formats) else None for row in order],
-            values_SU.T[order],
-            applies_SU.T[order],
-        )
+        rows = StepRows(copy.step, *labels.columns, values_SU.T[labels.order], applies_SU.T[labels.order])
         loss = sum(float(value[0]) for value in losses) / scale if losses else None
         gradient_squares = copy.parameters.gradient_squares(sums, has_gradient)
         drawn = [
-            _histogram(copy, index, layers[index][0], quantity, numbers)
+            _histogram(copy, index, labels.layer_of[index], quantity, numbers)
             for (index, quantity, _), numbers in zip(copy.histograms, histograms, strict=True)
-            if index in layers
+            if index in labels.layer_of
         ]
         return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale)
+
+    def _labels_of(
+        self, plan: Plan, names: Sequence[str], called: NDArray[np.intp], counts: NDArray[np.intp]
+    ) -> "_Labels":
+        """What rows say beside their values; the same from step to step, until other modules have rows."""
+        layers, modules = self._numbering.layers(), called.tolist()
+        last = self._labels
+        if last is None or last.made_of != (plan, modules) or last.names is not names or last.layers is not layers:
+            last = self._labels = _Labels(plan, names, layers, modules, counts)
+        return last
 
     def _in_order(self, calls: Sequence[Call], plan: Plan) -> tuple[int, ...]:
         """The modules with rows, in the order in which they have computed something."""
@@ -157,6 +157,38 @@ class Reader:
             order = tuple(module for module in dict.fromkeys(call.module for call in calls) if module in there)
             self._order = calls, plan, order
         return self._order[2]
+
+
+class _Labels:
+    """What the rows of a step say beside their values.
+
+    Attributes:
+        row_of: for each module with a row, its place among the values.
+        layer_of: its layer.
+        order: the places, in the order of the rows.
+        columns: layer, module, kind, calls and dtype of each row.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        names: Sequence[str],
+        layers: Mapping[int, tuple[int, str]],
+        modules: list[int],
+        counts: NDArray[np.intp],
+    ) -> None:
+        self.made_of, self.names, self.layers = (plan, modules), names, layers
+        self.row_of = {module: row for row, module in enumerate(modules)}
+        numbered = {index: of for index, of in layers.items() if index in self.row_of}
+        self.layer_of = {index: layer for index, (layer, _) in numbered.items()}
+        self.order = [self.row_of[index] for index in numbered]
+        self.columns = (
+            list(self.layer_of.values()),
+            [names[index] for index in numbered],
+            [kind for _, kind in numbered.values()],
+            counts[self.order].tolist(),
+            [plan.formats[row] if row < len(plan.formats) else None for row in self.order],
+        )
 
 
 def _table(parts: Sequence[Floats], columns: int) -> Floats:

@@ -1,31 +1,29 @@
 """What a model is made of, in a form that can be compared in a few microseconds."""
 
-import operator
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
 
 from gradlab.recording.torch_private import parts
 
-_requires_grad = operator.attrgetter("requires_grad")
-
 
 class Structure:
-    """The modules and parameters of a model, and which parameters are trained.
+    """The modules and parameters of a model, their names, and which parameters are trained.
 
     Args:
         model: the model.
+        hooks: the functions of `python_hooks`, or the native ones.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, hooks: Any) -> None:
         modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
-        homes = [home for module in modules for home in parts(module)]
-        self._empty = [home for home in homes if not home]  # most are, and going through their values costs most
-        self._filled = [home for home in homes if home]
-        self._objects = list(chain.from_iterable(map(dict.values, self._filled)))
+        self._hooks = hooks
+        self._homes = [home for module in modules for home in parts(module)]
+        self._contents = [tuple(chain.from_iterable(home.items())) for home in self._homes]
         self._parameters = list(model.parameters())
-        self._trained = list(map(_requires_grad, self._parameters))
+        self._trained = self._which_are_trained()
         self._lazy = [each for each in self._parameters if is_lazy(each)]
 
     @property
@@ -34,14 +32,16 @@ class Structure:
         return bool(self._lazy)
 
     def has_changed(self) -> bool:
-        """Whether modules or parameters were added, removed, replaced, frozen, unfrozen or given their entries."""
+        """Whether modules or parameters were added, removed, replaced, renamed, frozen or unfrozen, or have entries now."""
         return (
-            any(self._empty)
-            or sum(map(len, self._filled)) != len(self._objects)
-            or not all(map(operator.is_, chain.from_iterable(map(dict.values, self._filled)), self._objects))
-            or list(map(_requires_grad, self._parameters)) != self._trained
+            not self._hooks.hold(self._homes, self._contents)
+            or self._which_are_trained() != self._trained
             or not all(map(is_lazy, self._lazy))
         )
+
+    def _which_are_trained(self) -> bytes:
+        found: bytes = self._hooks.identities(self._parameters, "requires_grad")
+        return found
 
 
 def is_lazy(parameter: nn.Parameter) -> bool:

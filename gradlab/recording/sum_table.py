@@ -1,6 +1,7 @@
 """Rows of sums in the memory of a device, where backends write them without waiting for the device."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class SumTable:
 
     Attributes:
         numbers: (rows, sums). They are not set to 0: a sum that counts is written before it is read.
+        values: the same numbers: in main memory as an array, from which copies are made faster.
         base: the address of the first row.
     """
 
@@ -36,6 +38,7 @@ class SumTable:
 
     def _allocate(self, rows: int) -> None:
         self.numbers = torch.zeros(rows, len(self.names), dtype=accumulator(self.device), device=self.device)
+        self.values: Any = self.numbers.numpy() if self.numbers.is_cpu else self.numbers
         self.base = self.numbers.data_ptr()
         self._views: dict[int, Mapping[str, Tensor]] = {}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 from torch.optim import Optimizer
 
-from gradlab.recording.devices import Devices
+from gradlab.recording.devices import CPU, Devices
 from gradlab.recording.guard import Guard
 from gradlab.recording.modules import compiled_modules, find_modules
 from gradlab.recording.numbering import Numbering
@@ -45,7 +45,7 @@ class WatchedModel:
         self.devices = Devices()
         self._optimizers = tuple(optimizers)
         modules = find_modules(model, layers)
-        self.structure = Structure(model)
+        self.structure = Structure(model, self.devices[CPU].backend.hooks)
         self.numbering = Numbering(model, modules, lambda module: None)
         self.parameters = self._parameters()
         self.numbering.renew(modules, self.parameters.owner_of)
@@ -53,7 +53,7 @@ class WatchedModel:
 
     def renew(self) -> None:
         """The model has changed."""
-        self.structure = Structure(self.model)
+        self.structure = Structure(self.model, self.devices[CPU].backend.hooks)
         modules = find_modules(self.model, self.layers)
         self.numbering.renew(modules, lambda module: None)
         self.parameters = self._parameters()

@@ -140,7 +140,7 @@ def test_weights_gradients_and_updates(dtype):
         for parameter in parameters:
             parameter.add_(0.01 * torch.randn_like(parameter))
     weights.after_update(everything)
-    sums = weights.sums.numpy()
+    sums = np.asarray(weights.sums)
     for index, (parameter, old) in enumerate(zip(parameters, before, strict=True)):
         assert sums[index, GRADIENT] == pytest.approx(float(parameter.grad.double().square().sum()), rel=1e-12)
         assert sums[index, WEIGHT] == pytest.approx(float(old.square().sum()), rel=1e-12)

@@ -23,7 +23,7 @@ from gradlab.recording import python_hooks, torch_private
 from gradlab.recording.hooks import NO_HOOK, nothing
 from gradlab.statistics import LAYOUT
 
-INTERFACE = 7
+INTERFACE = 8
 """Changes with the arguments of the functions; `gradlab_layout` of the matching source begins with it."""
 FORMATS = (torch.float32, torch.float64)
 Kernels = SimpleNamespace

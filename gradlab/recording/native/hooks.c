@@ -6,6 +6,7 @@
  */
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <string.h>
 #include <structmember.h>
 
 #include "kernels.c"
@@ -61,6 +62,8 @@ static PyMethodDef functions[] = {
     {"prepare", prepare, METH_VARARGS, "What the hooks call: see `gradlab.recording.native`."},
     {"gradients", gradients, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
     {"starts", starts, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
+    {"identities", identities, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
+    {"hold", hold, METH_VARARGS, "See `gradlab.recording.python_hooks`."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "hooks", NULL, -1, functions, NULL, NULL, NULL, NULL};

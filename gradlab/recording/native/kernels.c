@@ -40,4 +40,4 @@ typedef double WIDE __attribute__((ext_vector_type(LANES)));
 #include "kernels.inc"
 
 /* The interface's number and the layout of the sums: a library that was compiled for others is not used. */
-EXPORT const char *gradlab_layout(void) { return "7;" LAYOUT; }
+EXPORT const char *gradlab_layout(void) { return "8;" LAYOUT; }
