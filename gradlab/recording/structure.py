@@ -32,7 +32,7 @@ class Structure:
         return bool(self._lazy)
 
     def has_changed(self) -> bool:
-        """Whether modules or parameters were added, removed, replaced, renamed, frozen or unfrozen, or have entries now."""
+        """Whether modules or parameters were added, removed, replaced, renamed, frozen, unfrozen or given entries."""
         return (
             not self._hooks.hold(self._homes, self._contents)
             or self._which_are_trained() != self._trained
