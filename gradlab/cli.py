@@ -108,8 +108,8 @@ def run(
     _show(done, json=json, quiet=quiet)
     if interrupted:
         raise typer.Exit(130)
-    if check and done.verdict != "healthy":
-        raise typer.Exit(1)
+    if check:
+        _check(done.verdict)
 
 
 @app.command()
@@ -290,6 +290,14 @@ def _show(run: Any, *, json: bool, quiet: bool) -> None:
         from gradlab.views.summary import print_summary
 
         print_summary(run.tables, Console())
+
+
+def _check(verdict: str) -> None:
+    """Exit with 1 unless a run is healthy."""
+    if verdict == "unknown":
+        print("not healthy: nothing could be judged", file=sys.stderr)
+    if verdict != "healthy":
+        raise typer.Exit(1)
 
 
 def _names(text: str) -> list[str]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gradlab import marker, run_folder
-from gradlab.diagnosis import diagnose
+from gradlab.diagnosis import judge
 from gradlab.measures.headline import headline
 from gradlab.snapshot import HasTables
-from gradlab.tables import verdict_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,12 +82,13 @@ def load_run(path: str | Path) -> Run:
 def conclude(writer: run_folder.RunWriter) -> Run:
     """Diagnose a run that has ended, and complete its summary with the verdict, the findings and the numbers."""
     tables = run_folder.read_tables(writer.path)
-    findings = diagnose(tables)
+    diagnosis = judge(tables)
     writer.write_summary(
         {
             **tables.summary,
-            "verdict": verdict_of(findings),
-            "findings": [finding.to_json() for finding in findings],
+            "verdict": diagnosis.verdict,
+            "findings": [finding.to_json() for finding in diagnosis.findings],
+            "not_judged": diagnosis.not_judged,
             **headline(tables),
         }
     )

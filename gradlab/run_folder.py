@@ -136,6 +136,10 @@ class FolderSource(Source):
         """The verdict of then; `unknown` where the run has not ended."""
         return str(self._summary.get("verdict", UNKNOWN))
 
+    def not_judged(self, tables: Tables) -> Mapping[str, str]:
+        """The rules that could not judge the run when it ended, and why."""
+        return dict(self._summary.get("not_judged", {}))
+
 
 def read_tables(path: Path) -> Tables:
     """The snapshot of a run, finished or not.

@@ -13,6 +13,7 @@ PUBLIC = (
     "summary",
     "verdict",
     "findings",
+    "not_judged",
     "layers",
     "steps",
     "evaluations",

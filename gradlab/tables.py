@@ -135,7 +135,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 HEALTHY = "healthy"
 """The verdict on a run with nothing to act on."""
 UNKNOWN = "unknown"
-"""The verdict on a run that has not been judged."""
+"""The verdict on a run that has not been judged, or of which nothing can be said."""
 
 
 @dataclass(frozen=True)
@@ -145,18 +145,21 @@ class Finding:
     Attributes:
         rule: id of the rule that found it.
         severity: how bad it is.
-        message: one line in plain words, with the numbers.
-        layers: the layers concerned, by number; empty where it concerns the whole run.
+        message: one line in plain words, with the numbers. It says so where the finding only follows from another one.
+        modules: the modules concerned, by name; empty where it concerns the whole run.
+        layers: the layers concerned, by number, for pictures.
         steps: first and last step that show it.
         measured: the numbers it rests on, by name; finite ones only.
         threshold: the limits they crossed, under the same names.
         predicted: what theory says of them, under the same names.
-        remedies: what to try, each a string of config overrides that can be pasted after `gradlab run CONFIG`.
+        remedies: what to try: of a configured run, strings of config overrides that can be pasted after `gradlab run
+            CONFIG`; of a watched model, one sentence each.
     """
 
     rule: str
     severity: Severity
     message: str
+    modules: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     steps: tuple[int, int] | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
@@ -210,6 +213,10 @@ class Source:
     def verdict(self, tables: "Tables") -> str:
         """The findings in a word."""
         return verdict_of(tables.findings)
+
+    def not_judged(self, tables: "Tables") -> Mapping[str, str]:
+        """The rules that could not judge the run, and why."""
+        return {}
 
 
 class RowsSource(Source):
@@ -302,13 +309,18 @@ class Tables:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What the rules found, worst first."""
+        """What the rules found, in the order of causes (`gradlab.diagnosis.causes`)."""
         return list(self._source.findings(self))
 
     @cached_property
     def verdict(self) -> str:
         """Id of the worst finding's rule, `healthy`, or `unknown` for a run that has not been judged."""
         return self._source.verdict(self)
+
+    @cached_property
+    def not_judged(self) -> Mapping[str, str]:
+        """The rules that had nothing to say about the run, and why."""
+        return self._source.not_judged(self)
 
     # What rules and views ask for besides.
 

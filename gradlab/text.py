@@ -4,7 +4,7 @@
     means      mean_and_interval
     time       clock · duration
     settings   setting_text · settings_text · wanted_text
-    names      did_you_mean · first_of · tally · counted · layers_text
+    names      did_you_mean · first_of · tally · counted · layers_text · modules_text
     lines      dotted · one_line · separated
     JSON       strict_json
 
@@ -21,6 +21,9 @@ ABSENT = "–"
 """Stands for a number that is missing."""
 MINUS = "−"
 """The sign of negative numbers in sentences and pictures. Tables have a hyphen, so that a number can be pasted."""
+
+MODULES = 4
+"""Names of modules in a sentence, where there are two or more that it does not name."""
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 
@@ -225,6 +228,14 @@ def layers_text(layers: Sequence[int]) -> str:
             ranges.append([layer])
     words = [f"{found[0]}–{found[-1]}" if len(found) > 1 else f"{found[0]}" for found in ranges]
     return f"layer{'' if len(layers) == 1 else 's'} {', '.join(words)}"
+
+
+def modules_text(modules: Sequence[str]) -> str:
+    """Names of modules: `` `a` ``, `` `a` and `b` ``, `` `a`, `b`, `c` and 7 more ``; the whole model has no name."""
+    words = [f"`{one_line(name)}`" if name else "the model" for name in modules]
+    if len(words) > MODULES + 1:
+        words = [*words[:MODULES], f"{len(words) - MODULES} more"]
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 # --------------------------------------------------------------------------------------------------------------- lines

@@ -102,6 +102,16 @@ def test_check_turns_the_verdict_into_an_exit_code(in_process, tmp_path):
     assert in_process(*[word for word in broken if word != "--check"])[0] == 0
 
 
+def test_check_fails_where_nothing_could_be_judged_and_says_so(in_process, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    code, _, err = in_process("run", "tiny.yaml", "-q", "--no-plots", "--check", "model.depth=1", "train.steps=3")
+    assert (code, err) == (1, "not healthy: nothing could be judged\n")
+    (path,) = run_folder.find_runs(tmp_path / "runs")
+    assert "nothing could be judged (vanishing-gradient: one hidden layer" in " ".join(
+        in_process("show", path)[1].split()
+    )
+
+
 def test_plot_format(in_process, tmp_path):
     (tmp_path / "tiny.yaml").write_text(SMALL)
     assert in_process("run", "tiny.yaml", "-q", "--plot-format", "svg")[0] == 0

@@ -51,7 +51,7 @@ NORMALIZATION = {
 CODE = """
 import json, sys
 import gradlab
-from gradlab.diagnosis.rules import examine
+from gradlab.diagnosis import examine
 from gradlab.diagnosis.rule import NotApplicable
 from typer.testing import CliRunner
 from gradlab.cli import app

@@ -4,7 +4,19 @@ findings = diagnose(Tables(layers=…, steps=…, …))
 RULES["vanishing-gradient"].description
 """
 
+from gradlab.diagnosis.diagnosing import VITAL, Diagnosed, Diagnosis, diagnose, examine, judge
 from gradlab.diagnosis.rule import Answer, NotApplicable, Rule
-from gradlab.diagnosis.rules import RULES, Diagnosed, diagnose, examine
+from gradlab.diagnosis.rules import RULES
 
-__all__ = ["RULES", "Answer", "Diagnosed", "NotApplicable", "Rule", "diagnose", "examine"]
+__all__ = [
+    "RULES",
+    "VITAL",
+    "Answer",
+    "Diagnosed",
+    "Diagnosis",
+    "NotApplicable",
+    "Rule",
+    "diagnose",
+    "examine",
+    "judge",
+]

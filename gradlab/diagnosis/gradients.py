@@ -12,6 +12,7 @@ from gradlab.measures.profiles import profiles
 from gradlab.measures.slopes import fit_depth, slope
 from gradlab.measures.spells import lasting, smooth, spell
 from gradlab.tables import Finding, Tables
+from gradlab.text import modules_text
 
 RANGE_DECADES = 2.0
 """δ vanishes or explodes if it changes by this many decades over the whole depth.
@@ -81,7 +82,8 @@ def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
     r_squared = float(smooth(fits.r_squared_T)[when.quote])
     message = (
         f"δ {'grows' if sign > 0 else 'shrinks'} by {abs(range_decades) / gaps:.2g} decades per layer toward the input "
-        f"(R² {r_squared:.2f}): {abs(range_decades):.1f} decades over {gaps + 1} layers"
+        f"(R² {r_squared:.2f}): {abs(range_decades):.1f} decades over {gaps + 1} layers, from "
+        f"{modules_text([delta.modules[-1]])} back to {modules_text([delta.modules[0]])}"
         if sign * range_decades >= CURED_DECADES
         else "δ overflows on its way to the input"
     )
@@ -95,6 +97,7 @@ def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
             rule=rule,
             severity=severity,
             message=f"{message}, {when}",
+            modules=delta.names(),
             layers=tuple(delta.layers.tolist()),
             steps=when.steps,
             measured=numbers(decades_per_layer=range_decades / gaps, range_decades=range_decades, r_squared=r_squared),
@@ -137,15 +140,16 @@ def gradient_underflow(tables: Tables) -> Answer:
     when = spell(delta.steps, silent_TL.any(1) & near_T)
     if when is None:
         return []
-    silent = delta.layers[silent_TL[when.quote]]
+    silent = delta.names(silent_TL[when.quote])
     smallest = float(positive_TL[when.quote].min())
     return [
         Finding(
             rule="gradient-underflow",
             severity=severity_of(when, "error"),
-            message=f"{len(silent)} of {len(delta.layers)} layers get a gradient of exactly 0: {dtype} ran out "
-            f"(the smallest δ left is {smallest:.1g}), {when}",
-            layers=tuple(silent.tolist()),
+            message=f"{len(silent)} of {len(delta.layers)} layers get a gradient of exactly 0, {modules_text(silent)}: "
+            f"{dtype} ran out (the smallest δ left is {smallest:.1g}), {when}",
+            modules=silent,
+            layers=tuple(delta.layers[silent_TL[when.quote]].tolist()),
             steps=when.steps,
             measured=numbers(layers=len(silent), smallest_delta_rms=smallest),
             threshold={"smallest_delta_rms": limit},

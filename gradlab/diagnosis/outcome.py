@@ -1,6 +1,6 @@
 """Rules about the outcome of a run: it diverged, learned nothing, evaluates worse than it trains, or is off theory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite, log, sqrt
 
 import numpy as np
@@ -11,6 +11,7 @@ from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
 from gradlab.measures.profiles import Floats
 from gradlab.tables import Finding, Tables
+from gradlab.text import modules_text
 
 STALLED = 0.95
 """A run whose training loss stays above this share of ln(classes) has learned nothing. The loss of the best constant
@@ -195,9 +196,12 @@ def off_theory(tables: Tables) -> Answer:
     delta = _decades_off(first, "delta_rms", "weight", tables.theory, "delta_relative")
     size = _decades_off(first, "activation_rms", "activation", tables.theory, "activation_rms")
     relative = [(layer, off - delta[-1][1]) for layer, off in delta]  # the scale of δ is that of the loss
+    names = [
+        dict(first.filter(pl.col("kind") == kind).select("layer", "module").rows()) for kind in ("weight", "activation")
+    ]
     return [
-        *_beyond_scatter("δ", relative, [_allowed(widths[layer + 1 :]) for layer, _ in delta]),
-        *_beyond_scatter("activations", size, [_allowed(widths[: layer + 1]) for layer, _ in size]),
+        *_beyond_scatter("δ", relative, [_allowed(widths[layer + 1 :]) for layer, _ in delta], names[0]),
+        *_beyond_scatter("activations", size, [_allowed(widths[: layer + 1]) for layer, _ in size], names[1]),
     ]
 
 
@@ -218,7 +222,9 @@ def _allowed(widths: Sequence[int]) -> float:
     return SLACK_DECADES + SLACK_PER_LAYER * len(widths) + SCATTERS * scatter
 
 
-def _beyond_scatter(quantity: str, off: list[tuple[int, float]], allowed: list[float]) -> list[Finding]:
+def _beyond_scatter(
+    quantity: str, off: list[tuple[int, float]], allowed: list[float], names: Mapping[int, str]
+) -> list[Finding]:
     beyond = [
         (layer, decades, limit) for (layer, decades), limit in zip(off, allowed, strict=True) if abs(decades) > limit
     ]
@@ -229,8 +235,9 @@ def _beyond_scatter(quantity: str, off: list[tuple[int, float]], allowed: list[f
         Finding(
             rule="off-theory",
             severity="warning",
-            message=f"{quantity} at the start: {decades:+.2f} decades off the prediction in layer {layer}, where "
-            f"finite-width scatter and real inputs explain {limit:.2f}",
+            message=f"{quantity} at the start: {decades:+.2f} decades off the prediction in "
+            f"{modules_text([names[layer]])}, where finite-width scatter and real inputs explain {limit:.2f}",
+            modules=tuple(names[layer] for layer, _, _ in beyond),
             layers=tuple(layer for layer, _, _ in beyond),
             steps=(0, 0),
             measured=numbers(decades_off=decades),

@@ -1,4 +1,8 @@
-"""Remedies: overrides of a run's config that are worth trying. None repeats what the config already has."""
+"""Remedies: things that are worth trying.
+
+Of a configured run, they are overrides of its config, and none repeats what the config already has. Of a model that was
+only watched, each is a sentence.
+"""
 
 from gradlab.config import Config
 
@@ -6,7 +10,7 @@ from gradlab.config import Config
 def initializer(config: Config | None) -> list[str]:
     """An initializer made for the activation, if the run has another one."""
     if config is None:
-        return []
+        return ["Draw the initial weights at random, in a size made for the activation: He for ReLU, Glorot for tanh."]
     activation, has = config.model.hidden_activation, config.model.weight_initializer
     if activation is None or has is None or has.name in activation.traits.initializers:
         return []
@@ -16,7 +20,7 @@ def initializer(config: Config | None) -> list[str]:
 def start(config: Config | None) -> list[str]:
     """Remedies for signals that vanish or explode in the untrained network."""
     if config is None:
-        return []
+        return [*initializer(None), "Put a normalization in front of each activation."]
     activation, norm = config.model.hidden_activation, config.model.hidden_normalization
     hopeless = activation is not None and not activation.traits.zero_centred
     replace = ["model.activation=relu model.initializer=he_normal"] if hopeless else initializer(config)
@@ -40,11 +44,20 @@ def training(config: Config | None) -> list[str]:
 
 def learning_rate(config: Config | None, factor: float) -> list[str]:
     """The learning rate times a factor."""
-    return [] if config is None else [f"train.learning_rate={config.train.learning_rate * factor:.2g}"]
+    if config is None:
+        return [f"{'Multiply' if factor > 1 else 'Divide'} the learning rate by {max(factor, 1 / factor):.3g}."]
+    return [f"train.learning_rate={config.train.learning_rate * factor:.2g}"]
 
 
 def clip(config: Config | None) -> list[str]:
     """Gradient clipping, if the run has none."""
-    if config is None or config.train.clip_gradient_norm is not None:
-        return []
-    return ["train.clip_gradient_norm=1.0"]
+    if config is None:
+        return ["Clip the norm of the gradient before each update."]
+    return [] if config.train.clip_gradient_norm is not None else ["train.clip_gradient_norm=1.0"]
+
+
+def leaky(config: Config | None) -> list[str]:
+    """An activation that cannot die."""
+    if config is None:
+        return ["Use an activation with a slope below zero, such as LeakyReLU, so that no unit can die."]
+    return [] if config.model.hidden_activation is None else ["model.activation=leaky_relu"]

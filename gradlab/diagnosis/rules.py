@@ -3,17 +3,12 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import numpy as np
-import polars as pl
-
-from gradlab.config import Config
 from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
 from gradlab.diagnosis.outcome import batch_norm_drift, diverged, off_theory, stalled_loss
-from gradlab.diagnosis.rule import Answer, NotApplicable, Rule
+from gradlab.diagnosis.rule import Rule
 from gradlab.diagnosis.signal import signal_collapse, signal_explosion
 from gradlab.diagnosis.units import dead_units, saturated_activations, symmetric_units
 from gradlab.diagnosis.updates import updates_too_large, updates_too_small
-from gradlab.tables import SEVERITIES, Finding, Source, Tables
 
 _GLOROT = "Glorot & Bengio 2010"
 _HE = "He et al. 2015"
@@ -124,46 +119,3 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """The rules by id. A new rule is a function and an entry."""
-
-
-def examine(tables: Tables) -> dict[str, Answer]:
-    """The answer of every rule about a run, by id: its findings, or why it does not apply."""
-    with np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
-        return {id: rule.check(tables) for id, rule in RULES.items()}
-
-
-class Diagnosed(Source):
-    """A source of tables that finds its findings with today's rules, instead of reading them.
-
-    Args:
-        source: the source of everything else.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def table(self, name: str) -> pl.DataFrame:
-        """A table of the source."""
-        return self._source.table(name)
-
-    def config(self) -> Config | None:
-        """The config of the source."""
-        return self._source.config()
-
-    def findings(self, tables: Tables) -> list[Finding]:
-        """What the rules find."""
-        return diagnose(tables)
-
-
-def diagnose(tables: Tables) -> list[Finding]:
-    """What is wrong with a run, worst first; among equals, causes before symptoms.
-
-    Args:
-        tables: a run's tables, complete or cut off.
-
-    Returns:
-        The findings of all rules; empty for a run that nothing is wrong with.
-    """
-    answers = examine(tables).values()
-    found = [finding for answer in answers if not isinstance(answer, NotApplicable) for finding in answer]
-    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -8,7 +8,7 @@ from gradlab.measures.profiles import Profiles, aligned, profiles
 from gradlab.measures.slopes import fit_depth
 from gradlab.measures.spells import lasting, smooth, spell
 from gradlab.tables import Finding, Tables
-from gradlab.text import layers_text
+from gradlab.text import modules_text
 
 DISTINCTION = 0.01
 """A layer whose outputs vary less than this from sample to sample, relative to their RMS, no longer tells its inputs
@@ -63,15 +63,17 @@ def _indistinct(tables: Tables, samples: Profiles) -> list[Finding]:
     when = spell(samples.steps, np.any(ratio_TL < DISTINCTION, axis=1))
     if when is None:
         return []
-    layers = samples.layers[ratio_TL[when.quote] < DISTINCTION]
+    same_L = ratio_TL[when.quote] < DISTINCTION
+    modules = samples.names(same_L)
     worst = float(np.nanmin(ratio_TL[when.quote]))
     return [
         Finding(
             rule="signal-collapse",
             severity=severity_of(when, "warning"),
-            message=f"different inputs give the same activations in {layers_text(layers.tolist())}: "
+            message=f"different inputs give the same activations in {modules_text(modules)}: "
             f"they vary by {worst:.1g} of their size from sample to sample, {when}",
-            layers=tuple(layers.tolist()),
+            modules=modules,
+            layers=tuple(samples.layers[same_L].tolist()),
             steps=when.steps,
             measured=numbers(across_samples=worst),
             threshold={"across_samples": DISTINCTION},
@@ -95,7 +97,9 @@ def _over_depth(tables: Tables, size: Profiles, rule: str, sign: int) -> list[Fi
             rule=rule,
             severity=severity_of(when, "warning"),
             message=f"activations {'grow' if sign > 0 else 'shrink'} by {per_layer:.2g} decades per layer "
-            f"toward the output: {abs(range_decades):.1f} decades over {np.ptp(size.layers) + 1} layers, {when}",
+            f"toward the output: {abs(range_decades):.1f} decades over {np.ptp(size.layers) + 1} layers, from "
+            f"{modules_text([size.modules[0]])} to {modules_text([size.modules[-1]])}, {when}",
+            modules=size.names(),
             layers=tuple(size.layers.tolist()),
             steps=when.steps,
             measured=numbers(range_decades=range_decades),

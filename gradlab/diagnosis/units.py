@@ -10,7 +10,7 @@ from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
 from gradlab.measures.profiles import Flags, Profiles, aligned, profiles
 from gradlab.measures.spells import Spell, smooth, spell
 from gradlab.tables import Finding, Tables
-from gradlab.text import layers_text
+from gradlab.text import modules_text
 
 DEAD_FRACTION = 0.7
 """A layer with at least this share of dead units is reported; AutoTrainer has the same limit. Depth alone makes some
@@ -51,16 +51,17 @@ def dead_units(tables: Tables) -> Answer:
     when = spell(dead.steps, bad_TL.any(1))
     if when is None:
         return []
-    layers = dead.layers[bad_TL[when.quote]]
+    modules = dead.names(bad_TL[when.quote])
     worst, mean = float(np.nanmax(dead.values_TL[when.quote])), float(mean_T[when.quote])
     at_first = "" if when.at_start else f", {mean_T[0]:.0%} at the start"
     return [
         Finding(
             rule="dead-units",
             severity=severity_of(when, "error" if worst >= ALL_DEAD else "warning"),
-            message=f"{mean:.0%} of all units are dead{at_first}; most of them in {layers_text(layers.tolist())}, "
+            message=f"{mean:.0%} of all units are dead{at_first}; most of them in {modules_text(modules)}, "
             f"up to {worst:.0%} of a layer; {_life(when)}",
-            layers=tuple(layers.tolist()),
+            modules=modules,
+            layers=tuple(dead.layers[bad_TL[when.quote]].tolist()),
             steps=when.steps,
             measured=numbers(dead_fraction=worst, mean_dead_fraction=mean),
             threshold={"dead_fraction": DEAD_FRACTION},
@@ -78,10 +79,8 @@ def _life(when: Spell) -> str:
 
 
 def _against_death(tables: Tables, when: Spell) -> list[str]:
-    if tables.config is None:
-        return []
     first = remedies.start(tables.config) if when.at_start else remedies.learning_rate(tables.config, 0.1)
-    return [*first, *(["model.activation=leaky_relu"] if tables.activation is not None else [])]
+    return [*first, *remedies.leaky(tables.config)]
 
 
 def saturated_activations(tables: Tables) -> Answer:
@@ -108,15 +107,17 @@ def saturated_activations(tables: Tables) -> Answer:
     when = spell(saturated.steps, np.any(values_TL >= SATURATED_FRACTION, axis=1))
     if when is None:
         return []
-    layers = saturated.layers[values_TL[when.quote] >= SATURATED_FRACTION]
+    saturated_L = values_TL[when.quote] >= SATURATED_FRACTION
+    modules = saturated.names(saturated_L)
     worst = float(np.nanmax(values_TL[when.quote]))
     return [
         Finding(
             rule="saturated-activations",
             severity=severity_of(when, "warning"),
             message=f"{worst:.0%} of the outputs are saturated in the worst layer, half or more in "
-            f"{layers_text(layers.tolist())}, {when}",
-            layers=tuple(layers.tolist()),
+            f"{modules_text(modules)}, {when}",
+            modules=modules,
+            layers=tuple(saturated.layers[saturated_L].tolist()),
             steps=when.steps,
             measured=numbers(saturated_fraction=worst),
             threshold={"saturated_fraction": SATURATED_FRACTION},
@@ -148,13 +149,14 @@ def symmetric_units(tables: Tables) -> Answer:
     when = spell(units.steps, np.any(copies_TL, axis=1))
     if when is None:
         return []
-    layers = units.layers[copies_TL[when.quote]]
+    modules = units.names(copies_TL[when.quote])
     return [
         Finding(
             rule="symmetric-units",
             severity=severity_of(when, "error"),
-            message=f"all units are copies of one another in {layers_text(layers.tolist())}, {when}",
-            layers=tuple(layers.tolist()),
+            message=f"all units are copies of one another in {modules_text(modules)}, {when}",
+            modules=modules,
+            layers=tuple(units.layers[copies_TL[when.quote]].tolist()),
             steps=when.steps,
             threshold={"across_units": COPIES},
             remedies=tuple(remedies.initializer(tables.config)),

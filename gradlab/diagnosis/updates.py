@@ -1,5 +1,6 @@
 """How far one optimizer step moves the weights: ‖ΔW‖ / ‖W‖, near 1e-3 in networks that train well."""
 
+from dataclasses import replace
 from math import log10
 
 import numpy as np
@@ -8,6 +9,7 @@ from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
 from gradlab.measures.profiles import Floats, Profiles, profiles
 from gradlab.tables import Finding, Tables
+from gradlab.text import modules_text
 
 USUAL = 1e-3
 """The median update ratio of networks that train well (Karpathy's rule of thumb)."""
@@ -48,6 +50,7 @@ def updates_too_small(tables: Tables) -> Answer:
             severity="warning",
             message=f"one step moves the weights by {typical:.1g} of their size (median over layers and steps; "
             f"near {USUAL:g} is usual)",
+            modules=ratios.names(median_L < SMALL),
             layers=tuple(ratios.layers[median_L < SMALL].tolist()),
             steps=(int(ratios.steps[0]), int(ratios.steps[-1])),
             measured=numbers(update_ratio=typical),
@@ -83,7 +86,9 @@ def updates_too_large(tables: Tables) -> Answer:
             rule="updates-too-large",
             severity="warning",
             message=f"one step moves the weights of {large_L.sum()} of {len(median_L)} layers by more than {LARGE:g} "
-            f"of their size (median over steps; at most {worst:.2g}, near {USUAL:g} is usual)",
+            f"of their size: {modules_text(ratios.names(large_L))} (median over steps; at most {worst:.2g}, near "
+            f"{USUAL:g} is usual)",
+            modules=ratios.names(large_L),
             layers=tuple(ratios.layers[large_L].tolist()),
             steps=(int(ratios.steps[0]), int(ratios.steps[-1])),
             measured=numbers(update_ratio=worst),
@@ -99,7 +104,7 @@ def _ratios(tables: Tables) -> Profiles:
     Optimizers with running means start with steps of their own kind.
     """
     ratios = profiles(tables.layers, "update_ratio", ["weight", "output"])
-    return Profiles(ratios.steps[1:], ratios.layers, ratios.values_TL[1:]) if len(ratios.steps) > 1 else ratios
+    return replace(ratios, steps=ratios.steps[1:], values_TL=ratios.values_TL[1:]) if len(ratios.steps) > 1 else ratios
 
 
 def _medians(ratios: Profiles) -> Floats:

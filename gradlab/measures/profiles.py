@@ -23,11 +23,18 @@ class Profiles:
         steps: the T recorded steps that have values, ascending.
         layers: the L layers that have values, ascending.
         values_TL: the values; NaN where the table has NaN or no value.
+        modules: for each layer, the name of the module that the values are of.
     """
 
     steps: Numbers
     layers: Numbers
     values_TL: Floats
+    modules: tuple[str, ...] = ()
+
+    def names(self, chosen_L: Flags | None = None) -> tuple[str, ...]:
+        """The names of the modules of some layers, or of all."""
+        chosen = range(len(self.modules)) if chosen_L is None else np.flatnonzero(chosen_L)
+        return tuple(self.modules[column] for column in chosen)
 
     def __bool__(self) -> bool:
         return bool(self.values_TL.size)
@@ -46,7 +53,9 @@ def profiles(layers: pl.DataFrame, column: str, kinds: Sequence[str]) -> Profile
     numbers, layer = np.unique(rows["layer"].to_numpy(), return_inverse=True)
     values_TL = np.full((len(steps), len(numbers)), np.nan)
     values_TL[step, layer] = rows[column].to_numpy()
-    return Profiles(steps.astype(np.int64), numbers.astype(np.int64), values_TL)
+    modules = dict(zip(layer.tolist(), rows["module"], strict=True))
+    names = tuple(modules[column] for column in range(len(numbers)))
+    return Profiles(steps.astype(np.int64), numbers.astype(np.int64), values_TL, names)
 
 
 def delta_profile(layers: pl.DataFrame, step: int) -> pl.DataFrame:

@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.config import SCHEMA
+from gradlab.diagnosis import VITAL
 from gradlab.measures.profiles import Floats, Profiles, activation_kind, profiles, unit_shares
 from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
-from gradlab.tables import Finding, Tables, other_schema
+from gradlab.tables import UNKNOWN, Finding, Tables, other_schema
 from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
@@ -49,6 +50,9 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
         yield Text("no step was recorded", style="yellow")
     yield Text(separated(_totals(run), width))
     yield Text.assemble("verdict: ", (run.verdict, "bold green" if run.verdict == "healthy" else "bold"))
+    if run.verdict == UNKNOWN and run.not_judged:
+        reasons = "; ".join(f"{rule}: {run.not_judged[rule]}" for rule in VITAL if rule in run.not_judged)
+        yield paragraph(f"nothing could be judged ({reasons})", width, "yellow", first="  ", rest="  ")
     for finding in run.findings:
         yield from _finding(finding, width)
     yield Text(str(run.path), style="dim")
@@ -177,4 +181,7 @@ def _finding(finding: Finding, width: int) -> Iterator[Text]:
     yield Text.assemble((finding.severity, COLOURS.get(finding.severity, "")), "  ", (finding.rule, "bold"))
     yield paragraph(finding.message, width, first="  ", rest="  ")
     for remedy in finding.remedies:
-        yield Text.assemble(("  try  ", "dim"), remedy)
+        if remedy.endswith("."):  # a sentence; settings are not broken, so that they can be pasted
+            yield paragraph(remedy, width, first="  try  ", rest="       ")
+        else:
+            yield Text.assemble(("  try  ", "dim"), remedy)

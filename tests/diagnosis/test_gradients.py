@@ -37,7 +37,7 @@ def test_vanishing():
     assert finding.severity == "error"
     assert finding.message == (
         "δ shrinks by 0.63 decades per layer toward the input (R² 1.00): 12.0 decades over 20 layers, "
-        "from the first recorded step to the last"
+        "from `weight.19` back to `weight.0`, from the first recorded step to the last"
     )
     assert finding.measured["range_decades"] == pytest.approx(-0.63 * 19)
     assert finding.threshold["range_decades"] == -RANGE_DECADES

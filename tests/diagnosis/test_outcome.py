@@ -118,7 +118,7 @@ def predicted(decades=0.0, rms=1.0, depth=20):
 
 def test_off_theory():
     finding = found("off-theory", tables(20, theory=predicted(), delta_rms=geometric(20, 0.15)))
-    assert finding.message.startswith("δ at the start: +2.85 decades off the prediction in layer 0")
+    assert finding.message.startswith("δ at the start: +2.85 decades off the prediction in `weight.0`, where")
     assert finding.steps == (0, 0)
     finding = found("off-theory", tables(20, theory=predicted(), activation_rms=geometric(20, -0.15)))
     assert finding.message.startswith("activations at the start")

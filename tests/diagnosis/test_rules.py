@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gradlab.choices import ACTIVATIONS, INITIALIZERS
 from gradlab.config.files import load_config
-from gradlab.diagnosis import RULES, NotApplicable, diagnose, examine, remedies
+from gradlab.diagnosis import RULES, Diagnosed, NotApplicable, diagnose, examine, judge, remedies
 from gradlab.statistics import LAYER_STATISTICS
-from gradlab.tables import HEALTHY, SEVERITIES, Finding, Tables, rows_frame, verdict_of
+from gradlab.tables import HEALTHY, SEVERITIES, UNKNOWN, Finding, Source, Tables, rows_frame, verdict_of
 from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
 
 ISSUE = {
@@ -43,8 +43,26 @@ def test_a_healthy_run():
 
 def test_worst_first_and_causes_before_symptoms():
     run = tables(20, delta_rms=geometric(20, -0.2), update_ratio=1e-7, losses=[2.3] * 20, across_samples_std=1e-4)
-    assert [finding.rule for finding in diagnose(run)] == ["vanishing-gradient", "signal-collapse", "updates-too-small"]
+    assert [finding.rule for finding in diagnose(run)] == ["vanishing-gradient", "updates-too-small", "signal-collapse"]
+    assert diagnose(run)[1].message.endswith("; follows from vanishing-gradient")
     assert verdict_of(diagnose(run)) == "vanishing-gradient"
+
+
+@pytest.mark.parametrize("run", [tables(20, delta_rms=geometric(20, -0.5)), tables(dead_fraction=0.9)])
+def test_findings_name_modules_and_not_numbers(run):
+    for finding in diagnose(run):
+        assert finding.modules
+        assert f"`{finding.modules[0]}`" in finding.message
+
+
+def test_nothing_judged_is_unknown_and_not_healthy():
+    nothing = Tables(layers=rows_frame("layers", []))
+    assert judge(nothing).verdict == UNKNOWN
+    assert set(judge(nothing).not_judged) == set(RULES)
+    assert judge(tables()).verdict == HEALTHY
+    assert Tables(Diagnosed(Source())).verdict == UNKNOWN
+    found = judge(tables(1, model=config(depth=1, activation="tanh"), saturated_fraction=0.9))
+    assert (found.verdict, "vanishing-gradient" in found.not_judged) == ("saturated-activations", True)
 
 
 def test_info_leaves_a_run_healthy():
@@ -58,6 +76,7 @@ findings = st.builds(
     rule=st.sampled_from(list(RULES)),
     severity=st.sampled_from(SEVERITIES),
     message=st.text(),
+    modules=st.lists(st.text()).map(tuple),
     layers=st.lists(st.integers(0, 100)).map(tuple),
     steps=st.none() | st.tuples(st.integers(0, 100), st.integers(0, 100)),
     measured=finite,
@@ -130,7 +149,9 @@ def test_nothing_recorded_applies_to_no_rule():
 
 def test_a_watched_model_gets_no_overrides():
     run = Tables(layers=tables(20, delta_rms=geometric(20, -0.5)).layers)
-    assert [(finding.rule, finding.remedies) for finding in diagnose(run)] == [("vanishing-gradient", ())]
+    (finding,) = diagnose(run)
+    assert finding.rule == "vanishing-gradient"
+    assert all(re.fullmatch(r"[A-Z][^=]+\.", remedy) for remedy in finding.remedies)
     weights_only = Tables(layers=run.layers.filter(pl.col("kind") == "weight").with_columns(pl.col("layer") * 3 + 2))
     assert [finding.rule for finding in diagnose(weights_only)] == ["vanishing-gradient"]
 

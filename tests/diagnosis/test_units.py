@@ -15,11 +15,12 @@ def halves(first, second, depth=10):
 def test_units_that_died():
     finding = found(DEAD, tables(dead_fraction=halves(0.0, [0.0, 0.8] * 5)))
     assert finding.message == (
-        "40% of all units are dead, 0% at the start; most of them in layers 1, 3, 5, 7, 9, up to 80% of a layer; "
-        "died by step 10"
+        "40% of all units are dead, 0% at the start; most of them in `activation.1`, `activation.3`, `activation.5`, "
+        "`activation.7` and `activation.9`, up to 80% of a layer; died by step 10"
     )
     assert finding.severity == "warning"
     assert finding.layers == (1, 3, 5, 7, 9)
+    assert finding.modules == tuple(f"activation.{layer}" for layer in finding.layers)
     assert finding.remedies[0] == "train.learning_rate=0.005"
 
 
