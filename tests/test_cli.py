@@ -107,9 +107,8 @@ def test_check_fails_where_nothing_could_be_judged_and_says_so(in_process, tmp_p
     code, _, err = in_process("run", "tiny.yaml", "-q", "--no-plots", "--check", "model.depth=1", "train.steps=3")
     assert (code, err) == (1, "not healthy: nothing could be judged\n")
     (path,) = run_folder.find_runs(tmp_path / "runs")
-    assert "nothing could be judged (vanishing-gradient: one hidden layer" in " ".join(
-        in_process("show", path)[1].split()
-    )
+    shown = " ".join(in_process("show", path)[1].split())
+    assert "nothing could be judged (vanishing-gradient: one hidden layer" in shown
 
 
 def test_plot_format(in_process, tmp_path):
