@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from gradlab.recording.call_stack import outermost_backward
 from gradlab.recording.calls import Calls
+from gradlab.recording.data_parallel import is_distributed
 from gradlab.recording.devices import CPU
-from gradlab.recording.guard import Guard
 from gradlab.recording.passes import Mode
 from gradlab.recording.python_hooks import Current, Fields
 from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.torch_private import after_backward, current_pass
+from gradlab.recording.watched_model import WatchedModel
 
 
 class Gradients:
@@ -20,15 +21,16 @@ class Gradients:
 
     Args:
         current: holds the step that is going on.
-        guard: what becomes of errors.
+        watched: the model.
         on_begin: called when a pass has begun.
     """
 
-    def __init__(self, current: Current, guard: Guard, on_begin: Callable[[], None]) -> None:
+    def __init__(self, current: Current, watched: WatchedModel, on_begin: Callable[[], None]) -> None:
         self._current = current
+        self._watched = watched
         self._prepare = on_begin
-        self._guard = guard
-        self._on_end_closed = guard.closed(self._on_end, "the gradients of a backward pass")
+        self._guard = watched.guard
+        self._on_end_closed = self._guard.closed(self._on_end, "the gradients of a backward pass")
 
     def on_delta(self, calls: Calls, row: int, delta: Tensor) -> None:
         """The gradient of an output has come: that of a call of the current step, or of one long gone."""
@@ -67,6 +69,14 @@ class Gradients:
             passes.begin(call, trains=trains)
         passes.number = current_pass()
         step.fields.backward_pass = passes.number if passes.mode is Mode.DIRECT else -1
+        if not is_distributed():
+            after_backward(self._on_end_closed)
+            return
+        passes.ranks = max(passes.ranks, self._watched.data_parallel.ranks())
+        after_backward(self._queue_end)
+
+    def _queue_end(self) -> None:
+        """A pass has ended: wait until whoever averages gradients over ranks has done so, in a callback like this."""
         after_backward(self._on_end_closed)
 
     def _on_end(self) -> None:
@@ -75,7 +85,7 @@ class Gradients:
         step = self._current.step
         step.fields.backward_pass = step.passes.number = -1
         if step.listening and step.passes.accumulated and step.passes.mode is not Mode.IGNORE:
-            step.parameters.read_gradients()
+            step.parameters.read_gradients(every=is_distributed())
             step.passes.phases = tuple(step.phases)
         step.fields.seconds += perf_counter() - start
 
@@ -87,5 +97,6 @@ class Gradients:
         start = perf_counter()
         if current_pass() != step.passes.number:
             self._on_begin(step)
-        step.parameters.read_gradient(parameter)
+        if not is_distributed():
+            step.parameters.read_gradient(parameter)
         step.fields.seconds += perf_counter() - start

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from gradlab.recording.data_parallel import is_distributed
 from gradlab.recording.evaluations import Evaluations, evaluated, is_evaluation
 from gradlab.recording.functions import Functions
 from gradlab.recording.gradients import Gradients
@@ -37,7 +38,7 @@ class ModelHooks:
         self._current = current
         self._on_forward = on_forward
         guard = watched.guard
-        self._gradients = Gradients(current, guard, on_backward)
+        self._gradients = Gradients(current, watched, on_backward)
         self._outputs = Outputs(current, watched, self._gradients)
         self._functions = (
             Functions(watched.model, self._outputs.wants, self._outputs.on_function, guard)
@@ -47,6 +48,7 @@ class ModelHooks:
         self._evaluations = Evaluations(self._module_handles, guard)
         self._handles: list[RemovableHandle] = []
         self._parameter_handles: list[RemovableHandle] = []
+        self._reduced = False
 
     @property
     def undecided(self) -> bool:
@@ -61,6 +63,9 @@ class ModelHooks:
     def place(self) -> None:
         """Place the hooks, where they are not in place already."""
         if self._handles:
+            if self._reduced != is_distributed():
+                self._remove_from_parameters()
+                self._place_on_parameters()
             return
         guard, model = self._watched.guard, self._watched.model
         self._outputs.place_hooks()
@@ -72,6 +77,10 @@ class ModelHooks:
         self._place_on_parameters()
 
     def _place_on_parameters(self) -> None:
+        """Place those that take gradients as they come, where they are whole by then."""
+        self._reduced = is_distributed()
+        if self._reduced and not self.blind:
+            return
         hooks = self._watched.parameters.gradient_hooks(self._current, self._gradients.on_gradient, every=self.blind)
         for parameter, hook in hooks:
             self._parameter_handles.append(parameter.register_post_accumulate_grad_hook(hook))

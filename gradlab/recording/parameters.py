@@ -116,10 +116,10 @@ class Parameters:
 
     # ------------------------------------------------------------------------------------------------------ gradients
 
-    def read_gradients(self) -> None:
-        """A backward pass has ended: take the gradients of the small parameters."""
+    def read_gradients(self, *, every: bool) -> None:
+        """A backward pass has ended: take the gradients of the small parameters, or of every one."""
         for device in self.devices:
-            device.read_gradients(device.small)
+            device.read_gradients(device.trainable if every else device.small)
             device.note_gradients()
 
     def read_changed_gradients(self, optimizer: int, scale: Tensor | float) -> None:

@@ -44,6 +44,7 @@ class Passes:
         phases: the steps that each optimizer had done when the last `backward` ended; None before.
         in_closure: whether an optimizer is stepping that calls a closure, which computes the model again (LBFGS).
         scale: what the loss was multiplied with.
+        ranks: over how many ranks the gradients are averaged.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class Passes:
         self.mode = Mode.DIRECT
         self.phases: tuple[int, ...] | None = None
         self.scale: Tensor | float = 1.0
+        self.ranks = 1
         self._last: tuple[Any, ...] = ()
         self._kept: dict[tuple[Calls, int], Tensor] = {}
         self._forwards: list[list[tuple[Calls, int]]] = []

@@ -187,6 +187,7 @@ class Recorder:
         if not step.listening or current_pass() != -1:
             return
         self._look_for_changes(step)
+        self._model.data_parallel.note_wrapper()
         if step.passes.began and step.passes.in_closure:
             step.listen(False)  # only the first evaluation inside a step of LBFGS is recorded
             return

@@ -24,6 +24,7 @@ class StepCopy(NamedTuple):
         parameter_sums: the sums of the parameters of each device.
         losses: what backward was called on; None for what was not one number.
         scale: what the loss was multiplied with.
+        ranks: over how many ranks the gradients are averaged.
         histograms: module, quantity and histogram.
         full_pass: what a full pass has found, by number of module.
         phases: steps that each optimizer has done.
@@ -40,6 +41,7 @@ class StepCopy(NamedTuple):
     parameter_sums: Sequence[Numbers]
     losses: Sequence[Tensor | float | None]
     scale: Tensor | float
+    ranks: int
     histograms: Sequence[tuple[int, str, Numbers]]
     full_pass: Mapping[int, Mapping[str, float]]
     phases: Sequence[int]
@@ -76,6 +78,7 @@ class StepCopier:
             parameter_sums=[self._memory.copy(device.sums) for device in devices],
             losses=step.passes.losses,
             scale=step.passes.scale,
+            ranks=step.passes.ranks,
             histograms=[
                 (of.module, of.quantity, self._memory.copy(x))
                 for of, x in (step.histograms or {}).items()

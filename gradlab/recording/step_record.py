@@ -129,12 +129,13 @@ class Reader:
         exists |= {name: flags[called] for name, flags in known.items()}
         labels = self._labels_of(plan, copy.names, called, counts)
         _add_full_pass(copy, labels.row_of, quantities, exists)
+        quantities["delta_squares"] = quantities["delta_squares"] / copy.ranks**2
         values_SU, applies_SU = finish({**quantities, "gradient_scale": scale}, exists, len(called))
         rows = StepRows(copy.step, *labels.columns, values_SU.T[labels.order], applies_SU.T[labels.order])
         loss = sum(float(value[0]) for value in losses) / scale if losses else None
         gradient_squares = copy.parameters.gradient_squares(sums, has_gradient)
         drawn = [
-            _histogram(copy, index, labels.layer_of[index], quantity, numbers)
+            _histogram(copy, index, labels.layer_of[index], quantity, numbers, scale * copy.ranks)
             for (index, quantity, _), numbers in zip(copy.histograms, histograms, strict=True)
             if index in labels.layer_of
         ]
@@ -229,8 +230,12 @@ def _add_full_pass(
                 exists.setdefault(name, np.zeros(len(row_of), dtype=bool))[row_of[index]] = True
 
 
-def _histogram(copy: StepCopy, index: int, layer: int, quantity: str, numbers: Any) -> dict[str, Any]:
+def _histogram(
+    copy: StepCopy, index: int, layer: int, quantity: str, numbers: Any, delta_scale: float
+) -> dict[str, Any]:
     low, high, non_finite, *counts = numbers
+    if quantity == "delta":
+        low, high = low / delta_scale, high / delta_scale
     return {
         "step": copy.step,
         "layer": layer,

@@ -15,6 +15,7 @@ from torch.amp import GradScaler
 from torch.autograd import graph
 from torch.autograd.variable import Variable
 from torch.nn.modules import batchnorm
+from torch.nn.parallel import DistributedDataParallel
 
 NormBase: type[nn.Module] = batchnorm._NormBase
 """The base of batch and instance normalization."""
@@ -74,6 +75,11 @@ def backward_call(frame: FrameType) -> BackwardCall | None:
 def parts(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
     """The dictionaries in which a module has its parameters and its modules."""
     return module._parameters, module._modules
+
+
+def running_wrapper() -> DistributedDataParallel | None:
+    """The `DistributedDataParallel` whose module is computing now."""
+    return getattr(DistributedDataParallel, "_active_ddp_module", None)
 
 
 def version(tensor: Tensor) -> int:
@@ -136,6 +142,7 @@ def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "queue_callback", lambda: Variable._execution_engine
     yield BACKWARD_HOOKS, lambda: Tensor
     yield REGISTER_HOOK_DICT, lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
+    yield "_active_ddp_module", lambda: DistributedDataParallel
     yield "_scale", lambda: GradScaler("cpu")
     yield "_compiled_call_impl", nn.Identity
     yield _COMPILED_MODULE, lambda: importlib.import_module("torch._dynamo.eval_frame")

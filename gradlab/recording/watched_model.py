@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 from torch.optim import Optimizer
 
+from gradlab.recording.data_parallel import DataParallel
 from gradlab.recording.devices import CPU, Devices
 from gradlab.recording.guard import Guard
 from gradlab.recording.modules import compiled_modules, find_modules
@@ -27,6 +28,7 @@ class WatchedModel:
         numbering: the recorded modules.
         parameters: the parameters.
         structure: what the model is made of.
+        data_parallel: what averages its gradients over ranks.
 
     Raises:
         UserError: no module has a name like that.
@@ -46,6 +48,7 @@ class WatchedModel:
         self._optimizers = tuple(optimizers)
         modules = find_modules(model, layers)
         self.structure = Structure(model, self.devices[CPU].backend.hooks)
+        self.data_parallel = DataParallel(model)
         self.numbering = Numbering(model, modules, lambda module: None)
         self.parameters = self._parameters()
         self.numbering.renew(modules, self.parameters.owner_of)
@@ -54,6 +57,7 @@ class WatchedModel:
     def renew(self) -> None:
         """The model has changed."""
         self.structure = Structure(self.model, self.devices[CPU].backend.hooks)
+        self.data_parallel = DataParallel(self.model)
         modules = find_modules(self.model, self.layers)
         self.numbering.renew(modules, lambda module: None)
         self.parameters = self._parameters()
