@@ -54,7 +54,7 @@ def compile_natives(root: Path) -> tuple[list[Path], str]:
                 [
                     *_compiler(f"{machine}-{target}", variant),
                     *layout_flags(root),
-                    *_python(source, target),
+                    *python_flags(source, target),
                     "-o",
                     library,
                     root / HOME / source,
@@ -92,7 +92,7 @@ def _compiler(target: str, variant: str) -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={variant}", *FLAGS]
 
 
-def _python(source: str, target: str) -> list[str]:
+def python_flags(source: str, target: str) -> list[str]:
     """Where Python's headers are, and its names for the linker: the process has them, but Windows wants a library."""
     if source != "hooks.c":
         return []

@@ -14,6 +14,7 @@ CHECKS = {
     "lint": ["ruff", "check", *(["--fix"] if FIX else []), "."],
     "format": ["ruff", "format", *([] if FIX else ["--check"]), "."],
     "types": ["mypy"],
+    "native code under sanitizers": ["scripts.sanitize"],
     "generated docs": ["scripts.docs", *(["--fix"] if FIX else [])],
     **({} if "--no-tests" in sys.argv[1:] else {"tests": ["pytest"]}),
 }
