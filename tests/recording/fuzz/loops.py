@@ -18,7 +18,7 @@ ACTIONS = [
     "accumulate", "clip", "evaluate", "penalty", "twice", "grad after", "freeze", "unfreeze", "replace", "add",
     "closure", "lbfgs", "sam", "exception", "abandon", "sloppy evaluation", "hand grad", "grad only", "set to zero",
     "late zero",
-    "scaler", "eval mode", "super step", "memory format", "two optimizers", "adversary",
+    "scaler", "eval mode", "super step", "memory format", "two optimizers", "adversary", "autocast",
 ]  # fmt: skip
 ALONE = ("closure", "lbfgs", "sam", "scaler", "grad only", "adversary", "two optimizers")
 """Kinds of loops, of which there is one at a time."""
@@ -104,6 +104,10 @@ class Loop:
             unsuitable |= {"complex", "sparse"}
         if "lbfgs" in chosen:
             unsuitable |= {"image", "volume"}
+        if "autocast" in chosen:
+            unsuitable |= {"complex", "sparse", "negative"}
+        if chosen & {"penalty", "twice", "grad after", "grad only"}:
+            unsuitable |= {"reentrant"}
         if chosen & {"clip", "grad after", "adversary"}:
             unsuitable |= {"sparse"}
         if chosen & {"twice", "grad after", "penalty"}:
@@ -137,7 +141,12 @@ class Loop:
         return x, torch.randint(0, 2, (BATCH,), generator=self.data)
 
     def loss(self, x, y):
-        return functional.cross_entropy(self.model(x), y)
+        with self.precision():
+            return functional.cross_entropy(self.model(x), y)
+
+    def precision(self):
+        """Mixed precision, or none."""
+        return torch.autocast("cpu", torch.bfloat16, enabled="autocast" in self.chosen)
 
     def zero(self):
         for optimizer in self.optimizers:
@@ -339,15 +348,17 @@ class Loop:
         *generator, judge = self.model
         first, second = self.optimizers
         x, y = self.batch()
-        made = nn.Sequential(*generator)(x)
-        loss = functional.cross_entropy(judge(made.detach()), y)
+        with self.precision():
+            made = nn.Sequential(*generator)(x)
+            loss = functional.cross_entropy(judge(made.detach()), y)
         spy.backward(loss)
         loss.backward()
         spy.before_step(list(judge.parameters()))
         first.step()
         spy.close("" if not generator else str(len(generator)))
         second.zero_grad()
-        loss = functional.cross_entropy(judge(nn.Sequential(*generator)(x)), 1 - y)
+        with self.precision():
+            loss = functional.cross_entropy(judge(nn.Sequential(*generator)(x)), 1 - y)
         spy.backward(loss)
         loss.backward()
         spy.before_step([p for part in generator for p in part.parameters()])

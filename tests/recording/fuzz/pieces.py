@@ -37,6 +37,31 @@ class Checkpointed(nn.Module):
         return checkpoint(self.inner, x, use_reentrant=False)
 
 
+class Reentrant(nn.Module):
+    """Checkpointing of the other kind: only the second pass, inside the backward pass, has a gradient."""
+
+    again = 0
+    """How many of these passes are running."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def compute(self, x):
+        if not torch.is_grad_enabled():
+            return self.inner(x)
+        Reentrant.again += 1
+        try:
+            return self.inner(x)
+        finally:
+            Reentrant.again -= 1
+
+    def forward(self, x):
+        if not x.requires_grad:
+            return self.inner(x)
+        return checkpoint(self.compute, x, use_reentrant=True)
+
+
 class Cell(nn.Module):
     """A cell that is called once for each of three steps in time."""
 
@@ -239,7 +264,7 @@ PIECES = {
     "empty": lambda r: Empty(),
     "special": lambda r: OfAnotherClass(),
 }
-WRAPPERS = ["checkpointed"]
+WRAPPERS = ["checkpointed", "reentrant"]
 STATEFUL = ("batch norm", "image", "dropout", "spectral", "lazy")
 """What must not run twice for one pass."""
 
@@ -251,6 +276,8 @@ def tree(r, pieces, depth=0):
         return Residual(tree(r, pieces, depth + 1))
     if depth < 2 and kind < 0.33 and "checkpointed" in pieces:
         return Checkpointed(tree(r, [p for p in pieces if p not in STATEFUL], depth + 1))
+    if depth < 2 and kind < 0.38 and "reentrant" in pieces:
+        return Reentrant(tree(r, [p for p in pieces if p not in (*STATEFUL, *WRAPPERS)], depth + 1))
     if depth < 2 and kind < 0.6:
         return nn.Sequential(*(tree(r, pieces, depth + 1) for _ in range(r.randint(1, 3))))
     return PIECES[r.choice([piece for piece in pieces if piece in PIECES])](r)
