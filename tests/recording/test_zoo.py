@@ -62,6 +62,88 @@ def convnext():
     return model, {"pixel_values": IMAGES, "labels": torch.tensor([0, 1])}
 
 
+def swin():
+    config = transformers.SwinConfig(
+        image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=4
+    )
+    return transformers.SwinForImageClassification(config), {"pixel_values": IMAGES, "labels": torch.tensor([0, 1])}
+
+
+def segformer():
+    config = transformers.SegformerConfig(
+        num_encoder_blocks=2,
+        depths=[1, 1],
+        hidden_sizes=[8, 16],
+        num_attention_heads=[1, 2],
+        sr_ratios=[2, 1],
+        patch_sizes=[7, 3],
+        strides=[4, 2],
+        mlp_ratios=[2, 2],
+        decoder_hidden_size=8,
+        num_labels=3,
+    )
+    labels = torch.zeros(2, 32, 32, dtype=torch.long)
+    return transformers.SegformerForSemanticSegmentation(config), {"pixel_values": IMAGES, "labels": labels}
+
+
+def mobilenet():
+    config = transformers.MobileNetV2Config(image_size=32, depth_multiplier=0.25, finegrained_output=False)
+    model = transformers.MobileNetV2ForImageClassification(config)
+    return model, {"pixel_values": IMAGES, "labels": torch.tensor([0, 1])}
+
+
+def albert():
+    return transformers.AlbertForMaskedLM(transformers.AlbertConfig(**SIZES, embedding_size=8)), {
+        "input_ids": TOKENS,
+        "labels": TOKENS,
+    }
+
+
+def deberta():
+    config = transformers.DebertaV2Config(**SIZES, relative_attention=True, pos_att_type=["p2c", "c2p"])
+    return transformers.DebertaV2ForMaskedLM(config), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def clip():
+    text = {**SIZES, "bos_token_id": 0, "eos_token_id": 49}
+    vision = {name: value for name, value in SIZES.items() if name != "vocab_size"}
+    config = transformers.CLIPConfig(
+        text_config=text, vision_config={**vision, "image_size": 32, "patch_size": 8}, projection_dim=8
+    )
+    return transformers.CLIPModel(config), {"input_ids": TOKENS, "pixel_values": IMAGES, "return_loss": True}
+
+
+def wav2vec2():
+    sizes = {name: value for name, value in SIZES.items() if name != "vocab_size"}
+    config = transformers.Wav2Vec2Config(
+        **sizes,
+        vocab_size=20,
+        conv_dim=[8, 8],
+        conv_stride=[5, 4],
+        conv_kernel=[10, 8],
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+        mask_time_prob=0.0,
+        layerdrop=0.0,
+    )
+    labels = torch.arange(8).reshape(2, 4) + 1
+    return transformers.Wav2Vec2ForCTC(config), {"input_values": torch.randn(2, 800), "labels": labels}
+
+
+def gemma():
+    config = transformers.GemmaConfig(**SIZES, num_key_value_heads=1, head_dim=8)
+    return transformers.GemmaForCausalLM(config), {"input_ids": TOKENS, "labels": TOKENS}
+
+
+def patchtst():
+    config = transformers.PatchTSTConfig(
+        num_input_channels=2, context_length=16, patch_length=4, patch_stride=4, d_model=8, ffn_dim=16,
+        num_hidden_layers=1, num_attention_heads=2, prediction_length=4,
+    )  # fmt: skip
+    past, future = torch.randn(2, 16, 2), torch.randn(2, 4, 2)
+    return transformers.PatchTSTForPrediction(config), {"past_values": past, "future_values": future}
+
+
 def mamba():
     config = transformers.MambaConfig(hidden_size=16, state_size=4, num_hidden_layers=2, vocab_size=50)
     return transformers.MambaForCausalLM(config), {"input_ids": TOKENS, "labels": TOKENS}
@@ -126,6 +208,15 @@ MODELS = {
     "ViT": vit,
     "ResNet": resnet,
     "ConvNeXt": convnext,
+    "Swin": swin,
+    "SegFormer": segformer,
+    "MobileNet": mobilenet,
+    "ALBERT": albert,
+    "DeBERTa": deberta,
+    "CLIP": clip,
+    "wav2vec 2.0": wav2vec2,
+    "Gemma": gemma,
+    "PatchTST": patchtst,
     "Mamba": mamba,
     "Whisper": whisper,
     "Mixtral": mixtral,
