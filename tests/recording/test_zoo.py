@@ -4,6 +4,7 @@ Each one trains two steps with and without the recorder: the results are the sam
 computed has a row, and gradients are autograd's own.
 """
 
+import functools
 import warnings
 
 import numpy as np
@@ -230,6 +231,43 @@ MODELS = {
 }
 
 
+def torchvision_model(name):
+    try:
+        from torchvision import models
+    except Exception as error:  # a build for CUDA beside a PyTorch without it fails in ways of its own
+        pytest.skip(f"torchvision cannot be imported: {error}")
+    model = models.get_model(name, num_classes=5)
+    return Classifier(model), {"x": torch.randn(2, 3, 64, 64)}
+
+
+class Classifier(nn.Module):
+    """A model with a loss."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        out = self.model(x)
+        logits = out if isinstance(out, torch.Tensor) else out.logits
+        return {"loss": functional.cross_entropy(logits, torch.tensor([0, 1]))}
+
+
+VISION = (
+    "resnet18",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "densenet121",
+    "efficientnet_b0",
+    "mnasnet0_5",
+    "regnet_y_400mf",
+    "convnext_tiny",
+    "swin_t",
+)
+MODELS |= {f"torchvision {name}": functools.partial(torchvision_model, name) for name in VISION}
+
+
 def train(build, watching, spy=None):
     torch.manual_seed(0)
     model, inputs = build()
@@ -285,7 +323,9 @@ def test_models_in_use(name):
     recorded = set(rows["module"])
     for part in called - recorded:  # what hands on a tensor of another module has computed nothing
         kind = type(watched.get_submodule(part)).__name__
-        assert any(name in kind for name in ("Dropout", "Identity", "RotaryEmbedding", "PredictionHead")), (part, kind)
+        assert any(
+            name in kind for name in ("Dropout", "Identity", "RotaryEmbedding", "PredictionHead", "StochasticDepth")
+        ), (part, kind)
     assert rows["activation_rms"].is_finite().all()
 
     total = np.sqrt(sum(float(g.double().square().sum()) for g in expected.values()))
