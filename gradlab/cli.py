@@ -4,9 +4,8 @@ Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written 
 """
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -26,23 +25,12 @@ app = typer.Typer(
 
 PlotFormat = Literal["png", "svg"]
 TableFormat = Literal["table", "markdown", "csv", "json"]
+Registry = Literal["activations", "initializers", "normalizations", "models", "datasets", "optimizers", "rules"]
 if TYPE_CHECKING:
     ExportFormat = str
     EngineName = str
 else:
     ExportFormat, EngineName = Literal[tuple(TARGETS)], Literal[tuple(ENGINES)]
-
-
-class Registry(StrEnum):
-    """What `gradlab list` lists."""
-
-    activations = "activations"
-    initializers = "initializers"
-    normalizations = "normalizations"
-    models = "models"
-    datasets = "datasets"
-    optimizers = "optimizers"
-    rules = "rules"
 
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; gradlab init writes one.")]
@@ -246,11 +234,11 @@ def export(
 
 
 @app.command("list")
-def list_(registry: Annotated[Registry, typer.Argument(metavar="WHAT", help=", ".join(Registry))]) -> None:
+def list_(registry: Annotated[Registry, typer.Argument(metavar="WHAT", help=", ".join(get_args(Registry)))]) -> None:
     """List what a config may name, such as activations, models or datasets; or the rules."""
     from gradlab.views.listing import print_listing
 
-    print_listing(registry.value)
+    print_listing(registry)
 
 
 @app.command()
@@ -332,7 +320,3 @@ def main() -> None:
         if error.fix:
             print(f"{dim}{error.fix}{plain}", file=sys.stderr)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ import pytest
 
 import gradlab
 from gradlab.config.files import read_document
-from gradlab.sweeps.grid import load_points
+from gradlab.sweeps.grid import load_plan
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "configs").glob("*.yaml"))
@@ -23,7 +23,7 @@ def test_config_runs(path, tmp_path):
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_sweep_runs(path, tmp_path):
-    points = load_points(path)
+    points = load_plan(path).points
     assert 2 <= len(points) <= 100
     for point in points[:2]:
         assert gradlab.run(point.config, {"train.steps": 3}, runs=tmp_path, plots=False).status == "completed"

@@ -11,7 +11,6 @@ import json
 from scripts import claims
 from scripts.claims import PAGES, fingerprint, load, sources
 from gradlab.config.files import load_config
-from gradlab.sweeps.grid import load_points
 changed = [["model.activation=elu", "model.normalization=batch_norm"], ["train.optimizer={name: sgd, momentum: 0.9}"],
            ["train.epochs=3", "record.every=2", "data=wine"]]
 ids = [load_config({}, change).id for change in [[], *changed]]

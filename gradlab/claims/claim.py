@@ -9,7 +9,7 @@ Claim
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gradlab.choices import Options
 from gradlab.diagnosis import RULES
@@ -45,15 +45,10 @@ def _known(word: str, words: tuple[str, ...], what: str) -> str:
 class Quantity(Options):
     """A column of the table `layers`, of the modules of one kind."""
 
-    column: str
+    column: Annotated[str, AfterValidator(lambda name: _known(name, LAYER_STATISTICS, "a column of layers"))]
     """Name of the column."""
     kind: Kind | None = None
     """Which rows; by default those of the weights for δ and for weights, those of the activations otherwise."""
-
-    @field_validator("column")
-    @classmethod
-    def _column(cls, column: str) -> str:
-        return _known(column, LAYER_STATISTICS, "a column of layers")
 
     @property
     def rows(self) -> str:
@@ -113,15 +108,10 @@ class EvaluationMeasure(Options):
 class FindingMeasure(Options):
     """Whether a diagnosis rule found something, 1 or 0; or since when."""
 
-    finding: str
+    finding: Annotated[str, AfterValidator(lambda rule: _known(rule, tuple(RULES), "a rule"))]
     """Id of the rule."""
     onset: bool = False
     """The first step that shows it; runs without it have none."""
-
-    @field_validator("finding")
-    @classmethod
-    def _rule(cls, rule: str) -> str:
-        return _known(rule, tuple(RULES), "a rule")
 
     def __str__(self) -> str:
         return f"first step of {self.finding}" if self.onset else f"share of runs with {self.finding}"
@@ -130,13 +120,8 @@ class FindingMeasure(Options):
 class Headline(Options):
     """A number of the whole run that has a name."""
 
-    name: str
+    name: Annotated[str, AfterValidator(lambda name: _known(name, HEADLINES, "a number of a run"))]
     """One of `HEADLINES`."""
-
-    @field_validator("name")
-    @classmethod
-    def _name(cls, name: str) -> str:
-        return _known(name, HEADLINES, "a number of a run")
 
     def __str__(self) -> str:
         return self.name.replace("_", " ")

@@ -108,7 +108,7 @@ class Document:
             if blocker := _blocker(data, path):
                 problems.append(Problem(f"{dotted(path)}: {blocker} is a value and has no keys", typed))
                 continue
-            path = _set(data, path, _absolute(value, path, Path.cwd()))
+            path = _set(data, path, absolute(value, path, Path.cwd()))
             _drop_excluded(data, key, value, given)
             given.add(key)
             places = {old: place for old, place in places.items() if old[: len(path)] != path}
@@ -121,7 +121,7 @@ class Document:
         Raises:
             ConfigError: all that is wrong.
         """
-        data = _absolute(self.data, (), self.base)
+        data = absolute(self.data, (), self.base)
         problems = list(self.problems)
         try:
             config = Config.model_validate(data)
@@ -303,13 +303,13 @@ def _in_full(data: dict[str, Any], places: Mapping[Path_, str]) -> tuple[dict[st
     return data, {(section, full) if path == (section, short) else path: place for path, place in places.items()}
 
 
-def _absolute(value: Any, path: Path_, base: Path) -> Any:
+def absolute(value: Any, path: Path_, base: Path) -> Any:
     """A value that stands at `path`, with the `data.path` in it made absolute."""
     if path == ("data", "path") and isinstance(value, str):
         return str(base / value)
     below = ("data", "path")[len(path) :][:1]
     if isinstance(value, dict) and path == ("data", "path")[: len(path)] and below and below[0] in value:
-        return {**value, below[0]: _absolute(value[below[0]], (*path, *below), base)}
+        return {**value, below[0]: absolute(value[below[0]], (*path, *below), base)}
     return value
 
 

@@ -15,17 +15,17 @@ from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
 from gradlab.sweeps import ENGINES
 from gradlab.sweeps.engine import Engine
-from gradlab.sweeps.grid import Plan, Point, load_plan, load_points
+from gradlab.sweeps.grid import Plan, Point, load_plan
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
 from gradlab.sweeps.states import PointState
 from gradlab.sweeps.sweep_file import written
 from gradlab.views.claims.report import print_verdict
-from gradlab.views.sweep import PointLine, SweepProgress, print_plan, print_report
+from gradlab.views.sweep import PointLine, SweepProgress, print_plan, print_report, sweep_progress
 
 
 def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
     """Print the points of a sweep and their states; write nothing."""
-    points = load_points(source, overrides)
+    points = load_plan(source, overrides).points
     states = look_up_all(points, runs)
     row = _rows(points)
     print_plan([row(point, states[point.config.id]) for point in points], Console())
@@ -92,7 +92,7 @@ def sweep(
     plan = load_plan(source, overrides)
     points = plan.points
     row = _rows(points)
-    with SweepProgress() as progress:
+    with sweep_progress() as progress:
         report = run_sweep(
             points, engine, runs=runs, listener=_ProgressListener(progress, row), plots=plots, retry_failed=retry_failed
         )

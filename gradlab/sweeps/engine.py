@@ -3,9 +3,9 @@
 import time
 import traceback
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 from gradlab.config import Config
@@ -33,7 +33,7 @@ class Task:
     wait: bool = False
 
 
-class Engine(Protocol):
+class Engine(AbstractContextManager["Engine"], Protocol):
     """Runs points in processes of its own, `workers` at a time, for as long as its context lasts.
 
     Leaving the context stops the points that still run.
@@ -42,12 +42,6 @@ class Engine(Protocol):
     @property
     def workers(self) -> int:
         """Points that run at once."""
-
-    def __enter__(self) -> "Engine": ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
     def submit(self, task: Task) -> "Future[PointState]":
         """Run a point with `run_point`. The future has an exception only if the worker died."""

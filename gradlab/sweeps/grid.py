@@ -86,11 +86,6 @@ def load_plan(source: Path, overrides: Sequence[str] = ()) -> Plan:
     return Plan(points, None, problems[0].message) if problems else Plan(points, sweep.claim)
 
 
-def load_points(source: Path, overrides: Sequence[str] = ()) -> Sequence[Point]:
-    """The points of `load_plan` alone."""
-    return load_plan(source, overrides).points
-
-
 def _clashes(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with the parts of a sweep beside one another, each part being of the right form."""
     beside = not any(key in sweep.counts for pair in sweep.pairs for key in pair)

@@ -9,7 +9,6 @@ import logging
 import socket
 from concurrent.futures import Future
 from dataclasses import replace
-from types import TracebackType
 from typing import Any
 
 from gradlab.errors import UserError
@@ -81,9 +80,7 @@ class RayEngine:
         )(run_point)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for reference in self._unfinished():
             with contextlib.suppress(Exception):
                 self._ray.cancel(reference, force=True)

@@ -17,8 +17,6 @@ from gradlab.errors import RunBusyError, RunFolderError
 
 SETTLED = (*run_folder.FINISHED, "failed")
 """States in which a sweep does not run a point again."""
-STATES = ("completed", "diverged", "failed", "interrupted", "running", "pending")
-"""All states, in the order of a report."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class PointState:
     """The state of a point.
 
     Attributes:
-        status: one of `STATES`; `running` means in another process.
+        status: one of the states above; `running` means in another process.
         path: the run folder, whether it exists or not.
         verdict: the worst finding, `healthy`, or empty where the run has no verdict.
         reason: why the run failed, in a line.

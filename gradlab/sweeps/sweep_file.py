@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gradlab.claims.claim import Claim
 from gradlab.claims.parsing import read_claim
-from gradlab.config.files import Document, read_document
+from gradlab.config.files import Document, absolute, read_document
 from gradlab.errors import ConfigError, Problem
 from gradlab.sweeps.ranges import EXAMPLES, RANGES, parse_range
 from gradlab.text import did_you_mean, setting_text, settings_text
@@ -146,7 +146,7 @@ def _mappings(document: Document, part: str) -> tuple[list[Settings], list[Probl
             continue
         found.append(
             {
-                key: Setting(_located(key, value, document.base), document.place((part, index, key)))
+                key: Setting(absolute(value, tuple(key.split(".")), document.base), document.place((part, index, key)))
                 for key, value in item.items()
             }
         )
@@ -192,20 +192,12 @@ def _with_axis(sweep: Sweep, key: str, values: Any, place: str, places: Sequence
     if count > MOST_POINTS:  # refused later, with the count of the whole sweep
         return replace(sweep, counts=counts)
     items = list(listed.values() if listed else values)
+    path = tuple(key.split("."))
     settings = [
-        Setting(_located(key, item, base), where) for item, where in zip(items, places or [place] * count, strict=True)
+        Setting(absolute(item, path, base), where) for item, where in zip(items, places or [place] * count, strict=True)
     ]
     return replace(sweep, grid={**sweep.grid, key: settings}, counts=counts)
 
 
 def _listed(values: Any) -> bool:
     return isinstance(values, list)
-
-
-def _located(key: str, value: Any, base: Path) -> Any:
-    """A value with the path of a data file in it made absolute."""
-    if key == "data.path" and isinstance(value, str):
-        return str(base / value)
-    if key == "data" and isinstance(value, Mapping) and "path" in value:
-        return {**value, "path": _located("data.path", value["path"], base)}
-    return value

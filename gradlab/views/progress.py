@@ -76,7 +76,8 @@ class Live:
     def __init__(self, total_steps: int, display: rich.live.Live | None, console: Console) -> None:
         self._display = display
         self._console = console
-        self._bar = _bar(console)
+        speed = ["{task.fields[speed]}"] if console.width >= NARROW else []
+        self._bar = progress_bar(console, "loss {task.fields[loss]:.4g}", *speed)
         self._task = self._bar.add_task("", total=total_steps, loss=math.nan, speed="")
         self._delta: Sequence[float] = ()
         self._top = -math.inf
@@ -129,7 +130,7 @@ def live(total_steps: int, enabled: bool = True, console: Console | None = None)
             redirected or cannot move the cursor.
     """
     console = console or Console(file=sys.stderr)
-    if not (enabled and console.is_terminal and not console.is_dumb_terminal):
+    if not (enabled and can_be_drawn_over(console)):
         yield Live(total_steps, None, console)
         return
     # No refreshing thread: it would take turns with the training for the interpreter; `update` draws instead.
@@ -138,14 +139,13 @@ def live(total_steps: int, enabled: bool = True, console: Console | None = None)
         yield Live(total_steps, display, console)
 
 
-def _bar(console: Console) -> Progress:
-    columns = [
-        BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4g}"),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-    ]
-    if console.width < NARROW:
-        columns = [*columns[:3], columns[-1]]
+def progress_bar(console: Console, *texts: str) -> Progress:
+    """A bar as wide as the console, with the count, some texts about its task, and the time that is left."""
+    bar = BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan")
+    columns = (bar, MofNCompleteColumn(), *map(TextColumn, texts), TimeRemainingColumn())
     return Progress(*columns, console=console, auto_refresh=False, expand=True)
+
+
+def can_be_drawn_over(console: Console) -> bool:
+    """Whether a console is a terminal that can move its cursor."""
+    return console.is_terminal and not console.is_dumb_terminal

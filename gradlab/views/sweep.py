@@ -9,19 +9,19 @@ Where the output is no terminal, the progress is a plain line for every run that
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 
 import rich.live
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from gradlab.text import clock, tally
+from gradlab.views.progress import can_be_drawn_over, progress_bar
 from gradlab.views.terminal import plain_table
 
 COLOURS = {"completed": "green", "diverged": "yellow", "failed": "bold red", "interrupted": "yellow"}
@@ -35,7 +35,7 @@ class PointLine:
 
     Attributes:
         settings: the settings in which the points differ, as text.
-        status: one of `gradlab.sweeps.states.STATES`.
+        status: a state that `gradlab.sweeps.states` names.
         path: the run folder.
         verdict: id of the worst finding; empty where there is none yet.
         reason: why the run failed.
@@ -101,44 +101,19 @@ def _by_number(words: Iterable[str]) -> str:
 
 
 class SweepProgress:
-    """Shows the progress of a sweep for as long as its context lasts.
+    """The progress of a sweep; made by `sweep_progress`.
 
     Args:
-        console: where to draw; by default stderr, so that stdout holds results only.
+        console: where it is drawn. Where that is no terminal, a line is printed for every run that has ended.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stderr)
+    def __init__(self, console: Console) -> None:
+        self._prints_lines = not can_be_drawn_over(console)
         self._total = 0
         self._states: Counter[str] = Counter()
         self._busy: dict[int, tuple[str, float]] = {}
-        terminal = self._console.is_terminal and not self._console.is_dumb_terminal
-        self._bar = Progress(
-            BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            auto_refresh=False,
-            expand=True,
-        )
+        self._bar = progress_bar(console, "{task.description}")
         self._task = self._bar.add_task("", total=None)
-        self._live = (
-            rich.live.Live(get_renderable=self._draw, console=self._console, transient=True, redirect_stdout=False)
-            if terminal
-            else None
-        )
-
-    def __enter__(self) -> "SweepProgress":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def planned(self, total: int) -> None:
         """Called first, with the number of points that will be run."""
@@ -157,12 +132,13 @@ class SweepProgress:
         self._states[row.status] += 1
         others = {state: count for state, count in self._states.items() if state != "completed"}
         self._bar.update(self._task, advance=1, description=tally(others))
-        if self._live is None:
+        if self._prints_lines:
             done = f"{self._states.total():{len(str(self._total))}}/{self._total}"
             about = " · ".join(filter(None, (row.verdict, row.reason)))
             print(f"{done}  {row.status}  {row.label}  {monotonic() - begun:.1f} s  {about}".rstrip(), flush=True)
 
-    def _draw(self) -> RenderableType:
+    def draw(self) -> RenderableType:
+        """The bar, and a line for every worker."""
         workers = Table.grid(padding=(0, 2, 0, 0))
         workers.add_column(justify="right", style="dim")
         workers.add_column(no_wrap=True, overflow="ellipsis")
@@ -170,6 +146,22 @@ class SweepProgress:
         for worker, (label, begun) in sorted(self._busy.items()):
             workers.add_row(str(worker + 1), Text(label), clock(monotonic() - begun))
         return Group(self._bar, workers)
+
+
+@contextmanager
+def sweep_progress(console: Console | None = None) -> Iterator[SweepProgress]:
+    """Show the progress of a sweep for as long as the context lasts.
+
+    Args:
+        console: where to draw; by default stderr, so that stdout holds results only.
+    """
+    console = console or Console(file=sys.stderr)
+    progress = SweepProgress(console)
+    if not can_be_drawn_over(console):
+        yield progress
+        return
+    with rich.live.Live(get_renderable=progress.draw, console=console, transient=True, redirect_stdout=False):
+        yield progress
 
 
 def _state(status: str) -> Text:

@@ -15,7 +15,7 @@ import gradlab
 from gradlab import run_folder
 from gradlab.cli import app, main
 from gradlab.config.files import load_config
-from gradlab.views.sweep import PointLine, SweepProgress, print_report
+from gradlab.views.sweep import PointLine, print_report, sweep_progress
 from tests.sweeps.vocabulary import TINY, sweep_yaml
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -247,7 +247,7 @@ def test_help(monkeypatch):
 
 def test_in_a_terminal_there_is_a_bar_and_a_line_a_worker():
     terminal, plain = Console(width=80, force_terminal=True, file=StringIO()), Console(width=80)
-    with SweepProgress(terminal) as progress:
+    with sweep_progress(terminal) as progress:
         progress.planned(4)
         progress.started(0, "seed=0")
         progress.started(1, "seed=1")
@@ -255,7 +255,7 @@ def test_in_a_terminal_there_is_a_bar_and_a_line_a_worker():
         progress.started(0, "seed=2")
         progress.ended(1, PointLine({"seed": "1"}, "running", Path("b")))
         with plain.capture() as capture:
-            plain.print(progress._draw())
+            plain.print(progress.draw())
     bar, line = capture.get().splitlines()
     assert "1/4" in bar
     assert "1 diverged" in bar

@@ -6,7 +6,7 @@ import pytest
 
 from gradlab.config.files import load_config
 from gradlab.errors import ConfigError
-from gradlab.sweeps.grid import load_points
+from gradlab.sweeps.grid import load_plan
 from gradlab.sweeps.sweep_file import label
 
 BASE = "base: {model: {depth: 3, width: 8}, data: {name: wine}, train: {steps: 5}}\n"
@@ -20,7 +20,7 @@ def points(tmp_path, monkeypatch):
     def load(text, *overrides):
         path = tmp_path / "sweep.yaml"
         path.write_text(text)
-        return load_points(path.relative_to(tmp_path), overrides)
+        return load_plan(path.relative_to(tmp_path), overrides).points
 
     return load
 
@@ -97,27 +97,29 @@ def test_the_base_may_be_a_file_and_paths_are_relative_to_where_they_stand(point
     (tmp_path / "configs" / "bases" / "deep.yaml").write_text("model: {depth: 7}\n")
     sweep = tmp_path / "configs" / "sweep.yaml"
     sweep.write_text("base: bases/deep.yaml\ngrid: {seed: [0, 1]}\n")
-    (first, second) = load_points(sweep)
+    (first, second) = load_plan(sweep).points
     assert (first.config.name, first.config.model.depth, second.config.seed) == ("deep", 7, 1)
     (tmp_path / "configs" / "a.csv").write_text("x,y\n1,0\n2,1\n")
     sweep.write_text("base: bases/deep.yaml\ngrid: {data: [digits, {name: file, path: a.csv, target: y}]}\n")
-    assert load_points(sweep)[1].config.data.path == tmp_path / "configs" / "a.csv"
+    assert load_plan(sweep).points[1].config.data.path == tmp_path / "configs" / "a.csv"
 
 
 def test_a_config_and_typed_axes_need_no_sweep_file(tmp_path):
     path = tmp_path / "base.yaml"
     path.write_text("model: {depth: 4}\n")
-    found = load_points(path, ["model.depth=5,10", "model.activation=relu,{name: leaky_relu, negative_slope: 0.2}"])
+    found = load_plan(
+        path, ["model.depth=5,10", "model.activation=relu,{name: leaky_relu, negative_slope: 0.2}"]
+    ).points
     assert [point.config.model.depth for point in found] == [5, 5, 10, 10]
     assert found[1].config.model.activation.negative_slope == 0.2
-    assert [point.config.seed for point in load_points(path, ["seed=range(2, 4)"])] == [2, 3]
-    assert [point.config.model.width for point in load_points(path, ["model.width=[9, 8, 7, 6], 5"])] == [
+    assert [point.config.seed for point in load_plan(path, ["seed=range(2, 4)"]).points] == [2, 3]
+    assert [point.config.model.width for point in load_plan(path, ["model.width=[9, 8, 7, 6], 5"]).points] == [
         [9, 8, 7, 6],
         5,
     ]
-    (point,) = load_points(path)
+    (point,) = load_plan(path).points
     assert point.config == load_config(path)
-    (overridden,) = load_points(path, ["seed=3"])
+    (overridden,) = load_plan(path, ["seed=3"]).points
     assert overridden.config == load_config(path, ["seed=3"])
 
 
