@@ -163,8 +163,8 @@ def train(case: Case) -> Trained:
         theory.predict_on(built, dataset),
         accuracy=max(accuracies[1:]),
         test_gap=training.evaluate_with_batch_statistics(model, data.test)["accuracy"] - final,
-        chance=float(np.bincount(dataset.y_train).max() / len(dataset.y_train)),
-        samples=len(dataset.y_train),
+        chance=float(np.bincount(dataset.train.y).max() / len(dataset.train.y)),
+        samples=len(dataset.train.y),
         underflowed=underflowed,
     )
 

@@ -21,23 +21,6 @@ from gradlab.datasets.dataset import Samples
 from gradlab.networks.evaluation import CHUNK, batch_statistics
 from gradlab.seeding import stream
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "nadam": torch.optim.NAdam,
-    "radam": torch.optim.RAdam,
-    "adamax": torch.optim.Adamax,
-    "adagrad": torch.optim.Adagrad,
-    "adadelta": torch.optim.Adadelta,
-    "adafactor": torch.optim.Adafactor,
-    "rmsprop": torch.optim.RMSprop,
-    "rprop": torch.optim.Rprop,
-    "asgd": torch.optim.ASGD,
-    "lbfgs": torch.optim.LBFGS,
-    "muon": torch.optim.Muon,
-}
-
 
 @dataclass(frozen=True)
 class Split:
@@ -71,10 +54,10 @@ class Data:
         draw = dataset.draw
         return cls(
             Split(
-                *tensors(Samples(dataset.x_train, dataset.y_train)),
+                *tensors(dataset.train),
                 draw=None if draw is None else lambda number, size: tensors(draw(number, size)),
             ),
-            Split(*tensors(Samples(dataset.x_test, dataset.y_test))),
+            Split(*tensors(dataset.test)),
         )
 
 
@@ -109,12 +92,13 @@ def total_steps(config: Config, samples: int) -> int:
 def build_optimizers(model: nn.Module, choice: Choice, learning_rate: float) -> list[Optimizer]:
     """The configured optimizer; for Muon, which takes matrices only, AdamW for all other parameters beside it."""
     options: dict[str, Any] = choice.model_dump(exclude={"name"})
+    optimizer: Callable[..., Optimizer] = getattr(torch.optim, type(choice).__name__)
     parameters = list(model.parameters())
     if choice.name != "muon":
-        return [OPTIMIZERS[choice.name](parameters, lr=learning_rate, **options)]  # type: ignore[call-arg]
+        return [optimizer(parameters, lr=learning_rate, **options)]
     matrices = [parameter for parameter in parameters if parameter.ndim == 2]
     others = [parameter for parameter in parameters if parameter.ndim != 2]
-    return [torch.optim.Muon(matrices, lr=learning_rate, **options), torch.optim.AdamW(others, lr=learning_rate)]
+    return [optimizer(matrices, lr=learning_rate, **options), torch.optim.AdamW(others, lr=learning_rate)]
 
 
 def batches(split: Split, batch_size: int, seed: int) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -29,7 +29,7 @@ class Traits:
         torch_functions: names of the functions that compute it, in `torch`, `torch.nn.functional` or as a method of a
             tensor; a name with `_` behind it is the same function in place. Empty where a call of the function does not
             tell the options.
-        bounded: φ has an upper bound, so that a unit saturates for large inputs.
+        bounded: φ has a lower and an upper bound, so that a unit saturates for large inputs.
         can_die: φ is exactly 0 with slope 0 on one side, so that a unit may output 0 for every input.
         homogeneous: φ(c x) = c φ(x) for c > 0, so that no fixed point pulls the scatter of one layer back in the next.
         zero_centred: φ(0) = 0. Where it is not, the slope is below 1 around a positive mean, and no initializer keeps a

@@ -122,31 +122,27 @@ class XavierNormal(Initializer):
     """Factor on the standard deviation."""
 
 
-KaimingNonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
+class KaimingOptions(Initializer):
+    """What both of PyTorch's `kaiming` initializers share."""
+
+    a: float = 0.0
+    """Negative slope, used with nonlinearity leaky_relu."""
+    mode: Literal["fan_in", "fan_out"] = "fan_in"
+    """Which fan divides the variance."""
+    nonlinearity: Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"] = "leaky_relu"
+    """Chooses the gain, as `torch.nn.init.calculate_gain` has it."""
 
 
-class KaimingUniform(Initializer):
+class KaimingUniform(KaimingOptions):
     """`torch.nn.init.kaiming_uniform_`: uniform, Var W = gain²/fan."""
 
     name: Literal["kaiming_uniform"] = "kaiming_uniform"
-    a: float = 0.0
-    """Negative slope, used with nonlinearity leaky_relu."""
-    mode: Literal["fan_in", "fan_out"] = "fan_in"
-    """Which fan divides the variance."""
-    nonlinearity: KaimingNonlinearity = "leaky_relu"
-    """Chooses the gain, as `torch.nn.init.calculate_gain` has it."""
 
 
-class KaimingNormal(Initializer):
+class KaimingNormal(KaimingOptions):
     """`torch.nn.init.kaiming_normal_`: normal, not truncated, Var W = gain²/fan."""
 
     name: Literal["kaiming_normal"] = "kaiming_normal"
-    a: float = 0.0
-    """Negative slope, used with nonlinearity leaky_relu."""
-    mode: Literal["fan_in", "fan_out"] = "fan_in"
-    """Which fan divides the variance."""
-    nonlinearity: KaimingNonlinearity = "leaky_relu"
-    """Chooses the gain, as `torch.nn.init.calculate_gain` has it."""
 
 
 class PytorchDefault(Initializer):

@@ -11,7 +11,10 @@ Betas = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
 
 
 class Optimizer(Choice):
-    """What every optimizer shares: the learning rate stands beside it, in `train.learning_rate`."""
+    """What every optimizer shares: the learning rate stands beside it, in `train.learning_rate`.
+
+    A choice has the name of its class in `torch.optim`, and the options that it has there.
+    """
 
 
 class SGD(Optimizer):
@@ -34,76 +37,61 @@ class SGD(Optimizer):
         return self
 
 
-class Adam(Optimizer):
-    """Adaptive moments (Kingma & Ba 2015)."""
+class AdamOptions(Optimizer):
+    """What Adam and its relatives share."""
 
-    name: Literal["adam"] = "adam"
     betas: Betas = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
     eps: NonNegative = 1e-8
     """Added to the denominator."""
     weight_decay: NonNegative = 0.0
     """L2 penalty."""
+
+
+class Adam(AdamOptions):
+    """Adaptive moments (Kingma & Ba 2015)."""
+
+    name: Literal["adam"] = "adam"
     amsgrad: bool = False
     """The AMSGrad variant."""
     decoupled_weight_decay: bool = False
     """Decay the weights directly, as AdamW does."""
 
 
-class AdamW(Optimizer):
+class AdamW(AdamOptions):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     name: Literal["adamw"] = "adamw"
-    betas: Betas = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
-    eps: NonNegative = 1e-8
-    """Added to the denominator."""
     weight_decay: NonNegative = 0.01
     """Decoupled weight decay."""
     amsgrad: bool = False
     """The AMSGrad variant."""
 
 
-class NAdam(Optimizer):
+class NAdam(AdamOptions):
     """Adam with Nesterov momentum (Dozat 2016)."""
 
     name: Literal["nadam"] = "nadam"
-    betas: Betas = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
-    eps: NonNegative = 1e-8
-    """Added to the denominator."""
-    weight_decay: NonNegative = 0.0
-    """L2 penalty."""
     momentum_decay: NonNegative = 0.004
     """Decay of the momentum schedule."""
     decoupled_weight_decay: bool = False
     """Decay the weights directly, as AdamW does."""
 
 
-class RAdam(Optimizer):
+class RAdam(AdamOptions):
     """Rectified Adam (Liu et al. 2020)."""
 
     name: Literal["radam"] = "radam"
-    betas: Betas = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
-    eps: NonNegative = 1e-8
-    """Added to the denominator."""
-    weight_decay: NonNegative = 0.0
-    """L2 penalty."""
     decoupled_weight_decay: bool = False
     """Decay the weights directly, as AdamW does."""
 
 
-class Adamax(Optimizer):
+class Adamax(AdamOptions):
     """Adam with the infinity norm (Kingma & Ba 2015, §7)."""
 
     name: Literal["adamax"] = "adamax"
     betas: Betas = (0.9, 0.999)
     """Decay of the running mean of the gradient and of its infinity norm."""
-    eps: NonNegative = 1e-8
-    """Added to the denominator."""
-    weight_decay: NonNegative = 0.0
-    """L2 penalty."""
 
 
 class Adagrad(Optimizer):

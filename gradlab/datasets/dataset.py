@@ -33,30 +33,26 @@ class Dataset:
     """The training and the test split, as the network gets them.
 
     Attributes:
-        x_train: (samples, features).
-        y_train: (samples,), numbers from 0 to `classes` − 1.
-        x_test: (samples, features).
-        y_test: (samples,).
+        train: the training split; all classes are in it.
+        test: the test split; all classes are in it.
         classes: number of classes.
         draw: makes training batches of new samples, if the source has as many as anybody wants; else None.
     """
 
-    x_train: Features
-    y_train: Labels
-    x_test: Features
-    y_test: Labels
+    train: Samples
+    test: Samples
     classes: int
     draw: Draw | None = None
 
     @property
     def features(self) -> int:
         """Features of a sample."""
-        return int(self.x_train.shape[1])
+        return int(self.train.x.shape[1])
 
     @property
     def input_second_moment(self) -> float:
         """E x² over all features of the training split: what theory starts from."""
-        return float((self.x_train**2).mean())
+        return float((self.train.x**2).mean())
 
 
 def class_numbers(labels: NDArray[np.generic], key: str = "data") -> Labels:

@@ -35,10 +35,8 @@ def load(data: Data, seed: int) -> Dataset:
         return Samples(seen(batch.x), batch.y)
 
     return Dataset(
-        seen(samples.x[train]),
-        samples.y[train],
-        seen(samples.x[test]),
-        samples.y[test],
+        Samples(seen(samples.x[train]), samples.y[train]),
+        Samples(seen(samples.x[test]), samples.y[test]),
         classes=int(samples.y.max()) + 1,
         draw=draw if data.facts.endless else None,
     )

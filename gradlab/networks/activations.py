@@ -38,14 +38,12 @@ class ActivationFunction:
         derivative: φ'(h); at a kink, what PyTorch has there.
         saturation: open intervals of h with |φ'(h)| < 1 % of the largest slope, in order.
         kinks: where φ' jumps.
-        bounded: whether φ has both a lower and an upper bound.
     """
 
     function: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     saturation: Intervals = ()
     kinks: tuple[float, ...] = ()
-    bounded: bool = False
 
 
 @functools.lru_cache(maxsize=256)
@@ -105,7 +103,6 @@ def _straight(
         derivative,
         tuple(interval(piece) for piece, is_flat in enumerate(flat[::2]) if is_flat),
         kinks,
-        bounded=slopes[0] == slopes[-1] == 0,
     )
 
 
@@ -124,7 +121,7 @@ def _sigmoid(_: Any) -> ActivationFunction:
     # σ(1 − σ) = s/4 with s = 1 % at h = ± log((1 + √(1−s)) / (1 − √(1−s)))
     root = sqrt(1 - SATURATED)
     edge = log((1 + root) / (1 - root))
-    return ActivationFunction(expit, lambda h: expit(h) * expit(-h), ((-inf, -edge), (edge, inf)), bounded=True)
+    return ActivationFunction(expit, lambda h: expit(h) * expit(-h), ((-inf, -edge), (edge, inf)))
 
 
 def _tanh(_: Any) -> ActivationFunction:
@@ -134,7 +131,7 @@ def _tanh(_: Any) -> ActivationFunction:
         small = np.exp(-2 * np.abs(h))  # 1/cosh² without overflow, and without cancellation far out
         return np.asarray(4 * small / (1 + small) ** 2)
 
-    return ActivationFunction(np.tanh, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
+    return ActivationFunction(np.tanh, derivative, ((-inf, -edge), (edge, inf)))
 
 
 def _softsign(_: Any) -> ActivationFunction:
@@ -147,7 +144,7 @@ def _softsign(_: Any) -> ActivationFunction:
     def derivative(h: Array) -> Array:
         return np.asarray((1 / (1 + np.abs(h))) ** 2)
 
-    return ActivationFunction(function, derivative, ((-inf, -edge), (edge, inf)), bounded=True)
+    return ActivationFunction(function, derivative, ((-inf, -edge), (edge, inf)))
 
 
 def _softplus(choice: Any) -> ActivationFunction:

@@ -52,7 +52,7 @@ def moments(choice: Activation, q: float) -> Moments:
     variance = law.mean(lambda h: (phi.function(h) - mean) ** 2)  # E φ² − (E φ)² would cancel where q is small
     slope = law.mean(lambda h: phi.derivative(h) ** 2)
     spread = law.mean(lambda h: (phi.function(h) ** 2 / second_moment - 1) ** 2) if second_moment > 0 else 0.0
-    if q > LARGEST_Q and not phi.bounded:
+    if q > LARGEST_Q and not choice.traits.bounded:
         mean, second_moment, variance = mean and mean * inf, inf, inf
     return Moments(mean, second_moment, variance, slope, spread)
 

@@ -84,7 +84,7 @@ def predict_on(config: Config, dataset: Dataset) -> Prediction:
         features=dataset.features,
         classes=dataset.classes,
         input_second_moment=dataset.input_second_moment,
-        batch_size=min(config.data.batch_size, len(dataset.y_train)),
+        batch_size=min(config.data.batch_size, len(dataset.train.y)),
     )
 
 

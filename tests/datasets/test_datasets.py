@@ -43,10 +43,10 @@ def test_every_source_of_the_configs_has_the_functions_that_its_facts_promise(na
 @pytest.mark.parametrize("data", OFFLINE, ids=lambda data: data.name)
 def test_every_source_is_a_standardized_task(data):
     dataset = datasets.load(data, seed=0)
-    assert set(dataset.y_train) == set(dataset.y_test) == set(range(dataset.classes))
-    assert len(dataset.x_test) == pytest.approx(0.2 * (len(dataset.x_train) + len(dataset.x_test)), abs=1)
-    std = dataset.x_train.std(0)
-    np.testing.assert_allclose(dataset.x_train.mean(0), 0, atol=1e-12)
+    assert set(dataset.train.y) == set(dataset.test.y) == set(range(dataset.classes))
+    assert len(dataset.test.x) == pytest.approx(0.2 * (len(dataset.train.x) + len(dataset.test.x)), abs=1)
+    std = dataset.train.x.std(0)
+    np.testing.assert_allclose(dataset.train.x.mean(0), 0, atol=1e-12)
     assert (np.isclose(std, 1) | (std == 0)).all()
     assert dataset.input_second_moment == pytest.approx((std > 0).mean())
 
@@ -56,30 +56,30 @@ def test_the_seed_alone_decides(data):
     np.random.seed(3)  # noqa: NPY002
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     first, again, other = (datasets.load(data, seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first.x_train, again.x_train)
-    np.testing.assert_array_equal(first.y_test, again.y_test)
-    assert not np.array_equal(first.x_train, other.x_train)
+    np.testing.assert_array_equal(first.train.x, again.train.x)
+    np.testing.assert_array_equal(first.test.y, again.test.y)
+    assert not np.array_equal(first.train.x, other.train.x)
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
 def test_digits_are_scikit_learns():
     dataset = datasets.load(choices.Digits(standardize=False), seed=0)
-    rows = np.concatenate([dataset.x_train, dataset.x_test])
+    rows = np.concatenate([dataset.train.x, dataset.test.x])
     expected = load_digits().data
     np.testing.assert_array_equal(np.sort(rows.sum(1)), np.sort(expected.sum(1)))
-    assert dataset.input_second_moment == pytest.approx((dataset.x_train**2).mean())
+    assert dataset.input_second_moment == pytest.approx((dataset.train.x**2).mean())
 
 
 def test_gaussian_inputs_are_standard_normal_with_linear_balanced_labels():
     data = choices.Gaussian(features=20, classes=5, samples=20_000, standardize=False)
     dataset = datasets.load(data, seed=0)
-    assert dataset.x_train.mean() == pytest.approx(0, abs=0.01)
-    assert dataset.x_train.std() == pytest.approx(1, abs=0.01)
-    assert np.bincount(dataset.y_train).min() > 0.15 * len(dataset.y_train)
+    assert dataset.train.x.mean() == pytest.approx(0, abs=0.01)
+    assert dataset.train.x.std() == pytest.approx(1, abs=0.01)
+    assert np.bincount(dataset.train.y).min() > 0.15 * len(dataset.train.y)
     from sklearn.linear_model import LogisticRegression
 
     assert (
-        LogisticRegression(C=100.0).fit(dataset.x_train, dataset.y_train).score(dataset.x_test, dataset.y_test) > 0.97
+        LogisticRegression(C=100.0).fit(dataset.train.x, dataset.train.y).score(dataset.test.x, dataset.test.y) > 0.97
     )
 
 
@@ -104,8 +104,8 @@ def test_spirals_are_not_linearly_separable_but_separable():
     from sklearn.neighbors import KNeighborsClassifier
 
     d = datasets.load(choices.Spirals(noise=0.02), seed=0)
-    assert LogisticRegression().fit(d.x_train, d.y_train).score(d.x_test, d.y_test) < 0.75
-    assert KNeighborsClassifier(3).fit(d.x_train, d.y_train).score(d.x_test, d.y_test) > 0.95
+    assert LogisticRegression().fit(d.train.x, d.train.y).score(d.test.x, d.test.y) < 0.75
+    assert KNeighborsClassifier(3).fit(d.train.x, d.train.y).score(d.test.x, d.test.y) > 0.95
 
 
 # ------------------------------------------------------------------------------------------ split and standardization
@@ -194,7 +194,7 @@ def test_every_format_gives_the_same_task(tmp_path, suffix):
     else:
         table().write_parquet(path)
     dataset = load_file(path, standardize=False)
-    rows = np.concatenate([dataset.x_train, dataset.x_test])
+    rows = np.concatenate([dataset.train.x, dataset.test.x])
     np.testing.assert_allclose(rows[np.argsort(rows[:, 0])], X[np.argsort(X[:, 0])])
     assert dataset.classes == 2
 
@@ -315,10 +315,10 @@ def test_openml(monkeypatch):
     dataset = datasets.load(choices.OpenML(dataset="pets"), seed=0)
     assert (dataset.features, dataset.classes) == (2, 2)
     small = datasets.load(choices.OpenML(dataset=40_996, samples=20), seed=0)
-    assert len(small.y_train) + len(small.y_test) == 20
-    assert np.bincount(small.y_train).tolist() == [8, 8]
+    assert len(small.train.y) + len(small.test.y) == 20
+    assert np.bincount(small.train.y).tolist() == [8, 8]
     nearly_all = datasets.load(choices.OpenML(dataset="pets", samples=39), seed=0)
-    assert len(nearly_all.y_train) + len(nearly_all.y_test) == 39
+    assert len(nearly_all.train.y) + len(nearly_all.test.y) == 39
 
 
 def test_openml_asks_for_a_name_and_version_or_an_id(monkeypatch):

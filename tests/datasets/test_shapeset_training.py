@@ -36,7 +36,7 @@ def test_no_sample_comes_twice_in_training_nor_in_a_split():
     split = training.Data.on(torch.device("cpu"), torch.float64, dataset).train
     drawn = [next_ for _, next_ in zip(range(14), training.batches(split, 32, 0), strict=False)]
     assert [epoch for epoch, _, _ in drawn] == [0] * 7 + [1] * 7, "240 samples are 7 whole batches of 32"
-    seen = digests([x for _, x, _ in drawn] + [dataset.x_train, dataset.x_test])
+    seen = digests([x for _, x, _ in drawn] + [dataset.train.x, dataset.test.x])
     assert len(seen) == len(set(seen)) == 14 * 32 + 300
 
 
@@ -52,7 +52,7 @@ def test_a_batch_depends_on_its_number_and_the_seed_alone():
 def test_new_samples_are_standardized_as_the_training_split_was():
     plain = datasets.load(SMALL.model_copy(update={"standardize": False}), seed=0)
     seen = datasets.load(SMALL, seed=0)
-    mean, std = plain.x_train.mean(0), plain.x_train.std(0)
+    mean, std = plain.train.x.mean(0), plain.train.x.std(0)
     assert std.min() > 0, "every pixel shows the background, so every pixel varies"
     np.testing.assert_allclose(seen.draw(5, 16).x, (plain.draw(5, 16).x - mean) / std, atol=1e-12)
     np.testing.assert_array_equal(seen.draw(5, 16).y, plain.draw(5, 16).y)

@@ -101,7 +101,7 @@ def test_extremes_are_numbers_or_infinite_never_nan(choice, q):
     assert not any(map(math.isnan, vars(measured).values()))
     assert math.isfinite(measured.slope)
     assert measured.slope >= 0
-    if activation(choice).bounded or q <= LARGEST_Q:
+    if choice.traits.bounded or q <= LARGEST_Q:
         assert all(map(math.isfinite, vars(measured).values()))
 
 
