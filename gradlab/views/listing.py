@@ -30,19 +30,18 @@ REGISTRIES: Mapping[str, Mapping[str, type[Options]]] = {
 }
 
 
-def print_listing(registry: str, console: Console | None = None) -> None:
+def print_listing(registry: str) -> None:
     """Print every name of a registry with a line of description and its options.
 
     Args:
         registry: a key of `REGISTRIES`, or `rules`.
-        console: where to print; standard output by default.
     """
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for name, line in _rules() if registry == "rules" else _choices(registry):
         table.add_row(Text(name), line)
-    (console or Console()).print(table)
+    Console().print(table)
 
 
 def _rules() -> Iterator[tuple[str, Text]]:

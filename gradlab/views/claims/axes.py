@@ -53,20 +53,22 @@ def finish_axis(axes: Axes, panel: PanelOptions, column: str, drawn: Sequence[Fl
         axes.set_ylim(bottom=-0.03 * high if isinstance(panel, Points) else 0)  # a point at 0 is seen whole
 
 
-def legend(
-    axes: Axes, key: str, drawn: Sequence[Floats] = (), extra: Sequence[Line2D] = (), *, log: bool = False
-) -> None:
-    """A legend of a panel's lines, where a setting tells several apart, and of the marks that `log_line` has drawn.
+def panel_legend(axes: Axes, drawn: Sequence[Floats] = (), extra: Sequence[Line2D] = (), *, log: bool = False) -> None:
+    """A legend of the lines that have a label, and of the marks that `log_line` has drawn.
+
+    It stands where it covers least, or beside the panel if it has more than `MOST_INSIDE` entries.
 
     Args:
         axes: the panel.
-        key: the setting that tells the lines apart; empty where there is one line.
         drawn: the values of every line.
         extra: more entries.
         log: whether the axis is logarithmic.
     """
-    lines = axes.get_legend_handles_labels()[0] if key else []
-    place_legend(axes, [*lines, *extra, *(mark_handles(*drawn) if log else ())])
+    handles = [*axes.get_legend_handles_labels()[0], *extra, *(mark_handles(*drawn) if log else ())]
+    beside: Mapping[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "borderaxespad": 0.2}
+    if handles:
+        place = beside if len(handles) > MOST_INSIDE else {"loc": "best"}
+        axes.legend(handles=handles, handlelength=1.4, fontsize=8, **place)
 
 
 def drop_repeated_legends(panels: Iterable[Axes]) -> None:
@@ -83,11 +85,3 @@ def drop_repeated_legends(panels: Iterable[Axes]) -> None:
             explained = spare.get_legend()
             if explained is not None:
                 explained.remove()
-
-
-def place_legend(axes: Axes, handles: Sequence[Any]) -> None:
-    """Draw a legend where it covers least, or beside the panel if it has more than `MOST_INSIDE` entries."""
-    beside: Mapping[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "borderaxespad": 0.2}
-    if handles:
-        place = beside if len(handles) > MOST_INSIDE else {"loc": "best"}
-        axes.legend(handles=list(handles), handlelength=1.4, fontsize=8, **place)

@@ -12,16 +12,13 @@ from gradlab.claims.claim import Course, Histograms, Points, Profile
 from gradlab.claims.judging import compared_values
 from gradlab.claims.measuring import Observation, column_of, evaluations, over_layers, predicted
 from gradlab.measures.intervals import Mean, mean_of
-from gradlab.measures.profiles import Floats, Numbers, Profiles
+from gradlab.measures.profiles import Floats, Profiles
 from gradlab.measures.settings import label_of, value_of
-from gradlab.views.claims.axes import finish_axis, is_log, legend, place_legend
+from gradlab.views.claims.axes import finish_axis, is_log, panel_legend
 from gradlab.views.claims.lines import Curve, lines_of, mean_line, mean_of_curves, ordered, values_of
 from gradlab.views.pictures.axes import depth_axis, log_line
 from gradlab.views.pictures.labels import setting_name
-from gradlab.views.pictures.sheet import INCHES_A_LETTER, THEORY_STYLE, WIDTH, colour_ramp, write_instead
-
-MOST_LAYERS = 6
-"""Layers that one panel shows at most, a line each."""
+from gradlab.views.pictures.sheet import INCHES_A_LETTER, THEORY_STYLE, WIDTH, colour_ramp, some_layers, write_instead
 
 
 def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
@@ -38,7 +35,7 @@ def _profile(axes: Axes, panel: Profile, chosen: Sequence[Observation], all_: Se
     finish_axis(axes, panel, panel.column, drawn, log=log)
     layers = [layers_L for *_, curves, _ in lines for layers_L, _ in curves]
     depth_axis(axes, np.unique(np.concatenate(layers)) if layers else np.zeros(0, dtype=np.int64))
-    legend(axes, panel.lines, drawn, [Line2D([], [], label="theory", **THEORY_STYLE)] if panel.theory else [], log=log)
+    panel_legend(axes, drawn, [Line2D([], [], label="theory", **THEORY_STYLE)] if panel.theory else [], log=log)
 
 
 def _profile_at(panel: Profile, one: Observation) -> Curve:
@@ -74,7 +71,7 @@ def _course(axes: Axes, panel: Course, chosen: Sequence[Observation], all_: Sequ
     drawn = [values for label, colour, curves in series for values in mean_line(axes, curves, colour, label, log=log)]
     finish_axis(axes, panel, "decades per layer toward the input" if slope else panel.column, drawn, log=log)
     axes.set_xlabel("step")
-    legend(axes, panel.lines, drawn, log=log)
+    panel_legend(axes, drawn, log=log)
 
 
 def _over_time(panel: Course, one: Observation) -> Curve:
@@ -87,7 +84,8 @@ def _over_time(panel: Course, one: Observation) -> Curve:
 
 def _by_layer(panel: Course, chosen: Sequence[Observation]) -> list[tuple[str, Any, list[Curve]]]:
     grids = [column_of(panel.quantity, one.run) for one in chosen]
-    shown = _some_layers(np.unique(np.concatenate([found.layers for found in grids])))
+    layers_L = np.unique(np.concatenate([found.layers for found in grids]))
+    shown = layers_L[some_layers(layers_L)].tolist()
     colours = dict(zip(shown, colour_ramp(len(shown)), strict=False))
     return [
         (f"layer {layer}", colours[layer], [_of_layer(found, layer) for found in grids if layer in found.layers])
@@ -97,15 +95,6 @@ def _by_layer(panel: Course, chosen: Sequence[Observation]) -> list[tuple[str, A
 
 def _of_layer(found: Profiles, layer: int) -> Curve:
     return found.steps, found.values_TL[:, int(np.searchsorted(found.layers, layer))]
-
-
-def _some_layers(layers_L: Numbers) -> list[int]:
-    """The first layer, the last one, and some between them: `MOST_LAYERS` at most."""
-    count = min(MOST_LAYERS, len(layers_L))
-    return [
-        int(layers_L[index])
-        for index in sorted({round(at) for at in np.linspace(0, len(layers_L) - 1, count).tolist()})
-    ]
 
 
 def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequence[Observation]) -> None:
@@ -136,7 +125,7 @@ def _points(axes: Axes, panel: Points, chosen: Sequence[Observation], all_: Sequ
         axes.axhline(0 if panel.minus else 1, color="0.5", lw=0.8)
     finish_axis(axes, panel, column.removeprefix("test_").removeprefix("train_"), drawn, log=log)
     axes.set_ylabel("")
-    legend(axes, panel.lines, drawn, log=False)
+    panel_legend(axes)
 
 
 def _mean_at(panel: Points, place: Any, runs: Sequence[Observation], all_: Sequence[Observation]) -> Mean:
@@ -148,9 +137,8 @@ def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _:
     table = _distributions(panel, chosen[0])
     if not len(table):
         return write_instead(axes, "no histogram was recorded (record.histograms)")
-    shown = _some_layers(table["layer"].to_numpy().astype(np.int64))
-    rows = table.filter(table["layer"].is_in(shown)).rows()
-    for (layer, low, high, counts), colour in zip(rows, colour_ramp(len(shown)), strict=True):
+    shown = some_layers(table["layer"].to_numpy())
+    for (layer, low, high, counts), colour in zip(table[shown].rows(), colour_ramp(len(shown)), strict=True):
         width = (high - low) / len(counts) or 1.0
         middles = low + width * (np.arange(len(counts)) + 0.5)
         density = np.array(counts) / (max(sum(counts), 1) * width)
@@ -163,7 +151,7 @@ def _histograms(axes: Axes, panel: Histograms, chosen: Sequence[Observation], _:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    place_legend(axes, axes.get_legend_handles_labels()[0])
+    panel_legend(axes)
     return None
 
 

@@ -16,12 +16,12 @@ from gradlab.views.comparison.table import column_names, print_comparison
 def show_comparison(
     paths: Sequence[Path],
     *,
-    sort: Sequence[str] = (),
-    where: str | None = None,
-    columns: Sequence[str] = (),
-    group_by: Sequence[str] = (),
-    form: str = "table",
-    plot: Path | None = None,
+    sort: Sequence[str],
+    where: str | None,
+    columns: Sequence[str],
+    group_by: Sequence[str],
+    form: str,
+    plot: Path | None,
 ) -> None:
     """Print the runs below some folders side by side, and draw them.
 

@@ -48,18 +48,13 @@ def save_picture(comparison: Comparison, file: Path) -> str:
         UserError: the file's ending names no format, or no row is there to draw.
         RunFolderError: it cannot be written.
     """
-    check_format(file)
+    if file.suffix[1:] not in FORMATS:
+        raise UserError(f"--plot: {file} is not named like a picture", fix=f"Endings are: .{', .'.join(FORMATS)}")
     if not any(run.profiles["end"] for row in comparison.rows for run in row.runs):
         raise UserError("there is nothing to draw: no finished run has recorded a gradient")
     figure, left_out = draw(comparison)
     write_figure(figure, file)
     return left_out
-
-
-def check_format(file: Path) -> None:
-    """Raise `UserError` where a file's ending names no format of pictures."""
-    if file.suffix[1:] not in FORMATS:
-        raise UserError(f"--plot: {file} is not named like a picture", fix=f"Endings are: .{', .'.join(FORMATS)}")
 
 
 def draw(comparison: Comparison) -> tuple[Figure, str]:

@@ -111,9 +111,10 @@ def _is_zero(y: Floats) -> Flags:
     return np.asarray((y >= 0) & (y < SMALLEST))
 
 
-def edge_legend(axes: Axes, *values: Floats, extra: Sequence[Line2D] = (), **place: Any) -> None:
-    """A legend of the entries in `extra`, and of the marks that `log_line` draws of the values."""
-    handles = [*extra, *mark_handles(*values)]
+def legend(axes: Axes, *values: Floats, extra: Sequence[Line2D] = (), **place: Any) -> None:
+    """A legend of what has a label, of the entries in `extra`, and of the marks that `log_line` draws of the values."""
+    labelled, _ = axes.get_legend_handles_labels()
+    handles = [*labelled, *extra, *mark_handles(*values)]
     if handles:
         axes.legend(handles=handles, **{"loc": "best", "handlelength": 1.8, **place})
 

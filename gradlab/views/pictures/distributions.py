@@ -10,12 +10,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from gradlab.measures.profiles import Floats, Numbers, Profiles, activation_kind, profiles, unit_shares
 from gradlab.tables import Tables
 from gradlab.text import percent, three_digits
-from gradlab.views.pictures.axes import LARGEST, depth_axis, edge_legend, log_axis, log_line, mark_bad_step
+from gradlab.views.pictures.axes import LARGEST, depth_axis, legend, log_axis, log_line, mark_bad_step
 from gradlab.views.pictures.heatmaps import BROKEN_CELLS, columns_in_time, fill_cells, layer_heat_map
 from gradlab.views.pictures.sheet import THEORY_STYLE, picture_title, write_instead
 
@@ -60,7 +59,6 @@ def _mean_and_std(axes: Axes, run: Tables, mean: Profiles, std: Profiles) -> Non
         for values in (mean, std)
     )
     _fit_scale(axes, np.abs(centre_TL) + spread_TL)
-    handles = []
     for index, centre_L, spread_L, style, hatch in zip(
         chosen, centre_TL, spread_TL, MOMENT_STYLES, ("", "////"), strict=False
     ):
@@ -71,10 +69,9 @@ def _mean_and_std(axes: Axes, run: Tables, mean: Profiles, std: Profiles) -> Non
             "lw": 0,
         }
         axes.fill_between(mean.layers, centre_L - spread_L, centre_L + spread_L, **fill)
-        axes.plot(mean.layers, centre_L, **style)
-        handles.append(Line2D([], [], label=f"step {mean.steps[index]}", **style))
-    handles += _theory_lines(axes, run, {"activation_mean": "theory, step 0"})
-    axes.legend(handles=handles, loc="best")
+        axes.plot(mean.layers, centre_L, label=f"step {mean.steps[index]}", **style)
+    _theory_lines(axes, run, {"activation_mean": "theory, step 0"})
+    axes.legend(loc="best")
     return None
 
 
@@ -87,29 +84,20 @@ def _size(axes: Axes, run: Tables, std: Profiles, rms: Profiles) -> None:
     shown = np.concatenate([rms.values_TL[chosen], std.values_TL[chosen]])
     log_axis(axes, shown)
     depth_axis(axes, rms.layers)
-    handles = []
     for index, style in zip(chosen, MOMENT_STYLES, strict=False):
-        log_line(axes, rms.layers, rms.values_TL[index], **style)
+        log_line(axes, rms.layers, rms.values_TL[index], label=f"step {rms.steps[index]}", **style)
         log_line(axes, std.layers, std.values_TL[index], **{**style, "ls": ":", "marker": ""})
-        handles.append(Line2D([], [], label=f"step {rms.steps[index]}", **style))
-    handles += _theory_lines(axes, run, {"activation_rms": "theory, step 0", "activation_std": ""})
-    edge_legend(axes, shown, extra=handles)
+    _theory_lines(axes, run, {"activation_rms": "theory, step 0", "activation_std": ""})
+    legend(axes, shown)
     return None
 
 
-def _theory_lines(axes: Axes, run: Tables, labels: dict[str, str]) -> list[Line2D]:
-    """Draw predicted columns, dashed.
-
-    Returns:
-        handles for the legend: of those that have a label and a value.
-    """
-    handles = []
+def _theory_lines(axes: Axes, run: Tables, labels: dict[str, str]) -> None:
+    """Draw predicted columns, dashed, with a label for the legend where it is not empty."""
     for column, label in labels.items():
         known = run.theory.select("layer", column).drop_nulls()
         if known.height:
-            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), **THEORY_STYLE)
-            handles += [Line2D([], [], label=label, **THEORY_STYLE)] if label else []
-    return handles
+            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), label=label, **THEORY_STYLE)
 
 
 def _fit_scale(axes: Axes, sizes: Floats, *, horizontal: bool = False) -> None:
@@ -255,7 +243,7 @@ def _share(axes: Axes, run: Tables, share: Profiles) -> None:
     values_LC = share.values_TL[columns].T
     layer_heat_map(axes, 100 * values_LC, share.layers, edges, vmin=0, vmax=100, cmap=SHADES)
     axes.set_ylabel("")
-    fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, BROKEN_CELLS)
+    fill_cells(axes, ~np.isfinite(values_LC), share.layers, edges, **BROKEN_CELLS)
     if len(share.steps) < run.layers["step"].n_unique():
         axes.set_xlabel(f"step (measured at {len(share.steps)})")
     mark_bad_step(axes, run.bad_step, named=False)

@@ -5,8 +5,6 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from gradlab.measures.profiles import Floats, Profiles, profiles
 from gradlab.measures.slopes import decades_per_layer
@@ -15,8 +13,8 @@ from gradlab.text import three_digits
 from gradlab.views.pictures.axes import (
     LEGEND_ABOVE,
     depth_axis,
-    edge_legend,
     fans_out,
+    legend,
     log_axis,
     log_line,
     mark_bad_step,
@@ -71,11 +69,9 @@ def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicte
         lines.append((name, colour, values.values_TL[index]))
         log_line(axes, values.layers, values.values_TL[index], color=colour, marker="o", ms=2.2)
     name_lines(axes, values.layers, lines, left=fans_out(shown[:, 0], shown[:, -1]))
-    theory = []
     if predicted is not None:
-        axes.plot(values.layers, predicted, **THEORY_STYLE)
-        theory.append(Line2D([], [], label="theory, step 0", **THEORY_STYLE))
-    edge_legend(axes, shown, extra=theory, ncols=2, **LEGEND_ABOVE)
+        axes.plot(values.layers, predicted, label="theory, step 0", **THEORY_STYLE)
+    legend(axes, shown, ncols=2, **LEGEND_ABOVE)
     return None
 
 
@@ -151,12 +147,9 @@ def delta_heatmap(axes: Axes, run: Tables) -> None:
     margin = max(0.0, 2 - (high - low)) / 2  # the scale spans two decades at least, so that noise does not fill it
     output = bool((run.layers["kind"] == "output").any())
     image = layer_heat_map(axes, logs_LC, delta.layers, edges, output=output, vmin=low - margin, vmax=high + margin)
-    marks = {"exactly 0": (values_LC == 0, ZERO_CELLS), "NaN or infinite": (~np.isfinite(values_LC), BROKEN_CELLS)}
-    for cells_LC, look in marks.values():
-        fill_cells(axes, cells_LC, delta.layers, edges, look)
-    handles = [Patch(label=name, **look) for name, (cells_LC, look) in marks.items() if cells_LC.any()]
-    if handles:
-        axes.legend(handles=handles, ncols=2, **LEGEND_ABOVE)
+    fill_cells(axes, values_LC == 0, delta.layers, edges, label="exactly 0", **ZERO_CELLS)
+    fill_cells(axes, ~np.isfinite(values_LC), delta.layers, edges, label="NaN or infinite", **BROKEN_CELLS)
+    legend(axes, ncols=2, **LEGEND_ABOVE)
     mark_bad_step(axes, run.bad_step)
     axes.figure.colorbar(image, ax=axes, label="log10 of RMS δ", pad=0.015, fraction=0.06)
     return None

@@ -15,19 +15,20 @@ from numpy.typing import NDArray
 from gradlab.measures.profiles import Flags, Floats, Numbers
 from gradlab.views.pictures.axes import depth_axis, step_axis
 
+MOST_COLUMNS = 600
 ZERO_CELLS: dict[str, Any] = {"facecolor": "0.85", "edgecolor": "0.35", "hatch": "/////", "linewidth": 0}
 BROKEN_CELLS: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "hatch": "xxxxx", "linewidth": 0}
 """The hatching of cells that are exactly 0, and of cells that are NaN or infinite."""
 
 
-def columns_in_time(steps_T: Numbers, columns: int = 600) -> tuple[NDArray[np.intp], tuple[float, float]]:
+def columns_in_time(steps_T: Numbers) -> tuple[NDArray[np.intp], tuple[float, float]]:
     """The columns of a heat map whose horizontal axis is even in time, however the recorded steps are spaced.
 
     Returns:
         for each column the index of the recorded step nearest to it; the steps at the left and right edge.
     """
     first, last = int(steps_T[0]), int(steps_T[-1])
-    at = np.linspace(first, last, min(last - first + 1, columns))
+    at = np.linspace(first, last, min(last - first + 1, MOST_COLUMNS))
     return np.searchsorted((steps_T[1:] + steps_T[:-1]) / 2, at), (first - 0.5, last + 0.5)
 
 
@@ -53,9 +54,7 @@ def layer_heat_map(
     return image
 
 
-def fill_cells(
-    axes: Axes, cells_LC: Flags, layers_L: Numbers, edges: tuple[float, float], look: dict[str, Any]
-) -> None:
+def fill_cells(axes: Axes, cells_LC: Flags, layers_L: Numbers, edges: tuple[float, float], **look: Any) -> None:
     """Hatch some cells of a heat map, as one patch: cells that have no colour.
 
     Args:
@@ -63,7 +62,7 @@ def fill_cells(
         cells_LC: which cells, layer × column.
         layers_L: layer numbers.
         edges: left and right edge of the columns.
-        look: `ZERO_CELLS` or `BROKEN_CELLS`.
+        look: `ZERO_CELLS` or `BROKEN_CELLS`, and perhaps a `label` for the legend.
     """
     if not cells_LC.any():
         return

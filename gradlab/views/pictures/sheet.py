@@ -49,8 +49,8 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.5,
     "svg.hashsalt": "gradlab",  # the same run gives the same file
 }
-MOST_STEPS = 6
-"""Recorded steps that a picture over depth shows at most, a line each."""
+MOST_LINES = 6
+"""Recorded steps, or layers, that are shown at most where each of them is a line."""
 THEORY_STYLE: dict[str, Any] = {"color": "#f28e2b", "ls": "--", "lw": 1.5, "zorder": 4}
 """The line of a prediction: light enough on the dark line of the measurement, dark enough on white."""
 
@@ -106,8 +106,14 @@ def colour_ramp(count: int) -> list[Any]:
     return [mpl.colormaps["viridis"](position) for position in np.linspace(0.8, 0.0, max(count, 1))]
 
 
-def some_steps(steps_T: Numbers, count: int = MOST_STEPS) -> list[int]:
+def some_steps(steps_T: Numbers) -> list[int]:
     """Indices of some recorded steps, the first and the last among them; denser at the start, where most happens."""
     if not len(steps_T):
         return []
-    return sorted({round(index) - 1 for index in np.geomspace(1, len(steps_T), count).tolist()})
+    return sorted({round(index) - 1 for index in np.geomspace(1, len(steps_T), MOST_LINES).tolist()})
+
+
+def some_layers(layers_L: Numbers) -> list[int]:
+    """Indices of some layers, evenly spaced, the first and the last among them."""
+    count = min(MOST_LINES, len(layers_L))
+    return sorted({round(index) for index in np.linspace(0, len(layers_L) - 1, count).tolist()})

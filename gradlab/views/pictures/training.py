@@ -1,7 +1,6 @@
 """Pictures of the training: size of the updates, loss and accuracy."""
 
 import math
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,18 +16,17 @@ from gradlab.tables import Tables
 from gradlab.text import three_digits
 from gradlab.views.pictures.axes import (
     LEGEND_ABOVE,
-    edge_legend,
+    legend,
     log_axis,
     log_line,
     mark_bad_step,
     name_lines,
     step_axis,
 )
-from gradlab.views.pictures.sheet import colour_ramp, picture_title, write_instead
+from gradlab.views.pictures.sheet import colour_ramp, picture_title, some_layers, write_instead
 
 GUIDE = 1e-3
 """A common rule of thumb for the update ratio; Karpathy's notebooks call it about right."""
-LINES = 6
 SMOOTH = 50
 """A line is smoothed over this fraction of the records: one in so many."""
 SPLITS = {"train": ("tab:blue", "-", "o"), "test": ("black", "--", "s")}
@@ -56,7 +54,7 @@ def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
     known_T = ~np.isnan(usable_TL).all(axis=1)
     band = np.nanmin(usable_TL[known_T], axis=1), np.nanmax(usable_TL[known_T], axis=1)
     axes.fill_between(ratio.steps[known_T], *band, color="0.9", lw=0)
-    chosen = sorted(set(np.linspace(0, len(ratio.layers) - 1, LINES).round().astype(int).tolist()))
+    chosen = some_layers(ratio.layers)
     lines = []
     window = max(1, len(ratio.steps) // SMOOTH)
     for colour, index in zip(colour_ramp(len(chosen))[::-1], chosen, strict=True):
@@ -64,12 +62,10 @@ def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
         log_line(axes, ratio.steps, values_T, color=colour, lw=1.1, marker="." if len(ratio.steps) < 3 else "")
         lines.append((f"layer {ratio.layers[index]}", colour, values_T))
     mark_bad_step(axes, run.bad_step)
-    axes.plot(axes.get_xlim(), [GUIDE, GUIDE], color="black", ls="--", lw=1.1, zorder=3)
+    axes.plot(axes.get_xlim(), [GUIDE, GUIDE], color="black", ls="--", lw=1.1, zorder=3, label="10⁻³ guide")
     name_lines(axes, ratio.steps, lines, wide=wide)
-    handles = [Line2D([], [], color="black", ls="--", lw=1.1, label="10⁻³ guide")]
-    if window > 1 and wide:
-        handles.append(Line2D([], [], color="0.3", lw=1.1, label=f"median of {window} records; grey: all layers"))
-    edge_legend(axes, ratio.values_TL[:, chosen], extra=handles, ncols=4, **LEGEND_ABOVE)
+    smoothed = Line2D([], [], color="0.3", lw=1.1, label=f"median of {window} records; grey: all layers")
+    legend(axes, ratio.values_TL[:, chosen], extra=[smoothed] if window > 1 and wide else [], ncols=4, **LEGEND_ABOVE)
     return None
 
 
@@ -114,7 +110,6 @@ def loss(axes: Axes, run: Tables) -> None:
     axes.set_ylabel("loss")
     table = run.steps.filter(pl.col("loss").is_finite())
     splits = _splits(run, "loss")
-    handles = []
     values = np.concatenate([table["loss"].to_numpy(), *(frame["loss"].to_numpy() for frame in splits.values())])
     if not values.size:
         return write_instead(axes, "no finite loss was recorded")
@@ -122,16 +117,14 @@ def loss(axes: Axes, run: Tables) -> None:
     if values.min() > 0 and (values.max() > 30 * np.median(values) or values.max() > 1e4):
         log_axis(axes, values)
     if table.height:
-        style: dict[str, Any] = {"color": "0.72", "lw": 1, "marker": "." if table.height < 3 else ""}
-        axes.plot(table["step"].to_numpy(), table["loss"].to_numpy(), **style)
-        handles.append(Line2D([], [], label="batch", **style))
-    handles += _split_lines(axes, splits, "loss")
+        marker = "." if table.height < 3 else ""
+        axes.plot(table["step"].to_numpy(), table["loss"].to_numpy(), color="0.72", lw=1, marker=marker, label="batch")
+    _split_lines(axes, splits, "loss")
     constant = constant_loss(run.config)
     if constant is not None:
-        style = {"color": "black", "ls": ":", "lw": 1.2}
-        axes.plot(axes.get_xlim(), [constant, constant], **style)
-        handles.append(Line2D([], [], label=f"constant guess, {constant:.2f}", **style))
-    axes.legend(handles=handles, loc="best")
+        label = f"constant guess, {constant:.2f}"
+        axes.plot(axes.get_xlim(), [constant, constant], color="black", ls=":", lw=1.2, label=label)
+    axes.legend(loc="best")
     mark_bad_step(axes, run.bad_step)
     return None
 
@@ -145,7 +138,8 @@ def accuracy(axes: Axes, run: Tables) -> None:
         return write_instead(axes, "no evaluation was recorded")
     _steps(axes, run)
     axes.set_ylim(-2, 102)
-    axes.legend(handles=_split_lines(axes, splits, "accuracy", 100), loc="best")
+    _split_lines(axes, splits, "accuracy", 100)
+    axes.legend(loc="best")
     mark_bad_step(axes, run.bad_step)
     return None
 
@@ -181,14 +175,11 @@ def _splits(run: Tables, column: str) -> dict[str, pl.DataFrame]:
     return {split: frame for split, frame in frames.items() if frame.height}
 
 
-def _split_lines(axes: Axes, splits: dict[str, pl.DataFrame], column: str, scale: float = 1) -> list[Line2D]:
-    handles = []
+def _split_lines(axes: Axes, splits: dict[str, pl.DataFrame], column: str, scale: float = 1) -> None:
     for split, frame in splits.items():
         colour, line, marker = SPLITS[split]
-        style: dict[str, Any] = {"color": colour, "ls": line, "marker": marker, "ms": 3.5}
-        axes.plot(frame["step"].to_numpy(), scale * frame[column].to_numpy(), **style)
-        handles.append(Line2D([], [], label=split, **style))
-    return handles
+        values = scale * frame[column].to_numpy()
+        axes.plot(frame["step"].to_numpy(), values, color=colour, ls=line, marker=marker, ms=3.5, label=split)
 
 
 def _steps(axes: Axes, run: Tables) -> None:

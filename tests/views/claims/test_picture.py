@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gradlab.claims.judging import judge
 from gradlab.errors import RunFolderError
-from gradlab.views.claims.panels import MOST_LAYERS
 from gradlab.views.claims.picture import draw, save_picture
+from gradlab.views.pictures.sheet import MOST_LINES
 from tests.claims.vocabulary import EXPECT, INF, NAN, PANEL, claim, observed
 
 PROFILE = {"draw": "profile", "column": "delta_rms", "title": "δ", "lines": "model.activation"}
@@ -233,7 +233,7 @@ def test_what_no_axis_can_show_is_marked_and_explained(tmp_path):
 def test_a_course_of_layers_shows_some_of_many(tmp_path):
     [axes] = picture(runs(tmp_path, depth=30), LAYERS).get_axes()
     names = legend_of(axes)
-    assert len(names) == MOST_LAYERS
+    assert len(names) == MOST_LINES
     assert (names[0], names[-1]) == ("layer 0", "layer 29")
 
 
@@ -264,7 +264,7 @@ def test_differences_below_zero_are_on_a_share_axis_too(tmp_path):
 
 def test_histograms_are_of_the_activations_not_of_what_enters_them(tmp_path):
     [axes] = picture(runs(tmp_path, depth=10), HISTOGRAMS).get_axes()
-    assert len(legend_of(axes)) == MOST_LAYERS
+    assert len(legend_of(axes)) == MOST_LINES
     for line in axes.get_lines():
         x, density = line.get_data()
         np.testing.assert_allclose(x, [-0.75, -0.25, 0.25, 0.75])
