@@ -242,6 +242,7 @@ def _append(
             "learning_rate": learning_rate,
             "gradient_norm": record.gradient_norm if record else None,
             "gradient_scale": record.gradient_scale if record else None,
+            **(record.notes if record else {}),
             "step_seconds": seconds,
             "record_seconds": record.record_seconds if record else 0.0,
         },

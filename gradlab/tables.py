@@ -44,6 +44,18 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "learning_rate": (pl.Float64, "Learning rate of the optimizer; of several, of the last one's first group."),
         "gradient_norm": (pl.Float64, "Norm of the gradient of all parameters, before clipping."),
         "gradient_scale": (pl.Float64, "What a GradScaler multiplied the loss with; all numbers are those without it."),
+        "skipped": (
+            pl.Float64,
+            "Attempts before this step that a scaler skipped, or the loop gave up, with a gradient of NaN or infinity.",
+        ),
+        "gradients_left": (
+            pl.Float64,
+            "Share of the gradients that this step added to what the step before had used; in a few steps only.",
+        ),
+        "evaluating": (
+            pl.Float64,
+            "Share of the dropout and batch normalization modules in evaluation mode; null where there are none.",
+        ),
         "step_seconds": (pl.Float64, "Seconds that the step took, recording included."),
         "record_seconds": (pl.Float64, "Seconds that recording took."),
     },
@@ -187,7 +199,7 @@ def verdict_of(findings: Iterable[Finding]) -> str:
 # ------------------------------------------------------------------------------------------------------------ snapshot
 
 DEATH_THROES = 5
-"""Records at the end of a diverged run that show the divergence itself, not what led to it."""
+"""Records up to the first loss that is not finite that show the divergence itself, not what led to it."""
 
 
 def empty_table(table: str) -> pl.DataFrame:
@@ -334,7 +346,8 @@ class Tables:
         """`layers` without the death throes of a diverged run, the first record always kept."""
         if self.status != "diverged":
             return self.layers
-        steps = self.recorded_steps
+        bad = self.bad_step
+        steps = [step for step in self.recorded_steps if bad is None or step <= bad]
         return self.layers.filter(pl.col("step").is_in([*steps[:1], *steps[1:-DEATH_THROES]]))
 
     @cached_property

@@ -126,6 +126,7 @@ def step_row(record: StepRecord, seconds: float) -> dict[str, Any]:
         "learning_rate": record.learning_rate,
         "gradient_norm": record.gradient_norm,
         "gradient_scale": record.gradient_scale,
+        **record.notes,
         "step_seconds": seconds,
         "record_seconds": record.record_seconds,
     }

@@ -189,7 +189,13 @@ class Watch(HasTables):
                 name=name,
                 path=self._into or Path(),
                 status=self.status,
-                summary={"name": name, "status": self.status, "config": {"watch": self._about}},
+                summary={
+                    "name": name,
+                    "status": self.status,
+                    "config": {"watch": self._about},
+                    "steps": self._recorder.step,
+                    "unfinished": self._recorder.unfinished,
+                },
             )
             self._snapshot = state, snapshot
         return self._snapshot[1]
@@ -266,6 +272,7 @@ class _Open:
             writer.flush()
             totals = {
                 "steps": self._recorder.step,
+                "unfinished": self._recorder.unfinished,
                 "step_seconds": records.step_seconds,
                 "record_seconds": records.record_seconds,
                 "seconds": perf_counter() - self.begun,

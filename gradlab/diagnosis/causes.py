@@ -17,6 +17,15 @@ from dataclasses import replace
 from gradlab.tables import SEVERITIES, Finding
 
 CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
+    "skipped-steps": ("stalled-loss",),
+    "gradients-not-cleared": (
+        "saturated-activations",
+        "updates-too-large",
+        "dead-units",
+        "signal-explosion",
+        "diverged",
+        "stalled-loss",
+    ),
     "symmetric-units": ("vanishing-gradient", "updates-too-small", "stalled-loss"),
     "saturated-activations": ("vanishing-gradient", "signal-collapse", "updates-too-small", "stalled-loss"),
     "vanishing-gradient": ("gradient-underflow", "updates-too-small", "stalled-loss"),

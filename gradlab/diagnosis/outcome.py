@@ -43,38 +43,6 @@ SLACK_PER_LAYER = 0.01
 # ------------------------------------------------------------------------------------------------------------ the loss
 
 
-def diverged(tables: Tables) -> Answer:
-    """The loss became NaN or infinite.
-
-    Nothing after that step is training. The cause is in the steps before: look at findings about gradients, signals and
-    updates first.
-
-    What to try: a smaller learning rate, gradient clipping; if gradients explode at the start, another initializer.
-    """
-    if not tables.steps.height and tables.status != "diverged":
-        return NotApplicable("no loss was recorded")
-    losses = tables.steps.drop_nulls("loss").sort("step")
-    bad = losses.filter(~pl.col("loss").is_finite())
-    if not bad.height and tables.status != "diverged":
-        return []
-    step = int(bad["step"][0]) if bad.height else tables.steps_done - 1
-    value = f"{bad['loss'][0]:g}" if bad.height else "not finite"
-    before = losses.filter((pl.col("step") < step) & pl.col("loss").is_finite())["loss"]
-    untrained = step == 0  # no learning rate helps then, because the signal itself overflows
-    history = f"; it was {before[0]:.3g} at first and {before[-1]:.3g} just before" if len(before) else ""
-    cure = remedies.start(tables.config) if untrained else remedies.training(tables.config)
-    return [
-        Finding(
-            rule="diverged",
-            severity="error",
-            message=f"the loss is {value} in step {step}{', before any update' if untrained else history}",
-            steps=(step, step),
-            measured=numbers(step=step, loss_before=before[-1] if len(before) else None),
-            remedies=tuple(cure),
-        )
-    ]
-
-
 def stalled_loss(tables: Tables) -> Answer:
     """After all its steps the network predicts no better than a constant.
 

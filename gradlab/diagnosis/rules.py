@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from gradlab.diagnosis.divergence import diverged
 from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
-from gradlab.diagnosis.outcome import batch_norm_drift, diverged, off_theory, stalled_loss
+from gradlab.diagnosis.loop import gradients_not_cleared, no_steps, skipped_steps
+from gradlab.diagnosis.outcome import batch_norm_drift, off_theory, stalled_loss
 from gradlab.diagnosis.rule import Rule
 from gradlab.diagnosis.signal import signal_collapse, signal_explosion
 from gradlab.diagnosis.units import dead_units, saturated_activations, symmetric_units
@@ -17,6 +19,27 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.id: rule
         for rule in (
+            Rule(
+                "no-steps",
+                "error",
+                "the optimizer did no step of the watched model",
+                ("Wardat et al. 2021 (DeepLocalize)",),
+                no_steps,
+            ),
+            Rule(
+                "skipped-steps",
+                "error",
+                "many steps are skipped because the gradient is NaN or infinite",
+                ("Micikevicius et al. 2018",),
+                skipped_steps,
+            ),
+            Rule(
+                "gradients-not-cleared",
+                "error",
+                "backward passes add to gradients that were used already",
+                ("Schoop et al. 2021 (UMLAUT)",),
+                gradients_not_cleared,
+            ),
             Rule(
                 "symmetric-units",
                 "error",
@@ -55,7 +78,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule(
                 "diverged",
                 "error",
-                "the loss became NaN or infinite",
+                "the loss, a gradient or a weight became NaN or infinite",
                 ("Goodfellow et al. 2016, §8.2.4", "Pascanu et al. 2013"),
                 diverged,
             ),

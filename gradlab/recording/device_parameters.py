@@ -83,6 +83,10 @@ class DeviceParameters:
         self.has_gradient[:] = False
         self.has_weight[:] = self._frozen
 
+    def seen_squares(self) -> Tensor:
+        """Σ g² of all gradients that were seen, without waiting for the device."""
+        return self.weights.sums.numbers[np.flatnonzero(self._gradient_seen), GRADIENT].sum()
+
     def forget_gradients(self) -> None:
         """The gradients that were seen are gone."""
         self._gradient_seen[:] = False
@@ -115,7 +119,7 @@ class DeviceParameters:
             if gradient is not None and gradient is witness() and version(gradient) == when:
                 return False
         gradients = (self.weights.parameters[n].grad for n in np.flatnonzero(self._gradient_seen))
-        return all(gradient is None or _is_zero(gradient) for gradient in gradients)
+        return all(gradient is None or is_zero(gradient) for gradient in gradients)
 
     def read_changed_gradients(self, numbers: tuple[int, ...], scale: Tensor | float) -> None:
         """Take the gradients that are other tensors than those that the last backward pass has left.
@@ -201,7 +205,7 @@ def _objects(identities: bytes) -> NDArray[np.uintp]:
     return np.frombuffer(identities, dtype=np.uintp)
 
 
-def _is_zero(gradient: Tensor) -> bool:
+def is_zero(gradient: Tensor) -> bool:
     """Whether a gradient is zero all over. It is asked where somebody has changed it without making a step of it."""
     values = gradient.coalesce().values() if gradient.layout is not torch.strided else gradient
     return not bool(values.any())

@@ -63,7 +63,12 @@ class Gradients:
             self._prepare()
             accumulates = call is None or call.accumulates
             trains = call is not None and any(step.parameters.has(each) for each in call.inputs)
-            if passes.began and (step.has_given_up() or (accumulates and not passes.accumulated)):
+            if step.notes.left is not None:
+                step.notes.left.pass_begins()
+            gone = passes.began and step.has_given_up()
+            if gone:
+                step.give_up()
+            if gone or (passes.began and accumulates and not passes.accumulated):
                 passes.give_up(step.calls)
                 step.parameters.forget_gradients()
             passes.begin(call, trains=trains)
@@ -84,6 +89,8 @@ class Gradients:
         start = perf_counter()
         step = self._current.step
         step.fields.backward_pass = step.passes.number = -1
+        if step.notes.left is not None:
+            step.notes.left.pass_ends()
         if step.listening and step.passes.accumulated and step.passes.mode is not Mode.IGNORE:
             step.parameters.read_gradients(every=is_distributed())
             step.passes.phases = tuple(step.phases)

@@ -133,6 +133,10 @@ class Parameters:
         if found is not None:
             found[0].read_gradient(found[1])
 
+    def seen_squares(self) -> Tensor | float:
+        """Σ g² of all gradients that were seen so far."""
+        return sum(device.seen_squares().to("cpu", non_blocking=True) for device in self.devices)
+
     def forget_gradients(self) -> None:
         """The gradients that were seen are gone."""
         for device in self.devices:

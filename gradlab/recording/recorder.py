@@ -11,7 +11,7 @@ Sums stay on the device until then. Nothing is written to the model, no random n
 training is changed: training is bit-identical with and without. An error in a hook is a warning (`guard.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,7 @@ from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import Hook
 from gradlab.recording.model_hooks import ModelHooks
 from gradlab.recording.modules import RecordedModule
+from gradlab.recording.notes import LOOKS, LeftGradients, share_evaluating, witnesses
 from gradlab.recording.python_hooks import Current
 from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.step_copy import StepCopier
@@ -127,7 +128,14 @@ class Recorder:
             for handle in watched.handles:
                 handle.remove()
             watched.handles.clear()
+        if self._current.step.recorded:
+            self._output.unfinished = self._current.step.unfinished()
         self._current.step = self._new_step(self.step)
+
+    @property
+    def unfinished(self) -> Mapping[str, float]:
+        """Backward passes since the last recorded step that led to no update; `skipped`: with NaN or infinity."""
+        return self._current.step.unfinished() if self._current.step.recorded else self._output.unfinished
 
     def look_at_units(self, x: Tensor) -> None:
         """Pass all samples through the network, before the coming step; its rows will say which units are dead.
@@ -152,12 +160,16 @@ class Recorder:
         self._model.parameters.begin_step()
         step.fields.undecided = self._hooks.undecided
         step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number))
+        if self._output.records in LOOKS:
+            groups = [watched.optimizer.param_groups for watched in self._optimizers]
+            step.notes.left = LeftGradients(witnesses([[p for g in each for p in g["params"]] for each in groups]))
 
     def _begin_again(self) -> None:
         """A step was given up and begins again: a scaler met an infinity, or the loop did not like the loss."""
         old = self._current.step
-        old.parameters.forget_gradients()
+        old.give_up()
         step = self._new_step(old.number)
+        step.notes = old.notes
         step.fields.undecided = self._hooks.undecided
         step.record(old.phases, histograms=old.histograms is not None)
         step.full_pass, step.passes.scale = old.full_pass, old.passes.scale
@@ -280,6 +292,7 @@ class Recorder:
         if not ran and not self._hooks.blind:
             return  # this optimizer has stepped without the model, as it may
         self._hooks.step_ended()
+        step.notes.evaluating = share_evaluating(self._model.with_modes)
         learning_rate = float(self._optimizers[-1].optimizer.param_groups[0]["lr"])
         copy = output.copier.copy(step, learning_rate, self._model.numbering.names)
         output.records += 1
@@ -301,9 +314,10 @@ class _Watched:
 
 
 class _Output:
-    """What makes records, and how many recorded steps and records there were."""
+    """What makes records; how many recorded steps and records there were, and what the last step was when it ended."""
 
     def __init__(self, watched: WatchedModel) -> None:
         self.copier = StepCopier()
         self.reader = Reader(watched.numbering)
         self.steps = self.records = 0
+        self.unfinished: Mapping[str, float] = {"passes": 0, "skipped": 0}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording.calls import Calls, Device
+from gradlab.recording.notes import Notes, count_not_finite
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.passes import Passes
 
@@ -62,6 +63,7 @@ class Step:
         histograms: each histogram that was taken, by what it is of; None where none are.
         inputs: inputs of activations that wait for the output, by number of module.
         outputs: every output so far, by `id`, while there are modules that may only return another module's output.
+        notes: what is noted of the step besides.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Step:
         self.histograms: dict[HistogramOf, Tensor] | None = None
         self.inputs: dict[int, KeptInput] = {}
         self.outputs: dict[int, weakref.ref[Tensor]] = {}
+        self.notes = Notes()
 
     def record(self, phases: Sequence[int], *, histograms: bool) -> None:
         """This step is recorded, from here on.
@@ -102,6 +105,17 @@ class Step:
     def has_given_up(self) -> bool:
         """Whether the gradients are gone that the last backward pass has left, and no optimizer has used them."""
         return self.passes.phases == tuple(self.phases) and self.parameters.gradients_are_gone()
+
+    def give_up(self) -> None:
+        """The gradients that were seen are gone, and no optimizer has used them."""
+        self.notes.given_up.append(self.parameters.seen_squares())
+        self.parameters.forget_gradients()
+
+    def unfinished(self) -> Mapping[str, float]:
+        """Backward passes that no optimizer has used so far, and how many of them had a gradient that is not finite."""
+        now = [self.parameters.seen_squares()] if self.passes.accumulated and self.passes.losses else []
+        skipped = count_not_finite([*self.notes.given_up, *now])
+        return {"passes": len(self.notes.given_up) + len(self.passes.losses), "skipped": float(skipped)}
 
     def take_histogram(self, device: Device, of: "HistogramOf", x: Tensor) -> None:
         """Take a histogram, in a step in which they are taken; one of the same thing is replaced."""

@@ -31,6 +31,7 @@ class StepCopy(NamedTuple):
         learning_rate: that of the last optimizer's first group.
         parameters: the parameters.
         names: the names of the modules.
+        notes: columns of the table `steps`.
     """
 
     step: int
@@ -48,6 +49,7 @@ class StepCopy(NamedTuple):
     learning_rate: float
     parameters: Parameters
     names: Sequence[str]
+    notes: Mapping[str, Tensor | float]
 
 
 class StepCopier:
@@ -89,6 +91,7 @@ class StepCopier:
             learning_rate=learning_rate,
             parameters=step.parameters,
             names=names,
+            notes=step.notes.numbers(),
         )
 
     def _shared(self, name: str, now: list[Any]) -> list[Any]:

@@ -29,6 +29,7 @@ class Content(NamedTuple):
     loss: float | None
     gradient_norm: float
     gradient_scale: float
+    notes: Mapping[str, float]
 
 
 class StepRecord:
@@ -82,6 +83,11 @@ class StepRecord:
         return self._content.gradient_scale
 
     @property
+    def notes(self) -> Mapping[str, float]:
+        """Other columns of the table `steps`, by name."""
+        return self._content.notes
+
+    @property
     def record_seconds(self) -> float:
         """What recording this step has cost, reading included."""
         assert self._content
@@ -103,11 +109,12 @@ class Reader:
 
     def read(self, copy: StepCopy) -> Content:
         """Read a step from the devices, each of them once, and make rows of it."""
-        call_sums, parameter_sums, losses, histograms, ((scale,),) = fetch(
+        call_sums, parameter_sums, losses, histograms, notes, ((scale,),) = fetch(
             copy.call_sums,
             copy.parameter_sums,
             _known(copy.losses),
             [numbers for *_, numbers in copy.histograms],
+            list(copy.notes.values()),
             [copy.scale],
         )
         scale = float(scale)
@@ -133,13 +140,14 @@ class Reader:
         values_SU, applies_SU = finish({**quantities, "gradient_scale": scale}, exists, len(called))
         rows = StepRows(copy.step, *labels.columns, values_SU.T[labels.order], applies_SU.T[labels.order])
         loss = sum(float(value[0]) for value in losses) / scale if losses else None
+        noted = {"skipped": 0.0} | {name: float(value[0]) for name, value in zip(copy.notes, notes, strict=True)}
         gradient_squares = copy.parameters.gradient_squares(sums, has_gradient)
         drawn = [
             _histogram(copy, index, labels.layer_of[index], quantity, numbers, scale * copy.ranks)
             for (index, quantity, _), numbers in zip(copy.histograms, histograms, strict=True)
             if index in labels.layer_of
         ]
-        return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale)
+        return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale, noted)
 
     def _labels_of(
         self, plan: Plan, names: Sequence[str], called: NDArray[np.intp], counts: NDArray[np.intp]

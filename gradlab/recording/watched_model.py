@@ -9,6 +9,7 @@ from gradlab.recording.data_parallel import DataParallel
 from gradlab.recording.devices import CPU, Devices
 from gradlab.recording.guard import Guard
 from gradlab.recording.modules import compiled_modules, find_modules
+from gradlab.recording.notes import modules_with_modes
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.structure import Structure
@@ -29,6 +30,7 @@ class WatchedModel:
         parameters: the parameters.
         structure: what the model is made of.
         data_parallel: what averages its gradients over ranks.
+        with_modes: its modules that compute another thing in evaluation.
 
     Raises:
         UserError: no module has a name like that.
@@ -53,6 +55,7 @@ class WatchedModel:
         self.parameters = self._parameters()
         self.numbering.renew(modules, self.parameters.owner_of)
         self._say_what_is_compiled()
+        self.with_modes = modules_with_modes(model)
 
     def renew(self) -> None:
         """The model has changed."""
@@ -63,6 +66,7 @@ class WatchedModel:
         self.parameters = self._parameters()
         self.numbering.renew(modules, self.parameters.owner_of)
         self._say_what_is_compiled()
+        self.with_modes = modules_with_modes(self.model)
 
     def _parameters(self) -> Parameters:
         return Parameters(

@@ -16,32 +16,6 @@ from tests.diagnosis.tables import (
 LONG = range(0, 500, 25)
 
 
-# ---------------------------------------------------------------------------------------------------- diverged
-
-
-def test_diverged():
-    finding = found("diverged", tables(steps=range(4), losses=[2.3, 5.0, 1e30, math.nan], status="diverged"))
-    assert finding.message == "the loss is nan in step 3; it was 2.3 at first and 1e+30 just before"
-    assert finding.steps == (3, 3)
-    assert finding.remedies == ("train.learning_rate=0.005", "train.clip_gradient_norm=1.0")
-
-
-def test_diverged_before_any_update_is_not_the_learning_rates_fault():
-    run = tables(steps=[0], losses=[math.inf], status="diverged", model=config(depth=10, initializer="normal"))
-    finding = found("diverged", run)
-    assert finding.message == "the loss is inf in step 0, before any update"
-    assert not any("learning_rate" in remedy for remedy in finding.remedies)
-    assert finding.remedies[0].startswith("model.")
-
-
-def test_not_diverged():
-    assert_clean("diverged", tables())
-
-
-def test_divergence_needs_a_loss():
-    assert_not_applicable("diverged", type(tables())(layers=tables().layers), "no loss")
-
-
 # ----------------------------------------------------------------------------------------------------- stalled
 
 

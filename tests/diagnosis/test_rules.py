@@ -15,6 +15,7 @@ from gradlab.tables import HEALTHY, SEVERITIES, UNKNOWN, Finding, Source, Tables
 from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
 
 ISSUE = {
+    "no-steps", "skipped-steps", "gradients-not-cleared",
     "vanishing-gradient", "exploding-gradient", "gradient-underflow", "dead-units", "saturated-activations",
     "signal-collapse", "signal-explosion", "symmetric-units", "diverged", "stalled-loss", "updates-too-small",
     "updates-too-large", "batch-norm-drift", "off-theory",
