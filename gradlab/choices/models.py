@@ -58,11 +58,9 @@ class Model(Options):
 
     @model_validator(mode="after")
     def _expand_batch_norm(self) -> Self:
-        short = getattr(self, "batch_norm", None)
-        if short is not None:
-            choice = from_shorthand(short)
-            name, options = (choice, {}) if isinstance(choice, str) else (choice["name"], choice)
-            vars(self).update(normalization=NORMALIZATIONS[name](**options), batch_norm=None)
+        choice = from_shorthand(getattr(self, "batch_norm", None))
+        if choice is not None:
+            vars(self).update(normalization=NORMALIZATIONS[choice["name"]](**choice), batch_norm=None)
         return self
 
 

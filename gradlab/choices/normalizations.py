@@ -71,7 +71,7 @@ def shorthand_word(value: Any) -> Any:
     return {True: "before", False: "none"}[value] if isinstance(value, bool) else value
 
 
-def from_shorthand(value: Any) -> Any:
+def from_shorthand(value: Any) -> dict[str, Any] | None:
     """`before` ─► `{name: batch_norm, place: before}`.
 
     Returns:
@@ -80,7 +80,7 @@ def from_shorthand(value: Any) -> Any:
     place = shorthand_word(value)
     if place in ("before", "after"):
         return {"name": "batch_norm", "place": place}
-    return "none" if place == "none" else None
+    return {"name": "none"} if place == "none" else None
 
 
 def to_shorthand(name: str, place: Any) -> str:

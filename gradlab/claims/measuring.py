@@ -119,14 +119,17 @@ def over_layers(layers_L: Numbers, values_TL: Floats, over: Over) -> Floats:
     return reduced
 
 
+def record_at(steps_T: NDArray[Any], at: Moment) -> int:
+    """The index of a record: the first one at the `start`, the last one at the `end`, or the nearest to a step."""
+    return int(np.abs(steps_T - at).argmin()) if isinstance(at, int) else {"start": 0, "end": -1}[at]
+
+
 def at_moment(steps_T: NDArray[Any], values_T: Floats, at: Moment) -> float | None:
     """Reduce a course over time to one number: its value at a moment, or a mean, minimum or maximum."""
     if not len(values_T):
         return None
-    if isinstance(at, int):
-        return float(values_T[np.abs(steps_T - at).argmin()])
-    if at in ("start", "end"):
-        return float(values_T[0 if at == "start" else -1])
+    if isinstance(at, int) or at in ("start", "end"):
+        return float(values_T[record_at(steps_T, at)])
     finite_T = values_T[np.isfinite(values_T)]
     with np.errstate(over="ignore"):
         return float(_REDUCTIONS[at](finite_T, 0)) if len(finite_T) else None

@@ -1,6 +1,5 @@
 """For Hugging Face: `Trainer(…, callbacks=[Watch(into="runs/my-run")])`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,15 @@ class Watch(TrainerCallback):
     """Watches a training from its start to its end.
 
     Args:
-        into: see `gradlab.watch`, like all that follow.
-        every: …
-        layers: …
-        strict: …
+        into: see `gradlab.watch`.
+        options: all other options of `gradlab.watch`.
 
     Attributes:
         recorder: the `gradlab.watching.Watch`; None before training starts.
     """
 
-    def __init__(
-        self,
-        into: str | Path | None = None,
-        *,
-        every: int = 1,
-        layers: str | Sequence[str] | None = None,
-        strict: bool = False,
-    ) -> None:
-        self._options: dict[str, Any] = {"into": into, "every": every, "layers": layers, "strict": strict}
+    def __init__(self, into: str | Path | None = None, **options: Any) -> None:
+        self._options = {"into": into, **options}
         self.recorder: watching.Watch | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -73,6 +73,11 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return settings
 
 
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two settings have the same value; true is not 1."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
 def matches(settings: Settings, wanted: Wanted) -> bool:
     """Whether a run has all the settings that are wanted; a list of values means any of them.
 
@@ -153,4 +158,4 @@ def _is(settings: Settings, key: str, wanted: Any) -> bool:
     if isinstance(wanted, str) and key in CHOICES:
         wanted = CHOICES[key].aliases.get(wanted, wanted)
     wanted = tuple(wanted) if isinstance(wanted, list) else wanted
-    return bool(setting == wanted) and isinstance(setting, bool) == isinstance(wanted, bool)
+    return same_value(setting, wanted)

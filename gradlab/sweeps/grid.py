@@ -27,7 +27,7 @@ from gradlab.claims.parsing import check_runs
 from gradlab.config import Config
 from gradlab.config.files import Document
 from gradlab.errors import ConfigError, Problem
-from gradlab.measures.settings import settings_of
+from gradlab.measures.settings import same_value, settings_of
 from gradlab.sweeps.sweep_file import MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
 from gradlab.text import did_you_mean, first_of
 
@@ -130,15 +130,11 @@ def _combinations(sweep: Sweep) -> Iterator[Settings]:
 
 def _agree(some: Settings, others: Settings) -> bool:
     """Whether the keys that both name have the same values."""
-    return all(_same(setting.value, others[key].value) for key, setting in some.items() if key in others)
-
-
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+    return all(same_value(setting.value, others[key].value) for key, setting in some.items() if key in others)
 
 
 def _among(value: Any, settings: Sequence[Setting]) -> bool:
-    return any(_same(value, setting.value) for setting in settings)
+    return any(same_value(value, setting.value) for setting in settings)
 
 
 def _values(settings: Settings) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def _layers(run: Tables) -> Table:
     table.add_column("zero", justify="right", no_wrap=True)
     table.add_column("sat.", justify="right", no_wrap=True)
     table.add_column("log ΔW/W", justify="right", no_wrap=True)
-    low, high = _scale(delta)
+    with np.errstate(divide="ignore"):
+        low, high = scale_of(np.log10(delta.values_TL[-1:]))
     output = set(run.layers.filter(pl.col("kind") == "output")["layer"])
     for layer in np.unique(run.layers["layer"].to_numpy()).tolist():
         start, end = _at(delta, layer, 0), _at(delta, layer)
@@ -117,12 +118,11 @@ def _mean_and_std(mean: float | None, std: float | None) -> str:
     return ABSENT if mean is None else f"{compact(mean, decimals=2)} ± {compact(std, decimals=2)}"
 
 
-def _scale(delta: Profiles) -> tuple[float, float]:
-    """log10 of RMS δ at an empty and at a full bar."""
-    values = delta.values_TL[-1] if delta else np.empty(0)
-    logs: Floats = np.log10(values[np.isfinite(values) & (values > 0)])
-    high = float(logs.max()) if logs.size else 0.0
-    return min(float(logs.min()) if logs.size else 0.0, high - LEAST_DECADES), high
+def scale_of(logs: Floats) -> tuple[float, float]:
+    """The ends of a scale on which decimal logarithms are drawn, at least `LEAST_DECADES` apart."""
+    finite = logs[np.isfinite(logs)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return min(low, high - LEAST_DECADES), high
 
 
 def bar(value: float | None, low: float, high: float) -> str:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from gradlab.claims.claim import Course, Histograms, Points, Profile
 from gradlab.claims.judging import compared_values
-from gradlab.claims.measuring import Observation, column_of, evaluations, over_layers, predicted
+from gradlab.claims.measuring import Observation, column_of, evaluations, over_layers, predicted, record_at
 from gradlab.measures.intervals import Mean, mean_of
 from gradlab.measures.profiles import Floats, Profiles
 from gradlab.measures.settings import label_of, value_of
@@ -42,9 +42,7 @@ def _profile_at(panel: Profile, one: Observation) -> Curve:
     found = column_of(panel, one.run)
     if not found:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
-    index = {"start": 0, "end": -1}.get(str(panel.at))
-    index = int(np.abs(found.steps - int(panel.at)).argmin()) if index is None else index
-    return found.layers, found.values_TL[index]
+    return found.layers, found.values_TL[record_at(found.steps, panel.at)]
 
 
 def _theory_line(axes: Axes, panel: Profile, one: Observation, curves: Sequence[Curve], *, log: bool) -> list[Floats]:

@@ -12,7 +12,7 @@ import numpy as np
 from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
-from gradlab.measures.settings import FOLDED, REMARKS, known_settings
+from gradlab.measures.settings import FOLDED, REMARKS, known_settings, same_value
 from gradlab.text import did_you_mean, first_of, setting_text
 from gradlab.views.comparison.expression import Expression, parse
 from gradlab.views.comparison.runs import FinishedRun, Runs
@@ -238,7 +238,7 @@ def _differing(runs: Sequence[FinishedRun]) -> list[str]:
                 continue
             if key not in values:
                 values[key] = value
-            elif not _same(values[key], value):
+            elif not same_value(values[key], value):
                 differing.add(key)
     first = list(runs[0].settings) if runs else []
     return sorted(differing, key=lambda key: _parents_first(key, first))
@@ -250,10 +250,6 @@ def _parents_first(key: str, known: Sequence[str]) -> tuple[int, str]:
     while parent not in known and "." in parent:
         parent = parent.rpartition(".")[0]
     return (known.index(parent) if parent in known else len(known), key)
-
-
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _rows(runs: Sequence[FinishedRun], keys: Sequence[str]) -> list[ComparedConfiguration]:
@@ -282,6 +278,11 @@ def _marked(profile: Sequence[float | None], status: str) -> list[float]:
     """A profile from JSON, which has no infinities: null stands for exactly 0, or in a diverged run for NaN."""
     missing = math.nan if status == "diverged" else -math.inf
     return [missing if value is None else value for value in profile]
+
+
+def ten_to_the(log: float) -> float:
+    """10 to a power that is cut to the range of floats, so that a tiny δ does not become exactly 0."""
+    return log if math.isnan(log) else 0.0 if log == -math.inf else 10 ** max(min(log, 300.0), -323.0)
 
 
 def _resampled(profile: Sequence[float], positions: int) -> list[float]:

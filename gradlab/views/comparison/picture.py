@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradlab.errors import UserError
 from gradlab.text import MINUS, setting_text
-from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
+from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison, ten_to_the
 from gradlab.views.pictures.axes import log_axis, log_line, mark_handles
 from gradlab.views.pictures.heatmaps import BROKEN_CELLS
 from gradlab.views.pictures.labels import setting_label
@@ -120,11 +120,7 @@ def _panel(axes: Axes, row: ComparedConfiguration | None, title: str) -> None:
 
 
 def _powers(row: ComparedConfiguration, moment: str) -> NDArray[np.float64]:
-    logs = np.array([math.nan if value is None else value for value in row.profile(moment, POSITIONS)])
-    drawn: NDArray[np.float64] = np.power(
-        10.0, np.clip(logs, -320, 300), where=logs != -np.inf, out=np.zeros_like(logs)
-    )
-    return drawn
+    return np.array([math.nan if log is None else ten_to_the(log) for log in row.profile(moment, POSITIONS)])
 
 
 def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[ComparedConfiguration]) -> None:

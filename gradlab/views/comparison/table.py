@@ -11,11 +11,11 @@ Where the terminal is too narrow, intervals move below their means; where that d
 least are left out, and named below the table.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -24,10 +24,10 @@ from rich.text import Text
 from gradlab.measures.intervals import Mean
 from gradlab.measures.settings import known_settings
 from gradlab.text import ABSENT, counted, same_decimals, setting_text, settings_text, tally
-from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
+from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison, ten_to_the
 from gradlab.views.comparison.runs import Runs
 from gradlab.views.progress import strip
-from gradlab.views.summary import LEAST_DECADES
+from gradlab.views.summary import scale_of
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 PROFILE_COLUMNS = {"delta_start": "start", "delta_end": "end"}
@@ -269,26 +269,14 @@ def _interval(mean: Mean, measure: MeasureColumn, *, inline: bool, of: int) -> l
 
 def _scale(rows: Sequence[ComparedConfiguration]) -> tuple[float, float]:
     """log10 RMS δ at the bottom and at the top of the drawn profiles, the same for all rows."""
-    logs = [
-        value
-        for row in rows
-        for moment in PROFILE_COLUMNS.values()
-        for value in row.profile(moment, STRIP_WIDTH)
-        if value is not None and math.isfinite(value)
-    ]
-    high = max(logs, default=0.0)
-    return min(min(logs, default=0.0), high - LEAST_DECADES), high
+    logs = [row.profile(moment, STRIP_WIDTH) for row in rows for moment in PROFILE_COLUMNS.values()]
+    return scale_of(np.array(logs, dtype=np.float64))
 
 
 def _drawn(row: ComparedConfiguration, moment: str, scale: tuple[float, float]) -> str:
     """A profile as a strip of blocks."""
-    powers = [None if log is None else _power(log) for log in row.profile(moment, STRIP_WIDTH)]
+    powers = [None if log is None else ten_to_the(log) for log in row.profile(moment, STRIP_WIDTH)]
     return strip(powers, STRIP_WIDTH, *scale)
-
-
-def _power(log: float) -> float:
-    """10 to a power that is cut to the range of floats, so that a tiny δ does not become exactly 0."""
-    return log if math.isnan(log) else 0.0 if log == -math.inf else 10 ** max(min(log, 300.0), -323.0)
 
 
 # --------------------------------------------------------------------------------------------------------- the rest
@@ -321,7 +309,7 @@ def _notes(comparison: Comparison, columns: Sequence[Column], left_out: Sequence
     notes = []
     if any(column.name in PROFILE_COLUMNS for column in columns):
         low, high = _scale(comparison.rows)
-        notes.append(f"log δ: from ▁ {_power(low):.0e} to █ {_power(high):.0e}, · exactly 0, ! not finite")
+        notes.append(f"log δ: from ▁ {ten_to_the(low):.0e} to █ {ten_to_the(high):.0e}, · exactly 0, ! not finite")
     cells = [line for column in columns if column.name in MEASURE_COLUMNS for lines in column.cells for line in lines]
     if any(line.endswith("*") for line in cells):
         notes.append("* not all n runs have it; a diverged one has no loss in the end")
