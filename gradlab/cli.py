@@ -224,8 +224,7 @@ def export(
 ) -> None:
     """Write a run in another program's format."""
     from gradlab.results import load_run
-    from gradlab.views.export import empty_tables
-    from gradlab.views.export import export as export_run
+    from gradlab.views.export.exporting import empty_tables, export_run
 
     done = load_run(run)
     _say(f"wrote {export_run(done.tables, to, into)}")

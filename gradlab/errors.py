@@ -4,7 +4,6 @@ GradlabError                  carries a message and a fix
 └── UserError                 the input is wrong: the command line prints it and exits with 2
     ├── ConfigError           a config file, a dict or an override; carries every problem at once
     ├── DatasetError          a dataset cannot be read or does not fit the task
-    ├── RecordingError        a model cannot be recorded, or nothing can be seen of it
     ├── RunFolderError        a run folder cannot be written, or is none
     └── RunBusyError          another process is writing the same run
 """
@@ -60,10 +59,6 @@ class ConfigError(UserError):
 
 class DatasetError(UserError):
     """A dataset cannot be read, or it does not fit the task."""
-
-
-class RecordingError(UserError):
-    """A model cannot be recorded, or nothing can be seen of it."""
 
 
 class RunFolderError(UserError):

@@ -10,7 +10,7 @@ from torch import nn
 import gradlab
 from gradlab import marker
 from gradlab.errors import RunFolderError
-from gradlab.views.export import export
+from gradlab.views.export.exporting import export_run
 
 SMALL = {"name": "small", "model": {"depth": 2, "width": 4}, "data": "wine", "train": {"steps": 3}}
 NAMES = [
@@ -62,7 +62,7 @@ def test_a_run_of_another_version_is_read_and_never_replaced(tmp_path):
 
 def test_a_second_attempt_replaces_its_own_files_and_nothing_else(tmp_path):
     run = gradlab.run(SMALL, runs=tmp_path)
-    export(run.tables, "csv")
+    export_run(run.tables, "csv")
     own = {"layers/mine.parquet": b"1", "plots/mine.png": b"2", "export/csv/mine.csv": b"3", "remarks.txt": b"4"}
     for name, content in own.items():
         (run.path / name).write_bytes(content)
@@ -90,7 +90,7 @@ def test_nothing_is_written_or_removed_through_a_link(tmp_path, name):
     before = bytes_of(outside)
     for act in (
         run.save_plots,
-        lambda: export(run.tables, "csv"),
+        lambda: export_run(run.tables, "csv"),
         lambda: gradlab.run(SMALL, runs=tmp_path / "runs", rerun=True, plots=False),
     ):
         with suppress(RunFolderError):
@@ -130,5 +130,5 @@ def test_an_id_that_is_a_pattern_deletes_no_other_export(tmp_path):
     foreign.write_bytes(b"another run's")
     for id in ("*", "../../x", "?" * 12):
         run.tables.summary["id"] = id
-        export(run.tables, "tensorboard")
+        export_run(run.tables, "tensorboard")
         assert foreign.read_bytes() == b"another run's"

@@ -21,7 +21,6 @@ class Slope:
         range_decades: `value` times the number of steps from the first layer to the last, whether in the fit or not.
         n: layers in the fit, whose values are finite and positive.
         zeros: layers whose value is exactly 0: the number format ran out, or no signal came through.
-        non_finite: layers whose value is NaN or infinite.
     """
 
     value: float
@@ -29,7 +28,6 @@ class Slope:
     range_decades: float
     n: int
     zeros: tuple[int, ...] = ()
-    non_finite: tuple[int, ...] = ()
 
 
 def decades_per_layer(layers: pl.DataFrame, step: int) -> Slope:
@@ -47,7 +45,6 @@ def slope(layers_L: Numbers, values_L: Floats) -> Slope:
         range_decades=float(fits.range_T[0]),
         n=int(fits.n_T[0]),
         zeros=tuple(layers_L[values_L == 0].tolist()),
-        non_finite=tuple(layers_L[~np.isfinite(values_L)].tolist()),
     )
 
 

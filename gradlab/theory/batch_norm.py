@@ -15,7 +15,7 @@ from scipy.special import chdtri, ndtri
 
 from gradlab.choices import Activation
 from gradlab.networks.activations import activation
-from gradlab.theory.quadrature import Array, gaussian, sphere, sphere_pair
+from gradlab.theory.quadrature import Array, OutputMoments, gaussian, sphere, sphere_pair
 
 EPSILON = 1e-5
 """What `torch.nn.BatchNorm1d` adds to a variance. The formulas leave it out."""
@@ -26,20 +26,14 @@ SAMPLE = 2**17
 
 
 @dataclass(frozen=True)
-class BatchNormBefore:
+class BatchNormBefore(OutputMoments):
     """Moments of a block with BatchNorm before the activation: φ(BatchNorm(h)), for a centred h.
 
     Attributes:
-        mean: E φ.
-        second_moment: E φ².
-        variance: E (φ − E φ)², over units and samples.
         centred: κ = E‖Gφ‖²/(B−1), the variance of a unit over samples.
         slope: E δ_h² / E δ_x² · E‖Gh‖²/(B−1), δ_h before the BatchNorm and δ_x after the activation.
     """
 
-    mean: float
-    second_moment: float
-    variance: float
     centred: float
     slope: float
 

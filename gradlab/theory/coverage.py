@@ -40,7 +40,7 @@ def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | N
         return f"BatchNorm's ε of {EPSILON:g}, which is left out, outweighs a variance of {smallest:.1g}"
     # Where residual blocks add up a mean, x² grows faster than δ², while δ·x stays the same from block to block (for
     # homogeneous φ exactly). The part of δ along x comes to outweigh the random rest that second moments follow.
-    biased = (layer.skip and layer.mean**2 > 1e-12 * layer.second_moment for layer in layers)
+    biased = (layer.skip and layer.output.mean**2 > 1e-12 * layer.output.second_moment for layer in layers)
     if norm.where == "none" and any(biased):
         return f"residual blocks with {model.activation.name}, whose mean is not 0, let δ align with the signal"
     return None

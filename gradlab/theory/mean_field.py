@@ -17,27 +17,21 @@ from gradlab.choices import MLP, Activation, Initializer, Normalization
 from gradlab.networks import initializers
 from gradlab.networks.activations import activation
 from gradlab.theory import batch_norm
-from gradlab.theory.quadrature import Array, gaussian
+from gradlab.theory.quadrature import Array, OutputMoments, gaussian
 
 LARGEST_Q = 1e300
 """Beyond, squares overflow float64. Every φ is a straight line on either side by then, so φ' needs no more."""
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(OutputMoments):
     """Moments of φ(h) and φ'(h) at h ~ N(0, q).
 
     Attributes:
-        mean: E φ.
-        second_moment: E φ².
-        variance: E (φ − E φ)².
         slope: E φ'².
         spread: Var φ² / (E φ²)²: 5 for ReLU, 2 for the identity.
     """
 
-    mean: float
-    second_moment: float
-    variance: float
     slope: float
     spread: float
 
@@ -78,9 +72,7 @@ class Layer:
 
     Attributes:
         q: second moment of what enters the activation: the pre-activation, or behind a BatchNorm its output.
-        mean: E of the activation's output.
-        second_moment: E of its square.
-        variance: its variance over units and samples.
+        output: moments of the activation's output.
         slope: E δ_h² / E δ_x², from the block's output x back to the output h of its weight layer.
         passed: the part of E δ_h² that goes on toward the input; only BatchNorm after the activation stops some.
         backward: fan_out · Var W of its weight layer: from E δ_h² to E δ² at the layer's input.
@@ -91,9 +83,7 @@ class Layer:
     """
 
     q: float
-    mean: float
-    second_moment: float
-    variance: float
+    output: OutputMoments
     slope: float
     passed: float
     backward: float
@@ -171,9 +161,7 @@ def _plain(model: MLP, signal: Signal, sigma_w2: float, backward: float, batch: 
     phi = moments(model.activation, q)
     return Layer(
         q=q,
-        mean=phi.mean,
-        second_moment=phi.second_moment,
-        variance=phi.variance,
+        output=phi,
         slope=phi.slope,
         passed=1.0,
         backward=backward,
@@ -189,9 +177,7 @@ def _norm_before(model: MLP, signal: Signal, sigma_w2: float, backward: float, b
     phi = batch_norm.norm_before(model.activation, batch)
     return Layer(
         q=1.0,
-        mean=phi.mean,
-        second_moment=phi.second_moment,
-        variance=phi.variance,
+        output=phi,
         slope=phi.slope / normalized if normalized > 0 else nan,
         passed=1.0,
         backward=backward,
@@ -209,9 +195,7 @@ def _norm_after(model: MLP, signal: Signal, sigma_w2: float, backward: float, ba
     back = batch_norm.norm_after(model.activation, centred, max(q - centred * (1 - 1 / batch), 0.0), batch)
     return Layer(
         q=q,
-        mean=phi.mean,
-        second_moment=phi.second_moment,
-        variance=phi.variance,
+        output=phi,
         slope=back.slope,
         passed=back.centred,
         backward=backward,

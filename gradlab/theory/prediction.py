@@ -143,9 +143,9 @@ def _layer_predictions(layers: Sequence[Layer], log_chi_L: Array, relative_L: Ar
         LayerPrediction(
             layer=number,
             preactivation_variance=layer.q,
-            activation_mean=layer.mean,
-            activation_rms=sqrt(layer.second_moment),
-            activation_std=sqrt(layer.variance),
+            activation_mean=layer.output.mean,
+            activation_rms=sqrt(layer.output.second_moment),
+            activation_std=sqrt(layer.output.variance),
             chi=_exp(log_chi_L[number]),
             delta_relative=_exp(relative_L[number]),
         )

@@ -44,6 +44,21 @@ class Quadrature:
         return float(self.weights_N @ (function(self.nodes_N) + function(-self.nodes_N)))
 
 
+@dataclass(frozen=True)
+class OutputMoments:
+    """Moments of what an activation gives out, x = φ(h), under a law of h.
+
+    Attributes:
+        mean: E φ.
+        second_moment: E φ².
+        variance: E (φ − E φ)², over units and samples.
+    """
+
+    mean: float
+    second_moment: float
+    variance: float
+
+
 def gaussian(phi: ActivationFunction, q: float) -> Quadrature:
     """H ~ N(0, q), good to 1e-12 or so of E φ² and E φ'² for any q from 0 to 1e300."""
     scale = sqrt(q)

@@ -5,8 +5,7 @@ pictures the settings. Suffixes: T recorded steps, L layers.
 """
 
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -55,11 +54,9 @@ THEORY_STYLE: dict[str, Any] = {"color": "#f28e2b", "ls": "--", "lw": 1.5, "zord
 """The line of a prediction: light enough on the dark line of the measurement, dark enough on white."""
 
 
-@contextmanager
-def drawing() -> Iterator[None]:
+def drawing() -> AbstractContextManager[None]:
     """Matplotlib's own defaults and gradlab's style, for as long as the context lasts."""
-    with mpl.style.context(["default", STYLE]):
-        yield
+    return mpl.style.context(["default", STYLE])
 
 
 def new_figure(height: float) -> Figure:

@@ -8,7 +8,8 @@ import pytest
 
 from gradlab.cli import ExportFormat
 from gradlab.errors import RunFolderError, UserError
-from gradlab.views.export import TARGETS, empty_tables, export
+from gradlab.views.export import TARGETS
+from gradlab.views.export.exporting import empty_tables, export_run
 from tests.views.export.vocabulary import a_run
 
 
@@ -18,7 +19,7 @@ def test_a_missing_package_is_named_with_what_installs_it(to, tmp_path, monkeypa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, to, None)
     with pytest.raises(UserError) as caught:
-        export(a_run(tmp_path), to)
+        export_run(a_run(tmp_path), to)
     assert caught.value.fix == f"pip install 'gradlab[{to}]'"
     assert not (tmp_path / "made-up-0123456789ab" / "export").exists()
 
@@ -27,28 +28,28 @@ def test_a_missing_package_is_named_with_what_installs_it(to, tmp_path, monkeypa
 def test_a_run_that_has_recorded_nothing_is_not_exported(to, tmp_path):
     run = a_run(tmp_path, steps=[], theory=False, status="running")
     with pytest.raises(UserError, match="recorded nothing"):
-        export(run, to)
+        export_run(run, to)
     assert not (run.path / "export").exists()
 
 
 def test_what_there_is_gets_exported_and_the_rest_is_named(tmp_path, accumulate):
     run = a_run(tmp_path, steps=[], status="running", histograms=False)
     assert empty_tables(run) == ["layers", "steps", "evaluations", "histograms"]
-    assert not accumulate(export(run, "tensorboard"))[0]
-    assert pl.read_csv(export(run, "csv") / "theory.csv").height == run.theory.height
+    assert not accumulate(export_run(run, "tensorboard"))[0]
+    assert pl.read_csv(export_run(run, "csv") / "theory.csv").height == run.theory.height
 
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_a_directory_that_cannot_be_written(to, tmp_path, wandb):
     (tmp_path / "file").touch()
     with pytest.raises(RunFolderError, match=r"cannot write .*file") as caught:
-        export(a_run(tmp_path), to, tmp_path / "file" / "export")
+        export_run(a_run(tmp_path), to, tmp_path / "file" / "export")
     assert "--into" in caught.value.fix
 
 
 def test_a_format_that_there_is_not(tmp_path):
     with pytest.raises(UserError, match="'excel'") as caught:
-        export(a_run(tmp_path), "excel")
+        export_run(a_run(tmp_path), "excel")
     assert caught.value.fix == "Formats are: tensorboard, wandb, csv."
 
 
@@ -61,9 +62,9 @@ def write_names(run, folder):
 def test_a_new_export_is_a_function_and_an_entry(tmp_path, monkeypatch):
     monkeypatch.setitem(TARGETS, "names", f"{__name__}:write_names")
     run = a_run(tmp_path)
-    assert (export(run, "names") / "name.txt").read_text() == run.name
+    assert (export_run(run, "names") / "name.txt").read_text() == run.name
     with pytest.raises(UserError) as caught:
-        export(run, "excel")
+        export_run(run, "excel")
     assert caught.value.fix == "Formats are: tensorboard, wandb, csv, names."
 
 
@@ -78,10 +79,10 @@ def test_no_export_reaches_torch(tmp_path, wandb):
     code = """
 import sys
 from pathlib import Path
-from gradlab.views.export import export
+from gradlab.views.export.exporting import export_run
 from tests.views.export.vocabulary import a_run
 for to in ("csv", "tensorboard", "wandb"):
-    export(run := a_run(Path(sys.argv[1]) / to), to)
+    export_run(run := a_run(Path(sys.argv[1]) / to), to)
 sys.exit("torch" in sys.modules)
 """
     for to in TARGETS:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from gradlab.errors import UserError
-from gradlab.views.export import export
+from gradlab.views.export.exporting import export_run
 from tests.views.export.vocabulary import (
     MIDNIGHT,
     a_run,
@@ -72,7 +72,7 @@ def history(folder):
 @pytest.mark.parametrize("name", ["vanishing", "diverged", "overflow", "uneven steps"])
 def test_wandb_has_every_number(name, tmp_path, wandb, capfd):
     run = a_run(tmp_path, **ODD_RUNS[name])
-    folder = export(run, "wandb")
+    folder = export_run(run, "wandb")
     assert folder.parent == run.path / "export" / "wandb"
     scalars, histograms, times = history(folder)
     assert_same(scalars, expected(run))
@@ -87,8 +87,8 @@ def test_wandb_has_every_number(name, tmp_path, wandb, capfd):
 
 def test_wandb_exported_again_is_the_same_run_and_there_once(tmp_path, wandb):
     run = a_run(tmp_path)
-    export(run, "wandb", tmp_path / "elsewhere")
-    folder = export(run, "wandb", tmp_path / "elsewhere")
+    export_run(run, "wandb", tmp_path / "elsewhere")
+    folder = export_run(run, "wandb", tmp_path / "elsewhere")
     assert list((tmp_path / "elsewhere" / "wandb").glob("offline-run-*")) == [folder]
     assert_same(history(folder)[0], expected(run))
 
@@ -97,11 +97,11 @@ def test_wandb_without_an_account_says_what_to_do(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "online")
     wandb.teardown()  # it reads the environment once
     with pytest.raises(UserError, match="wandb login"):
-        export(a_run(tmp_path), "wandb")
+        export_run(a_run(tmp_path), "wandb")
 
 
 def test_wandb_that_is_disabled_drops_nothing_silently(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     wandb.teardown()
     with pytest.raises(UserError, match="disabled"):
-        export(a_run(tmp_path), "wandb")
+        export_run(a_run(tmp_path), "wandb")
