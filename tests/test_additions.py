@@ -76,7 +76,7 @@ class Tripled(Choice):
     "choices/initializers.py#2": ("    LSUV,\n)", "    Tripled,\n"),
     "networks/initializers.py": (
         '    "lsuv": (',
-        '    "tripled": (lambda c, fan_in, fan_out: 3 / fan_in, _normal(lambda c, fan_in, fan_out: 3 / fan_in)),\n',
+        '    "tripled": (lambda c, fan_in, fan_out: 3 / fan_in, _normal),\n',
     ),
 }
 RULE = {

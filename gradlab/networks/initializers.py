@@ -43,7 +43,7 @@ def fill(choice: Initializer, weight: "Tensor", generator: "Generator") -> None:
     drawn = torch.empty(weight.shape, dtype=torch.float64)
     fan_out, fan_in = weight.shape
     with torch.no_grad():
-        _INITIALIZERS[choice.name][1](choice, drawn, fan_in, fan_out, generator)
+        _INITIALIZERS[choice.name][1](choice, drawn, variance(choice, fan_in, fan_out) or 0.0, generator)
         weight.copy_(drawn)
 
 
@@ -101,7 +101,8 @@ def _orthogonal(choice: Any, fan_in: int, fan_out: int) -> float:
 
 # --------------------------------------------------------------------------------------------------------- filling
 
-Fill = Callable[[Any, "Tensor", int, int, "Generator"], object]
+Fill = Callable[[Any, "Tensor", float, "Generator"], object]
+"""Fills a weight for a choice, whose variance is given. What fills with other numbers of the choice ignores it."""
 
 
 def _truncated(weight: "Tensor", std: float, generator: "Generator") -> None:
@@ -111,37 +112,29 @@ def _truncated(weight: "Tensor", std: float, generator: "Generator") -> None:
     init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)
 
 
-def _normal(law: Variance) -> Fill:
+def _normal(choice: Any, weight: "Tensor", variance: float, generator: "Generator") -> None:
     """Keras' `*_normal`: truncated at 2σ, with σ such that the variance is the nominal one."""
-
-    def fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
-        _truncated(weight, sqrt(law(choice, fan_in, fan_out) or 0.0) / TRUNCATED_STD, generator)
-
-    return fill
+    _truncated(weight, sqrt(variance) / TRUNCATED_STD, generator)
 
 
-def _uniform(law: Variance) -> Fill:
+def _uniform(choice: Any, weight: "Tensor", variance: float, generator: "Generator") -> None:
     """Uniform on ± √(3 Var)."""
-
-    def fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
-        bound = sqrt(3 * (law(choice, fan_in, fan_out) or 0.0))
-        weight.uniform_(-bound, bound, generator=generator)
-
-    return fill
+    bound = sqrt(3 * variance)
+    weight.uniform_(-bound, bound, generator=generator)
 
 
-def _variance_scaling(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+def _variance_scaling(choice: Any, weight: "Tensor", variance: float, generator: "Generator") -> None:
     if choice.distribution == "untruncated_normal":
-        weight.normal_(0, sqrt(_scaled(choice, fan_in, fan_out)), generator=generator)
+        weight.normal_(0, sqrt(variance), generator=generator)
     else:
         shape = _uniform if choice.distribution == "uniform" else _normal
-        shape(_scaled)(choice, weight, fan_in, fan_out, generator)
+        shape(choice, weight, variance, generator)
 
 
 def _in_torch(function: str, *options: str) -> Fill:
     """PyTorch's name, PyTorch's function."""
 
-    def fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+    def fill(choice: Any, weight: "Tensor", variance: float, generator: "Generator") -> None:
         from torch.nn import init
 
         getattr(init, function)(weight, generator=generator, **choice.model_dump(include=set(options)))
@@ -149,7 +142,7 @@ def _in_torch(function: str, *options: str) -> Fill:
     return fill
 
 
-def _orthogonal_fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, generator: "Generator") -> None:
+def _orthogonal_fill(choice: Any, weight: "Tensor", variance: float, generator: "Generator") -> None:
     import torch
     from torch.nn import init
 
@@ -165,35 +158,32 @@ def _orthogonal_fill(choice: Any, weight: "Tensor", fan_in: int, fan_out: int, g
 # -------------------------------------------------------------------------------------------------------- registry
 
 _INITIALIZERS: Mapping[str, tuple[Variance, Fill]] = {
-    "glorot_uniform": (_glorot, _uniform(_glorot)),
-    "glorot_normal": (_glorot, _normal(_glorot)),
-    "he_uniform": (_he, _uniform(_he)),
-    "he_normal": (_he, _normal(_he)),
-    "lecun_uniform": (_lecun, _uniform(_lecun)),
-    "lecun_normal": (_lecun, _normal(_lecun)),
+    "glorot_uniform": (_glorot, _uniform),
+    "glorot_normal": (_glorot, _normal),
+    "he_uniform": (_he, _uniform),
+    "he_normal": (_he, _normal),
+    "lecun_uniform": (_lecun, _uniform),
+    "lecun_normal": (_lecun, _normal),
     "orthogonal": (_orthogonal, _orthogonal_fill),
     "truncated_normal": (
         lambda c, fan_in, fan_out: TRUNCATED_STD**2 * c.std * c.std,
-        lambda c, weight, fan_in, fan_out, generator: _truncated(weight, c.std, generator),
+        lambda c, weight, variance, generator: _truncated(weight, c.std, generator),
     ),
     "normal": (
         lambda c, fan_in, fan_out: c.std * c.std,
-        lambda c, weight, fan_in, fan_out, generator: weight.normal_(0, c.std, generator=generator),
+        lambda c, weight, variance, generator: weight.normal_(0, c.std, generator=generator),
     ),
     "uniform": (
         lambda c, fan_in, fan_out: c.limit * c.limit / 3,  # ** would raise where * gives infinity
-        lambda c, weight, fan_in, fan_out, generator: weight.uniform_(-c.limit, c.limit, generator=generator),
+        lambda c, weight, variance, generator: weight.uniform_(-c.limit, c.limit, generator=generator),
     ),
-    "zeros": (lambda c, fan_in, fan_out: 0.0, lambda c, weight, fan_in, fan_out, generator: weight.zero_()),
-    "constant": (
-        lambda c, fan_in, fan_out: 0.0,
-        lambda c, weight, fan_in, fan_out, generator: weight.fill_(c.value),
-    ),
+    "zeros": (lambda c, fan_in, fan_out: 0.0, lambda c, weight, variance, generator: weight.zero_()),
+    "constant": (lambda c, fan_in, fan_out: 0.0, lambda c, weight, variance, generator: weight.fill_(c.value)),
     "variance_scaling": (_scaled, _variance_scaling),
     "xavier_uniform": (_xavier, _in_torch("xavier_uniform_", "gain")),
     "xavier_normal": (_xavier, _in_torch("xavier_normal_", "gain")),
     "kaiming_uniform": (_kaiming, _in_torch("kaiming_uniform_", "a", "mode", "nonlinearity")),
     "kaiming_normal": (_kaiming, _in_torch("kaiming_normal_", "a", "mode", "nonlinearity")),
-    "pytorch_default": (_old_standard, _uniform(_old_standard)),
+    "pytorch_default": (_old_standard, _uniform),
     "lsuv": (lambda c, fan_in, fan_out: None, _orthogonal_fill),
 }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gradlab import choices
 from gradlab.networks import activations, initializers, normalizations
+from gradlab.networks.evaluation import batch_statistics
 from gradlab.seeding import stream
 
 
@@ -117,9 +118,8 @@ def _unit_variance(model: MLP, choice: choices.LSUV, batch: Tensor) -> None:
     scaled: where they alone vary more than 1, no weights bring the variance down to it. Buffers, such as BatchNorm's
     running statistics, are what they were afterwards.
     """
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.no_grad():
-        x = batch
+    x = batch
+    with batch_statistics(model):
         for linear, layer in zip(model.linears(), (*model.hidden, model.output), strict=True):
             for _ in range(choice.max_iterations):
                 variance = linear(x).cpu().double().var(correction=0).item()
@@ -127,5 +127,3 @@ def _unit_variance(model: MLP, choice: choices.LSUV, batch: Tensor) -> None:
                     break
                 linear.weight.div_(variance**0.5)
             x = layer(x)
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])

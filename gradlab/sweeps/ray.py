@@ -63,7 +63,8 @@ class RayEngine:
                 self._check_address()
                 # "local" and not None: with None, Ray would join any cluster that runs on this machine.
                 address = self._address or "local"
-                more = self._options_of_own_cluster()
+                # A cluster that runs already has its own options.
+                more: dict[str, Any] = {} if self._address else {"include_dashboard": False}
                 self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
             except (OSError, ValueError) as error:
                 raise UserError(f"there is no Ray cluster at {self._address}: {error}") from error
@@ -113,10 +114,6 @@ class RayEngine:
         host, colon, port = (self._address or "").rpartition(":")
         if colon and port.isdigit() and "/" not in host:
             socket.create_connection((host, int(port)), timeout=5).close()
-
-    def _options_of_own_cluster(self) -> dict[str, Any]:
-        """Options of a cluster that is started here; a cluster that runs already has its own."""
-        return {} if self._address else {"include_dashboard": False}
 
     def _unfinished(self) -> list[Any]:
         self._running = {future: reference for future, reference in self._running.items() if not future.done()}

@@ -62,7 +62,7 @@ def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
 
 
 def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text | Table]:
-    yield Text.assemble((config.name, "bold"), "  ", (_network(config), "dim"))
+    yield Text.assemble((config.name, "bold"), "  ", (f"{config.model.summary}, on {config.data.name}", "dim"))
     rows = prediction.rows()
     if rows:
         yield _table(rows)
@@ -71,10 +71,6 @@ def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text 
     for caveat in prediction.caveats:
         yield paragraph(caveat, width, "yellow", first="loose: ", rest="  ")
     yield paragraph(prediction.outlook, width, "bold")
-
-
-def _network(config: Config) -> str:
-    return f"{config.model.summary}, on {config.data.name}"
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:

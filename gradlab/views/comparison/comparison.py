@@ -122,7 +122,7 @@ def compare(
         check_name(key, known, "--group-by", "settings")
     differs = _differing(chosen)
     keys = list(group_by) or [key for key in differs if key not in FOLDED]
-    if not group_by and not all(_has_config(run) for run in chosen):
+    if not group_by and not all("model.kind" in run.settings for run in chosen):
         keys = ["name", *keys]  # a watched model has no settings: its name tells it apart
     rows = _rows(chosen, keys)
     for condition in conditions:
@@ -218,10 +218,6 @@ def _order(value: Any) -> tuple[Any, ...]:
 
 
 # ----------------------------------------------------------------------------------------------------------- folding
-
-
-def _has_config(run: FinishedRun) -> bool:
-    return "model.kind" in run.settings
 
 
 def _differing(runs: Sequence[FinishedRun]) -> list[str]:
