@@ -18,6 +18,7 @@ from gradlab.config import Config
 from gradlab.config.files import load_config
 from gradlab.environment import environment
 from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
+from gradlab.memory import require_memory
 from gradlab.networks.building import build
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
@@ -120,6 +121,7 @@ def _prepare(config: Config) -> _Experiment:
     device = _device(config)
     dtype = {"float32": torch.float32, "float64": torch.float64}[config.dtype]
     dataset = datasets.load(config.data, config.seed)
+    _require_memory(config, device, dtype, dataset)
     data = training.Data.on(device, dtype, dataset)
     model = build(
         config.model,
@@ -139,6 +141,15 @@ def _largest_product(experiment: _Experiment) -> int:
     """Multiplications in the largest matrix product of a step."""
     batch = min(experiment.config.data.batch_size, len(experiment.data.train))
     return int(batch * max(parameter.numel() for parameter in experiment.model.parameters()))
+
+
+def _require_memory(config: Config, device: torch.device, dtype: torch.dtype, dataset: datasets.Dataset) -> None:
+    """Refuse a network whose weights, their gradients and the copies that updates are measured on cannot fit."""
+    count = config.model.parameter_count(dataset.features, dataset.classes)
+    if count is not None:
+        there = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+        what = f"model: a network of {count:,} weights"
+        require_memory(2 * count * dtype.itemsize, what, fix="Make it less wide or less deep.", most=there)
 
 
 def _device(config: Config) -> torch.device:

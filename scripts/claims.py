@@ -60,7 +60,7 @@ def load(source: Path, *, reduced: bool = False) -> Plan:
 def fingerprint(plan: Plan) -> str:
     """Of what the numbers depend on: the runs, and what is expected of them where that differs from the defaults."""
     assert plan.claim is not None
-    expect = [one.non_defaults() for one in plan.claim.expect]
+    expect = [dict(one.non_defaults) for one in plan.claim.expect]
     return short_hash([sorted(point.config.id for point in plan.points), expect])
 
 

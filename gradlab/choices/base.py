@@ -19,7 +19,13 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""Of what comes one after the other: steps, for example. Nobody can mean more."""
+Size = Annotated[int, Field(ge=1, le=10**6)]
+"""Of what is there at once: units of a layer, for example. Nobody can mean more."""
+Samples = Annotated[int, Field(ge=2, le=10**8)]
+Classes = Annotated[int, Field(ge=2, le=10**6)]
+Times = Annotated[int, Field(ge=0, le=10**6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -34,22 +40,29 @@ class Options(BaseModel):
     tag: ClassVar[str] = ""
     """The field that says which choice this is; empty where there is nothing to choose."""
 
-    def non_defaults(self) -> dict[str, Any]:
+    @functools.cached_property
+    def non_defaults(self) -> Mapping[str, Any]:
         """The fields that differ from their defaults, and the tag, as plain data: what an identity is made of.
 
         An option that is added later, with a default, leaves the result as it is.
         """
         return {
-            key: _plain(getattr(self, key))
-            for key, info in type(self).model_fields.items()
-            if not info.exclude
-            and (key == self.tag or getattr(self, key) != info.get_default(call_default_factory=True))
+            key: _plain(value)
+            for key, default in _defaults(type(self)).items()
+            if (value := getattr(self, key)) != default or key == self.tag
         }
+
+
+@functools.cache
+def _defaults(kind: type[Options]) -> Mapping[str, Any]:
+    """The default of each field that counts."""
+    fields = {key: info for key, info in kind.model_fields.items() if not info.exclude}
+    return {key: info.get_default(call_default_factory=True) for key, info in fields.items()}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Options):
-        return value.non_defaults()
+        return value.non_defaults
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -93,7 +106,7 @@ class OneOf:
     aliases: Mapping[str, str] = field(default_factory=dict)
     default: str = ""
 
-    @property
+    @functools.cached_property
     def tag(self) -> str:
         """The key that names the choice: `name` or `kind`."""
         return next(iter(self.choices.values())).tag

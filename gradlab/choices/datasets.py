@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from gradlab.choices.base import Choice, NonNegative, Positive, by_name
+from gradlab.choices.base import Choice, Classes, Count, NonNegative, Positive, Samples, Size, by_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Data(Choice):
 
     standardize: bool = True
     """Zero mean and unit variance for each feature, fitted on the training split only."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_size: Count = 128
     """Samples a step; at most the training split. An epoch drops its last incomplete batch."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the samples held out for testing, drawn with the config's seed and stratified by class."""
@@ -72,11 +72,11 @@ class Gaussian(Data):
 
     name: Literal["gaussian"] = "gaussian"
     facts = Facts(module="synthetic")
-    features: Annotated[int, Field(ge=1)] = 64
+    features: Size = 64
     """Input dimension."""
-    classes: Annotated[int, Field(ge=2)] = 10
+    classes: Classes = 10
     """Number of classes."""
-    samples: Annotated[int, Field(ge=2)] = 2048
+    samples: Samples = 2048
     """Samples, training and test together."""
 
 
@@ -85,9 +85,9 @@ class Spirals(Data):
 
     name: Literal["spirals"] = "spirals"
     facts = Facts(module="synthetic")
-    classes: Annotated[int, Field(ge=2)] = 3
+    classes: Classes = 3
     """Number of arms."""
-    samples: Annotated[int, Field(ge=2)] = 1500
+    samples: Samples = 1500
     """Samples, training and test together."""
     noise: NonNegative = 0.1
     """Standard deviation of the points around their arm, in units of the spiral's radius."""
@@ -100,7 +100,7 @@ class Shapeset(Data):
 
     name: Literal["shapeset"] = "shapeset"
     facts = Facts(module="shapeset", classes=9, commonest=1 / 6, endless=True)
-    samples: Annotated[int, Field(ge=2)] = 4096
+    samples: Samples = 4096
     """Samples that stay, training and test together: for standardization, evaluations and the search for dead units.
     Every step trains on new ones, which it sees once; an epoch is as many as the training split has."""
 
@@ -125,7 +125,7 @@ class OpenML(Data):
     """Name (`Fashion-MNIST`, `mnist_784`, `CIFAR_10`) or numeric id."""
     version: Annotated[int, Field(ge=1)] | Literal["active"] = "active"
     """Version of a dataset given by name."""
-    samples: Annotated[int, Field(ge=2)] | None = None
+    samples: Samples | None = None
     """Use a stratified random subset of this many samples; null takes all."""
 
 

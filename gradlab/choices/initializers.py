@@ -1,11 +1,9 @@
 """Initializers of weights."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from gradlab.choices.base import Choice, Positive, by_name
+from gradlab.choices.base import Choice, Positive, Size, by_name
 
 
 class Initializer(Choice):
@@ -157,7 +155,7 @@ class LSUV(Initializer):
     name: Literal["lsuv"] = "lsuv"
     tolerance: Positive = 0.01
     """How close to 1 the variance has to come."""
-    max_iterations: Annotated[int, Field(ge=1)] = 10
+    max_iterations: Size = 10
     """Rescalings a layer at most."""
 
 

@@ -4,12 +4,13 @@ What builds a network stands in a file of `gradlab.networks`, one for each kind.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gradlab.choices.activations import ACTIVATIONS, ALIASES, Activation, ReLU
-from gradlab.choices.base import NonNegative, OneOf, Options, PositiveInt, by_name
+from gradlab.choices.base import NonNegative, OneOf, Options, Size, by_name
 from gradlab.choices.initializers import INITIALIZERS, HeNormal, Initializer
 from gradlab.choices.normalizations import (
     NORMALIZATIONS,
@@ -51,6 +52,10 @@ class Model(Options):
         """How weights start."""
         return getattr(self, "initializer", None)
 
+    def parameter_count(self, features: int, classes: int) -> int | None:
+        """How many weights the network has at least, without building it; None where that is not known."""
+        return None
+
     @property
     def summary(self) -> str:
         """The network in a few words."""
@@ -69,9 +74,9 @@ class MLP(Model):
 
     kind: Literal["mlp"] = "mlp"
     """The kind of network."""
-    depth: PositiveInt = 20
+    depth: Annotated[int, Field(ge=1, le=10**5)] = 20
     """Hidden layers; the output layer is extra."""
-    width: PositiveInt | list[PositiveInt] = 100
+    width: Size | list[Size] = 100
     """Units a hidden layer: one number, or a list of `depth` numbers."""
     activation: Annotated[Activation, OneOf("an activation", ACTIVATIONS, ALIASES)] = ReLU()
     """A name, or a mapping of a name and its options: {name: leaky_relu, negative_slope: 0.2}."""
@@ -100,6 +105,10 @@ class MLP(Model):
     def hidden_widths(self) -> tuple[int, ...]:
         """Units of each hidden layer, `depth` numbers."""
         return tuple(self.width) if isinstance(self.width, list) else (self.width,) * self.depth
+
+    def parameter_count(self, features: int, classes: int) -> int:
+        """Weights of all layers, biases aside."""
+        return sum(fan_in * fan_out for fan_in, fan_out in pairwise((features, *self.hidden_widths, classes)))
 
     @property
     def summary(self) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gradlab.choices.base import Choice, Fraction, NonNegative, Positive, by_name
+from gradlab.choices.base import Choice, Fraction, NonNegative, Positive, Size, by_name
 
 Betas = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
 
@@ -179,15 +179,15 @@ class LBFGS(Optimizer):
     """Quasi-Newton; evaluates a batch several times a step, of which the first is recorded (Liu & Nocedal 1989)."""
 
     name: Literal["lbfgs"] = "lbfgs"
-    max_iter: Annotated[int, Field(ge=1)] = 20
+    max_iter: Size = 20
     """Iterations a step."""
-    max_eval: Annotated[int, Field(ge=1)] | None = None
+    max_eval: Size | None = None
     """Evaluations a step; null is 1.25 × max_iter."""
     tolerance_grad: NonNegative = 1e-7
     """Stops a step at this gradient."""
     tolerance_change: NonNegative = 1e-9
     """Stops a step at this change."""
-    history_size: Annotated[int, Field(ge=1)] = 100
+    history_size: Size = 100
     """Updates kept for the Hessian."""
     line_search_fn: Literal["strong_wolfe"] | None = None
     """Line search."""

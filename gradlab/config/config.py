@@ -18,8 +18,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gradlab import choices
 from gradlab.choices import DATASETS, MODELS, OPTIMIZERS, Data, Model, OneOf, Optimizer, Options
-from gradlab.choices.base import PositiveInt
+from gradlab.choices.base import Count, Times
 from gradlab.errors import DatasetError
+from gradlab.reading import open_file
 
 SCHEMA = 2
 """The version of configs and run folders. It is part of every id and stands in every `summary.json`. It goes up where
@@ -37,9 +38,9 @@ class TrainConfig(Options):
     """A torch.optim optimizer: a name, or a mapping of a name and its options: {name: sgd, momentum: 0.9}."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     """Learning rate, constant over the run."""
-    steps: PositiveInt | None = None
+    steps: Count | None = None
     """Optimizer steps; 500 where neither steps nor epochs is given. Never together with epochs."""
-    epochs: PositiveInt | None = None
+    epochs: Count | None = None
     """Passes over the training split. Never together with steps."""
     clip_gradient_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the whole gradient; records show it before clipping. null does not clip."""
@@ -62,11 +63,11 @@ class TrainConfig(Options):
 class RecordConfig(Options):
     """What is recorded, and how often."""
 
-    every: PositiveInt = 1
+    every: Count = 1
     """Steps between records; step 0 and the last step are always recorded."""
-    histograms: Annotated[int, Field(ge=0)] = 5
+    histograms: Times = 5
     """How many times in the run histograms are taken, evenly spread; 0 = none."""
-    dead_units: Annotated[int, Field(ge=0)] = 5
+    dead_units: Times = 5
     """How many times in the run a full pass over the training split looks for dead units, evenly spread; 0 = none."""
 
 
@@ -105,9 +106,9 @@ class Config(Options):
         Raises:
             DatasetError: the data file cannot be read.
         """
-        fields = {key: value for key, value in self.non_defaults().items() if key not in LABELS}
+        fields = {key: value for key, value in self.non_defaults.items() if key not in LABELS}
         if isinstance(self.data, choices.File):
-            fields["data"]["path"] = _digest(self.data)
+            fields["data"] = {**fields["data"], "path": _digest(self.data)}
         return short_hash({"schema": SCHEMA, "config": fields})
 
     @property
@@ -127,10 +128,11 @@ def short_hash(data: Any) -> str:
 
 def _digest(data: choices.File) -> str:
     try:
-        with data.path.open("rb") as file:
+        with open_file(data.path) as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+        reason = getattr(error, "strerror", None) or error
         raise DatasetError(
-            f"data.path: cannot read {str(data.path)!r}: {error.strerror or error}",
+            f"data.path: cannot read {str(data.path)!r}: {reason}",
             fix="Name a readable .npz, .csv or .parquet file.",
         ) from error

@@ -20,7 +20,11 @@ from gradlab.config import Config
 from gradlab.config.problems import CHOICES, CONFIG, default_choice, explain
 from gradlab.config.yaml import Builder, Dumper, Loader, Path_, flow, plain, syntax_problem
 from gradlab.errors import ConfigError, Problem, UserError
+from gradlab.reading import read_file
 from gradlab.text import did_you_mean, dotted, one_line
+
+MOST_BYTES = 2**20
+"""Of a config or sweep file."""
 
 
 def load_config(
@@ -197,7 +201,7 @@ def parse_document(text: str, path: Path) -> Document:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_file(path, MOST_BYTES).decode()
     except FileNotFoundError:
         siblings = [str(p) for p in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
         hint = did_you_mean(str(path), siblings)

@@ -3,6 +3,7 @@
 YAML here is the core schema of YAML 1.2: `1e-3` is a number, `no` is a string, a date is a string.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import yaml
 
-from gradlab.errors import Problem
+from gradlab.errors import ConfigError, Problem
 from gradlab.text import dotted
 
 Path_ = tuple[str | int, ...]
+MOST_VALUES = 100_000
+"""Of a config or a sweep file; a width for each of as many layers as there may be is among them."""
 
 
 def syntax_problem(error: yaml.YAMLError, text: str, path: Path) -> Problem:
@@ -41,6 +44,7 @@ class Builder:
         self.problems: list[Problem] = []
         self.unreadable: set[Path_] = set()
         self._open: list[yaml.Node] = []
+        self._values = 0
         self._scalars = Loader("")
 
     def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
@@ -66,6 +70,10 @@ class Builder:
         """The data of any node that stands at a path."""
         if any(node is parent for parent in self._open):
             return self._unreadable(node, path, "contains itself")
+        self._values += 1
+        if self._values > MOST_VALUES:  # aliases may stand for as many as anybody likes
+            message = f"a config has at most {MOST_VALUES:,} values, those that an alias stands for counted each time"
+            raise ConfigError([Problem(message, self.place(node))])
         self._open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):
@@ -163,6 +171,8 @@ Dumper.add_representer(list, _represent_list)
 
 def plain(value: Any) -> Any:
     """A deep copy as YAML would give it: dicts with words for keys, lists, and Python's own numbers for NumPy's."""
+    if value is None or type(value) in (str, int, bool, float):  # most are, and sweeps have many
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -172,10 +182,21 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
+def _beginning(value: Any) -> Any:
+    """As much of a value as fits into a short line."""
+    if isinstance(value, list):
+        return [_beginning(item) for item in value[:30]]
+    if isinstance(value, dict):
+        return {key: _beginning(item) for key, item in itertools.islice(value.items(), 30)}
+    return value
+
+
 def flow(value: Any) -> str:
     """A value in one short line, as one would type it."""
-    value = plain(value)
-    if value is None or isinstance(value, bool | int | float | list | dict):
+    value = _beginning(plain(value))
+    if type(value) is int:
+        text = str(value)
+    elif value is None or isinstance(value, bool | int | float | list | dict):
         try:
             text = yaml.dump(value, Dumper=Dumper, default_flow_style=True, width=1 << 20).splitlines()[0]
         except (yaml.YAMLError, ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """The user's own data: .npz, .csv or .parquet."""
 
+import math
 import reprlib
 import zipfile
 import zlib
@@ -14,8 +15,14 @@ from numpy.typing import NDArray
 from gradlab.choices import File
 from gradlab.datasets.dataset import Features, Samples, class_numbers
 from gradlab.errors import DatasetError
+from gradlab.memory import require_memory
+from gradlab.reading import open_file
 from gradlab.text import did_you_mean, first_of
 
+MOST_COLUMNS = 100_000
+"""Of a .csv file."""
+MOST_HEADER = 100 * MOST_COLUMNS
+"""Bytes of its first line that are looked at."""
 UNREADABLE = (
     OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
     pl.exceptions.PolarsError, pl.exceptions.PanicException,
@@ -49,9 +56,13 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise DatasetError(f"data.path: {path} is a folder; name a file in it, one of {', '.join(_READERS)}")
     if suffix not in _READERS:
         raise DatasetError(f"data.path: {path} ends in {suffix!r}; a data file is one of {', '.join(_READERS)}")
-    if not path.is_file():
+    try:
+        open_file(path).close()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path holds a NUL
         siblings = [str(p) for p in path.parent.glob("*") if p.suffix in _READERS] if path.parent.is_dir() else []
-        raise DatasetError(f"data.path: there is no file {path}{did_you_mean(str(path), siblings)}")
+        raise DatasetError(f"data.path: there is no file {path}{did_you_mean(str(path), siblings)}") from None
+    except OSError as error:
+        raise DatasetError(f"data.path: {path} cannot be read: {error.strerror or error}") from None
     if path.stat().st_size == 0:
         raise DatasetError(f"data.path: {path} is empty")
     try:
@@ -64,8 +75,30 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle and recommend loading it unsafely
         raise ValueError("it is no complete archive of arrays, as numpy.savez writes them")
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            _check_array(archive, info)
+        _require_memory(sum(info.file_size for info in archive.infolist()), path)
     with np.load(path, allow_pickle=False) as archive:
         return {name: _member(archive, name) for name in archive.files}
+
+
+def _check_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Refuse an array whose header promises another number of entries than there are bytes for."""
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read_header:
+            return  # names of columns in Unicode; NumPy reads it, or says why not
+        shape, _, dtype = read_header[version](member)
+    size = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and size > info.file_size:
+        name = info.filename.removesuffix(".npy")
+        raise ValueError(f"array {name!r} should have the shape {shape}, but its file ends before that")
+
+
+def _require_memory(size: float, path: Path) -> None:
+    require_memory(size, f"data.path: what is in {path}")
 
 
 def _member(archive: Mapping[str, Any], name: str) -> NDArray[Any]:
@@ -87,10 +120,24 @@ def _array(column: pl.Series) -> NDArray[Any]:
     return column.to_numpy()
 
 
+def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
+    with open_file(path) as file:
+        columns = file.readline(MOST_HEADER).count(b",") + 1
+    if columns > MOST_COLUMNS:
+        raise ValueError(f"it has more than {MOST_COLUMNS:,} columns; so many are read as arrays of an .npz file")
+    return _read_table(pl.read_csv(path, infer_schema_length=None))
+
+
+def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
+    table = pl.scan_parquet(path, glob=False)
+    _require_memory(8 * len(table.collect_schema()) * int(table.select(pl.len()).collect().item()), path)
+    return _read_table(pl.read_parquet(path, glob=False))
+
+
 _READERS: Mapping[str, Callable[[Path], dict[str, NDArray[Any]]]] = {
     ".npz": _read_npz,
-    ".csv": lambda path: _read_table(pl.read_csv(path, infer_schema_length=None)),
-    ".parquet": lambda path: _read_table(pl.read_parquet(path)),
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
 }
 
 

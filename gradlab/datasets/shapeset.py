@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradlab.choices import Shapeset
 from gradlab.datasets.dataset import Features, Labels, Samples
 from gradlab.errors import DatasetError
+from gradlab.memory import require_memory
 
 KINDS = ("triangle", "parallelogram", "ellipse")
 CLASSES = (
@@ -61,6 +62,7 @@ def shapeset(data: Shapeset, seed: int) -> Samples:
     Raises:
         DatasetError: there are too few for all nine classes.
     """
+    require_memory(2 * 8 * data.samples * SIDE**2, f"data.samples: {data.samples:,} images")
     samples = draw(data.samples, seed)
     rarest = int(np.bincount(samples.y, minlength=len(CLASSES)).min())
     if rarest < 2:

@@ -5,6 +5,7 @@ import numpy as np
 from gradlab.choices import Gaussian, Spirals
 from gradlab.datasets.dataset import Samples, class_numbers
 from gradlab.errors import DatasetError
+from gradlab.memory import require_memory
 
 
 def gaussian(data: Gaussian, seed: int) -> Samples:
@@ -12,6 +13,9 @@ def gaussian(data: Gaussian, seed: int) -> Samples:
 
     The offsets b are set so that the classes come out about equally often.
     """
+    require_memory(
+        2 * 8 * data.samples * data.features, f"data.samples: {data.samples:,} of {data.features:,} features"
+    )
     rng = np.random.default_rng(seed)
     teacher = rng.normal(size=(data.features, data.classes)) / np.sqrt(data.features)
     x = rng.normal(size=(data.samples, data.features))

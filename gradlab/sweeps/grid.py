@@ -18,19 +18,22 @@ own. Settings are applied from the outside in: `model.activation` before `model.
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gradlab.choices import Options
 from gradlab.claims.claim import Claim
 from gradlab.claims.parsing import check_runs
 from gradlab.config import Config
 from gradlab.config.files import Document
 from gradlab.errors import ConfigError, Problem
 from gradlab.measures.settings import same_value, settings_of
-from gradlab.sweeps.sweep_file import MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
+from gradlab.sweeps.sweep_file import MOST_AXES, MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
 from gradlab.text import did_you_mean, first_of
 
+SECTIONS = [name for name, info in Config.model_fields.items() if isinstance(info.default, Options)]
+"""The parts of a config that are mappings."""
 MOST_PROBLEMS = 20
 """Problems that are listed; the rest is counted."""
 
@@ -88,6 +91,9 @@ def load_plan(source: Path, overrides: Sequence[str] = ()) -> Plan:
 
 def _clashes(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with the parts of a sweep beside one another, each part being of the right form."""
+    if len(sweep.counts) > MOST_AXES:
+        yield Problem(f"a sweep has at most {MOST_AXES} axes; this one has {len(sweep.counts)}")
+        return
     beside = not any(key in sweep.counts for pair in sweep.pairs for key in pair)
     count = math.prod(sweep.counts.values()) * (max(1, len(sweep.pairs)) if beside else 1)
     if count > MOST_POINTS:
@@ -144,13 +150,18 @@ def _values(settings: Settings) -> dict[str, Any]:
 def _configs(sweep: Sweep) -> list[Point]:
     points: dict[str, Point] = {}
     problems: dict[str, Problem] = {}  # by message: one value is wrong in the same way in many points
+    checked = _CheckedSections()
     for settings in _combinations(sweep):
         values = _values(settings)
         try:
-            config = _config(sweep.base, values)
+            config = checked.config(_overridden(sweep.base, values))
         except ConfigError as error:
             for problem in error.problems:
-                if problem.message not in problems:
+                if problem.message in problems:
+                    continue
+                if len(problems) >= MOST_PROBLEMS:  # those that are only counted need no explanation
+                    problems[problem.message] = problem
+                else:
                     problems[problem.message] = _explained(sweep.base, settings, problem)
         else:
             if not problems:
@@ -164,8 +175,32 @@ def _configs(sweep: Sweep) -> list[Point]:
     return list(points.values())
 
 
-def _config(base: Document, values: Mapping[str, Any]) -> Config:
-    return base.overridden({key: values[key] for key in sorted(values, key=lambda key: key.count("."))}).config()
+class _CheckedSections:
+    """Sections of configs that were checked: points with the same data share them, and they are checked once."""
+
+    def __init__(self) -> None:
+        self._sections: dict[tuple[str, str], Options] = {}
+
+    def config(self, document: Document) -> Config:
+        """The config of a document.
+
+        Raises:
+            ConfigError: all that is wrong with it.
+        """
+        data = document.data
+        keys = {name: (name, repr(data[name])) for name in SECTIONS if name in data}
+        known = {name: self._sections[key] for name, key in keys.items() if key in self._sections}
+        try:
+            config = replace(document, data={**data, **known}).config()
+        except ConfigError:
+            return document.config()  # says where each part stands
+        for name, key in keys.items():
+            self._sections[key] = getattr(config, name)
+        return config
+
+
+def _overridden(base: Document, values: Mapping[str, Any]) -> Document:
+    return base.overridden({key: values[key] for key in sorted(values, key=lambda key: key.count("."))})
 
 
 def _explained(base: Document, settings: Settings, problem: Problem) -> Problem:
@@ -188,7 +223,7 @@ def _explained(base: Document, settings: Settings, problem: Problem) -> Problem:
 
 def _messages(base: Document, values: Mapping[str, Any]) -> list[str]:
     try:
-        _config(base, values)
+        _overridden(base, values).config()
     except ConfigError as error:
         return [problem.message for problem in error.problems]
     return []

@@ -121,7 +121,13 @@ def _try_to_load_data(points: Sequence[Point]) -> None:
 
 def look_up_all(points: Sequence[Point], runs: Path) -> dict[str, PointState]:
     """The state of every point, by id."""
-    return {point.config.id: look_up(runs, point.config) for point in points}
+    ids = {path.name.rpartition("-")[2] for path in runs.iterdir()} if runs.is_dir() else set()
+    return {
+        point.config.id: look_up(runs, point.config)
+        if point.config.id in ids
+        else PointState("pending", runs / point.config.folder)
+        for point in points
+    }
 
 
 def _run_tasks(

@@ -17,6 +17,8 @@ from gradlab.text import did_you_mean, setting_text, settings_text
 
 MOST_POINTS = 100_000
 """Points that a sweep may have."""
+MOST_AXES = 50
+"""Axes that it may have; a config has fewer settings."""
 KEYS = ("base", "grid", "pairs", "exclude", "claim")
 """What a sweep file says; a file with none of these is a config."""
 

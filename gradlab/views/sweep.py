@@ -25,6 +25,8 @@ from gradlab.views.progress import can_be_drawn_over, progress_bar
 from gradlab.views.terminal import plain_table
 
 COLOURS = {"completed": "green", "diverged": "yellow", "failed": "bold red", "interrupted": "yellow"}
+SHOWN_POINTS = 1000
+"""The plan lists at most so many points, and counts the others."""
 SHOWN_FAILURES = 20
 """The report lists at most so many failed runs, and counts the others."""
 
@@ -62,10 +64,12 @@ def print_plan(rows: Sequence[PointLine], console: Console) -> None:
     table.add_column("state", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     table.add_column("run", style="dim", overflow="fold")
-    for row in rows:
+    for row in rows[:SHOWN_POINTS]:
         cells = [row.settings.get(axis, "") for axis in axes]
         table.add_row(*map(Text, cells), _state(row.status), Text(row.verdict), Text(row.path.name))
     console.print(table)
+    if len(rows) > SHOWN_POINTS:
+        _line(console, f"and {len(rows) - SHOWN_POINTS} more")
     console.print(Text(f"{len(rows)} points: {_by_number(row.status for row in rows)}"))
 
 

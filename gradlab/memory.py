@@ -1,0 +1,44 @@
+"""Whether this machine has the memory for something, asked before anything is made that it has no room for."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from gradlab.errors import UserError
+
+_GROUP = Path("/sys/fs/cgroup/memory.max")
+_UNITS = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+
+
+def machine_memory() -> int | None:
+    """Bytes of main memory that this process may use at most; None where that is not known."""
+    found = []
+    try:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return None
+    with suppress(OSError, ValueError):  # there may be no limit
+        found.append(int(_GROUP.read_text(encoding="ascii")))
+    return min(number for number in found if number > 0)
+
+
+def require_memory(size: float, what: str, *, fix: str = "", most: int | None = None) -> None:
+    """Refuse what cannot fit.
+
+    Args:
+        size: bytes that it needs at least.
+        what: what needs them, naming the key of the config.
+        fix: what to do about it.
+        most: bytes that there are; by default those of this machine.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    most = machine_memory() if most is None else most
+    if most is not None and size > most:
+        raise UserError(f"{what} needs at least {bytes_text(size)} of memory; there are {bytes_text(most)}", fix=fix)
+
+
+def bytes_text(size: float) -> str:
+    """A number of bytes as one would say it: 3.2 GB."""
+    return next((f"{size / unit:,.3g} {name}" for unit, name in _UNITS if size >= unit), f"{size:,.0f} bytes")

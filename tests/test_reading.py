@@ -1,0 +1,60 @@
+"""Only regular files are opened, and only as much of them as can be meant."""
+
+import os
+import socket
+import sys
+
+import pytest
+
+from gradlab.reading import open_file, read_file
+
+unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+
+
+def test_a_file_is_read(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"abc\r\n\x00\xff")
+    assert read_file(path, 100) == b"abc\r\n\x00\xff"
+    with open_file(path) as file:
+        assert file.read() == b"abc\r\n\x00\xff"
+
+
+@pytest.mark.parametrize(("size", "most"), [(10, 9), (1, 0), (1000, 999)])
+def test_a_file_that_is_too_large_is_refused(tmp_path, size, most):
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * size)
+    assert len(read_file(path, size)) == size
+    with pytest.raises(OSError, match=f"{size:,} bytes"):
+        read_file(path, most)
+
+
+@unix
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    (tmp_path / "link").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="a pipe and not a file"):
+        open_file(tmp_path / "pipe")
+    for device in ("/dev/zero", tmp_path / "link"):
+        with pytest.raises(OSError, match="a device and not a file"):
+            open_file(device)
+    with pytest.raises(OSError, match=r"socket|No such device"):
+        open_file(tmp_path / "socket")
+    listener.close()
+    with pytest.raises(IsADirectoryError):
+        open_file(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_file(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="null byte"):
+        open_file(tmp_path / "a\0b")
+
+
+@unix
+def test_refused_files_are_closed(tmp_path):
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208
+    for _ in range(20):
+        with pytest.raises(OSError, match="device"):
+            open_file("/dev/null")
+    after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208
+    assert after == before
