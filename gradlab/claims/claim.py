@@ -30,6 +30,7 @@ THEORY_COLUMNS = {
 """Where the table `theory` has the prediction for a column of `layers`."""
 
 Kind = Literal["weight", "norm", "activation", "output", "block"]
+Split = Literal["train", "test", "train_batch_statistics"]
 Over = Literal["slope", "first", "last", "mean", "min", "max"] | int
 """How layers become one number; `slope` is in decades per layer toward the input."""
 Moment = Literal["start", "end", "mean", "min", "max"] | Annotated[int, Field(ge=0)]
@@ -56,6 +57,12 @@ class Quantity(Options):
         of_weights = self.column.startswith(("delta", "weight", "update"))
         return self.kind or ("weight" if of_weights else "activation")
 
+    def require_theory(self) -> None:
+        """Raise `ValueError` where theory does not predict the column."""
+        if (self.column, self.rows) not in THEORY_COLUMNS:
+            known = ", ".join(f"{column} of {kind}" for column, kind in THEORY_COLUMNS)
+            raise ValueError(f"theory does not predict {self.column} of {self.rows}  (it does: {known})")
+
 
 class LayerMeasure(Quantity):
     """A column of `layers`, reduced over layers, then over time."""
@@ -69,9 +76,8 @@ class LayerMeasure(Quantity):
 
     @model_validator(mode="after")
     def _predicted(self) -> "LayerMeasure":
-        if self.theory and (self.column, self.rows) not in THEORY_COLUMNS:
-            known = ", ".join(f"{column} of {kind}" for column, kind in THEORY_COLUMNS)
-            raise ValueError(f"theory does not predict {self.column} of {self.rows}  (it does: {known})")
+        if self.theory:
+            self.require_theory()
         if self.theory and self.at != "start":
             raise ValueError("theory is about the start: at: start")
         if self.theory and self.column == "delta_rms" and self.layers != "slope":
@@ -91,9 +97,9 @@ class LayerMeasure(Quantity):
 class EvaluationMeasure(Options):
     """A column of `evaluations`, reduced over time."""
 
-    split: Literal["train", "test", "train_batch_statistics"]
+    split: Split
     """Samples that the network was evaluated on; train_batch_statistics is BatchNorm with those of the samples."""
-    versus: Literal["train", "test", "train_batch_statistics"] | None = None
+    versus: Split | None = None
     """Subtract the same of this split, evaluation by evaluation."""
     column: Literal["loss", "accuracy"]
     """What was evaluated."""
@@ -220,8 +226,8 @@ class Profile(PanelOptions, Quantity):
 
     @model_validator(mode="after")
     def _predicted(self) -> "Profile":
-        if self.theory and (self.column, self.rows) not in THEORY_COLUMNS:
-            raise ValueError(f"theory does not predict {self.column} of {self.rows}")
+        if self.theory:
+            self.require_theory()
         return self
 
 
@@ -236,7 +242,7 @@ class Course(PanelOptions):
     """Which rows of `layers`."""
     layers: Over | None = None
     """How layers become one number."""
-    split: Literal["train", "test", "train_batch_statistics"] | None = None
+    split: Split | None = None
     """Which evaluations, for a column of those."""
     lines: str = ""
     """The setting that tells the lines apart, or `layer`."""

@@ -66,7 +66,8 @@ def print_plan(rows: Sequence[PointLine], console: Console) -> None:
     table.add_column("run", style="dim", overflow="fold")
     for row in rows[:SHOWN_POINTS]:
         cells = [row.settings.get(axis, "") for axis in axes]
-        table.add_row(*map(Text, cells), _state(row.status), Text(row.verdict), Text(row.path.name))
+        status = Text(row.status, COLOURS.get(row.status, ""))
+        table.add_row(*map(Text, cells), status, Text(row.verdict), Text(row.path.name))
     console.print(table)
     if len(rows) > SHOWN_POINTS:
         _line(console, f"and {len(rows) - SHOWN_POINTS} more")
@@ -166,10 +167,6 @@ def sweep_progress(console: Console | None = None) -> Iterator[SweepProgress]:
         return
     with rich.live.Live(get_renderable=progress.draw, console=console, transient=True, redirect_stdout=False):
         yield progress
-
-
-def _state(status: str) -> Text:
-    return Text(status, style=COLOURS.get(status, ""))
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

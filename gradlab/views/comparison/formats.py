@@ -33,13 +33,12 @@ def comma_separated(comparison: Comparison, columns: Sequence[str] = ()) -> str:
     """A line for each row; a value that a row does not have is an empty field."""
     names = list(columns) or [*comparison.differing, "n", *MEASURES, "verdict"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     partial = {name for name in MEASURES for row in comparison.rows if row.means[name].count < len(row.runs)}
     headers = [header for name in names for header in _headers(name, name in partial)]
-    writer.writerow(headers)
+    writer = csv.DictWriter(text, headers, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for row in comparison.rows:
-        cells = {header: value for name in names for header, value in _cells(row, name).items()}
-        writer.writerow([_field(cells[header]) for header in headers])
+        writer.writerow({header: value for name in names for header, value in _cells(row, name).items()})
     return text.getvalue()
 
 
@@ -56,11 +55,8 @@ def _cells(row: ComparedConfiguration, name: str) -> dict[str, Any]:
         return {name: mean.value, f"{name}_interval": mean.half_width, f"{name}_n": mean.count}
     if name in PROFILE_COLUMNS:
         return {name: json.dumps(strict_json(row.profile(PROFILE_COLUMNS[name], POSITIONS)))}
-    return {name: row.values[name] if name in row.values else row.runs[0].settings.get(name)}
-
-
-def _field(value: Any) -> Any:
-    return "" if value is None else setting_text(value) if isinstance(value, bool | tuple) else value
+    value = row.values[name] if name in row.values else row.runs[0].settings.get(name)
+    return {name: setting_text(value) if isinstance(value, bool | tuple) else value}
 
 
 def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def _events(run: Tables) -> Iterator[Any]:
     words = [values.text(name, text) for name, text in texts(run).items()]
     yield Event(wall_time=start, step=0, summary=Summary(value=words))
     for recorded in recorded_steps(run):
-        scalars = [values.scalar(name, value) for name, value in recorded.scalars.items()]
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in recorded.scalars.items()]
         histograms = [values.histogram(name, histogram) for name, histogram in recorded.histograms.items()]
         summary = Summary(value=[*scalars, *histograms])
         yield Event(wall_time=start + recorded.seconds, step=recorded.step, summary=summary)
@@ -75,10 +75,6 @@ class _Values:
         self._shape, self._types = tensor_shape_pb2.TensorShapeProto, types_pb2
         self._kinds = {"histogram": histogram, "text": text}
         self._known: set[str] = set()
-
-    def scalar(self, name: str, number: float) -> Any:
-        """A number."""
-        return self._value(tag=name, simple_value=number)
 
     def histogram(self, name: str, histogram: Histogram) -> Any:
         """A distribution: for each bucket a row of left limit, right limit and count."""
