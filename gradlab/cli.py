@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from gradlab import interrupts
 from gradlab.errors import RunInterrupted, UserError
 from gradlab.sweeps import ENGINES
 from gradlab.views.export import TARGETS
@@ -80,17 +81,18 @@ def run(
     silent = quiet or json
     interrupted = False
     try:
-        done: Any = experiment.run(
-            config,
-            overrides or (),
-            runs=runs,
-            rerun=rerun,
-            plots=plots,
-            plot_format=plot_format,
-            progress=not silent,
-            fit_threads=True,
-            notify=(lambda line: None) if silent else _say,
-        )
+        with interrupts.all_like_ctrl_c():
+            done: Any = experiment.run(
+                config,
+                overrides or (),
+                runs=runs,
+                rerun=rerun,
+                plots=plots,
+                plot_format=plot_format,
+                progress=not silent,
+                fit_threads=True,
+                notify=(lambda line: None) if silent else _say,
+            )
     except RunInterrupted as interruption:
         done, interrupted = interruption.run, True
     _show(done, json=json, quiet=quiet)
@@ -138,7 +140,8 @@ def sweep(
         command.show_plan(source, axes or (), runs)
         return
     chosen = command.make_engine(engine, workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run)
-    done = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
+    with interrupts.all_like_ctrl_c():
+        done = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
     if done.report.interrupted:
         _say("interrupted; the same command goes on where this one ended")
         raise typer.Exit(130)

@@ -121,23 +121,48 @@ def test_plot_format(in_process, tmp_path):
     assert {file.suffix for file in (path / "plots").iterdir()} == {".svg", ".png"}
 
 
-def test_ctrl_c_keeps_what_was_recorded_and_exits_130(tmp_path):
-    (tmp_path / "long.yaml").write_text(SMALL.replace("steps: 5", "steps: 1000000"))
+def start_long_run(folder, **options):
+    """A process that has begun to train, for long."""
+    (folder / "long.yaml").write_text(SMALL.replace("steps: 5", "steps: 1000000"))
     process = subprocess.Popen(
         [sys.executable, "-m", "gradlab", "run", "long.yaml", "--no-plots"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "runs").glob("*/steps/*.parquet")):
+    while not list((folder / "runs").glob("*/steps/*.parquet")):
         assert time.monotonic() < deadline, process.communicate()
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_and_what_is_like_it_keeps_what_was_recorded_and_exits_130(tmp_path, number):
+    process = start_long_run(tmp_path)
+    process.send_signal(getattr(signal, number))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert "interrupted" in out
     (path,) = run_folder.find_runs(tmp_path / "runs")
     assert run_folder.read_summary(path)["status"] == "interrupted"
     assert len(run_folder.read_tables(path).steps) == run_folder.read_summary(path)["steps"]
+
+
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path):
+    def ignore():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    process = start_long_run(tmp_path, preexec_fn=ignore)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        process.send_signal(number)
+        time.sleep(0.5)
+    (path,) = run_folder.find_runs(tmp_path / "runs")
+    assert process.poll() is None
+    assert run_folder.read_summary(path)["status"] == "running"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 130
+    assert run_folder.read_summary(path)["status"] == "interrupted"
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gradlab import interrupts
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunInterrupted
 from gradlab.sweeps.states import PointState, look_up, record_failure
 
+GRACE_SECONDS = 10.0
+"""Seconds that the workers have after Ctrl-C to finish their step and write what they recorded."""
 WAIT_SECONDS = 0.5
 """Seconds between two looks at a run that another process is writing."""
 
@@ -70,7 +73,8 @@ def run_point(task: Task, threads: int) -> PointState:
                 if state.status == "running":
                     raise RunBusyError(f"another process is writing {state.path}")
                 torch.set_num_threads(threads)
-                experiment.run(task.config, runs=task.runs, plots=task.plots, fit_threads=True)
+                with interrupts.all_like_ctrl_c():  # a system that stops tells every process
+                    experiment.run(task.config, runs=task.runs, plots=task.plots, fit_threads=True)
             except RunBusyError:  # if it fails there, it is not run again here
                 if not task.wait:
                     return PointState("running", state.path)

@@ -7,6 +7,7 @@ the standard library and of joblib give up all their tasks.
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -15,7 +16,8 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from gradlab.sweeps.engine import Task, run_point
+from gradlab import interrupts
+from gradlab.sweeps.engine import GRACE_SECONDS, Task, run_point
 from gradlab.sweeps.states import PointState
 
 
@@ -76,9 +78,25 @@ def cores() -> int:
 
 
 def _begin() -> None:
-    """The first function of a worker: let Ctrl-C through again. Pebble has the worker ignore it between points."""
+    """The first function of a worker: let Ctrl-C through again, and see to it that no worker outlives the sweep.
+
+    Pebble has the worker ignore Ctrl-C between points, and end at once on SIGTERM, which is Ctrl-C for a run.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    interrupts.end_with_parent(GRACE_SECONDS)
+
+
+def _start_tracker() -> None:
+    """Start the process in which multiprocessing keeps its books, so that it outlives a terminal that closes."""
+    if not hasattr(signal, "SIGHUP"):
+        return
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if in_main else None
+    resource_tracker.ensure_running()
+    if in_main:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager
@@ -87,7 +105,7 @@ def _sigint_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # before the signal is blocked, because its start unblocks it
+    _start_tracker()  # before the signal is blocked, because its start unblocks it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

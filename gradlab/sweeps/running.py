@@ -13,12 +13,10 @@ from typing import Protocol
 
 from gradlab import datasets, interrupts, run_folder
 from gradlab.errors import RunBusyError
-from gradlab.sweeps.engine import Engine, Task
+from gradlab.sweeps.engine import GRACE_SECONDS, Engine, Task
 from gradlab.sweeps.grid import Point
 from gradlab.sweeps.states import PointState, look_up, record_failure, record_interruption
 
-GRACE_SECONDS = 10.0
-"""Seconds that the workers have after Ctrl-C to finish their step and write what they recorded."""
 POLL_SECONDS = 0.5
 """Seconds between two looks for Ctrl-C, while no run ends."""
 

@@ -189,13 +189,17 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(tmp_path):
     assert len(list(run_folder.find_runs(tmp_path / "runs"))) == 4
 
 
-@pytest.mark.parametrize("group", [True, False], ids=["terminal", "kill -INT"])
-def test_ctrl_c_ends_the_step_of_a_long_run(tmp_path, group):
+@pytest.mark.parametrize(
+    ("number", "group"),
+    [("SIGINT", True), ("SIGINT", False), ("SIGTERM", True), ("SIGTERM", False), ("SIGHUP", True)],
+    ids=["Ctrl-C", "kill -INT", "a system that stops", "kill", "a terminal that closes"],
+)
+def test_what_ends_a_sweep_ends_the_step_of_a_long_run(tmp_path, number, group):
     file = sweep_yaml(tmp_path / "s.yaml", {"seed": [0, 1, 2]}, train={"steps": LONG})
     points = tiny_points(*({"seed": seed, "train.steps": LONG} for seed in range(3)))
     process = command(file, "--workers", 2, cwd=tmp_path)
     wait_until(lambda: all(training(tmp_path / "runs", point) for point in points[:2]), "the first flush")
-    (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+    (os.killpg if group else os.kill)(process.pid, getattr(signal, number))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert "2 interrupted, 1 pending" in out
@@ -205,6 +209,21 @@ def test_ctrl_c_ends_the_step_of_a_long_run(tmp_path, group):
         "pending",
     ]
     for point in points[:2]:
+        run = gradlab.load_run(run_folder.run_path(tmp_path / "runs", point.config))
+        assert (run.status, len(run.steps)) == ("interrupted", run.summary["steps"])
+
+
+def test_no_worker_outlives_a_sweep_that_was_killed(tmp_path):
+    file = sweep_yaml(tmp_path / "s.yaml", {"seed": [0, 1]}, train={"steps": LONG})
+    points = tiny_points(*({"seed": seed, "train.steps": LONG} for seed in range(2)))
+    process = command(file, "--workers", 2, cwd=tmp_path)
+    wait_until(lambda: all(training(tmp_path / "runs", point) for point in points), "the first flush")
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(
+        lambda: not any(process_writing(tmp_path / "runs", point) for point in points), "the end of both workers"
+    )
+    for point in points:
         run = gradlab.load_run(run_folder.run_path(tmp_path / "runs", point.config))
         assert (run.status, len(run.steps)) == ("interrupted", run.summary["steps"])
 
