@@ -16,8 +16,8 @@ from gradlab.text import strict_json
 from gradlab.writing import write_file
 
 NAME = ".gradlab"
-PART = re.compile(r"\d{6}\.parquet")
-"""What the parts of tables are called."""
+PART = re.compile(r"(\d{6,12})(?:-(\d{6,12}))?\.parquet", re.ASCII)
+"""What the parts of tables are called: by their number, or by the first and the last of those that were merged."""
 
 
 def is_ours(path: Path) -> bool:

@@ -119,12 +119,6 @@ def rows_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame({name: [row.get(name) for row in rows] for name in schema}, schema=schema)
 
 
-def with_all_columns(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """A table that an older gradlab wrote, with the columns that it did not know yet: they are null."""
-    new = {name: type_ for name, type_ in SCHEMAS[table].items() if name not in frame.columns}
-    return frame.with_columns(pl.lit(None, type_).alias(name) for name, type_ in new.items()) if new else frame
-
-
 def other_schema(summary: Mapping[str, Any]) -> str | None:
     """The version of a run folder (`gradlab.config.SCHEMA`), where it is not this program's.
 
@@ -217,6 +211,10 @@ class Source:
     def config(self) -> Config | None:
         """The resolved config; None for a model that gradlab only watched."""
         return None
+
+    def problems(self) -> Sequence[str]:
+        """What could not be read of the tables that were asked for so far, a line each."""
+        return ()
 
     def findings(self, tables: "Tables") -> Sequence[Finding]:
         """What the rules found. A rule is given the snapshot before it has any."""
@@ -333,6 +331,11 @@ class Tables:
     def not_judged(self) -> Mapping[str, str]:
         """The rules that had nothing to say about the run, and why."""
         return self._source.not_judged(self)
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What could not be read of the tables that were asked for so far, a line each."""
+        return self._source.problems()
 
     # What rules and views ask for besides.
 

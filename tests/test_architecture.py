@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 ORDER = [
-    "errors", "text", "reading", "memory", "writing", "interrupts", "seeding", "choices", "config", "statistics",
-    "tables", "snapshot", "networks", "datasets", "theory", "measures", "recording", "training", "environment",
+    "errors", "text", "reading", "memory", "writing", "locking", "interrupts", "seeding", "choices", "config",
+    "statistics", "tables", "snapshot", "networks", "datasets", "theory", "measures", "recording", "training", "environment",
     "marker", "run_folder", "diagnosis", "claims", "views", "results", "watch_records", "watching", "experiment",
     "integrations", "sweeps", "cli", "__main__", "__init__",
 ]  # fmt: skip

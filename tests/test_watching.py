@@ -167,7 +167,7 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.warns(RuntimeWarning, match="No space left"):  # noqa: PT031
         with gradlab.watch(model, optimizer, into=tmp_path / "run"):
-            monkeypatch.setattr(run_folder, "write_file", full)
+            monkeypatch.setattr(run_folder.writing, "write_file", full)
             monkeypatch.setattr(watch_records, "FLUSH_SECONDS", 0.0)
             for _ in range(3):
                 optimizer.zero_grad()

@@ -13,6 +13,7 @@ import pytest
 from gradlab import run_folder
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunFolderError
+from gradlab.run_folder import writing
 from gradlab.statistics import LAYER_STATISTICS, StepRows
 from gradlab.tables import SCHEMAS
 
@@ -75,7 +76,7 @@ def test_parts_are_plain_parquet_for_any_reader(tmp_path):
 def test_flushes_by_rows_and_by_time(tmp_path, monkeypatch):
     with run_folder.lock_run(tmp_path, CONFIG) as writer:
         writer.start({})
-        monkeypatch.setattr(run_folder, "FLUSH_ROWS", 10)
+        monkeypatch.setattr(writing, "FLUSH_ROWS", 10)
         for step in range(5):
             assert run_folder.read_tables(writer.path).layers.is_empty()
             writer.append("layers", rows(step))
@@ -83,7 +84,7 @@ def test_flushes_by_rows_and_by_time(tmp_path, monkeypatch):
         now = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now)
         writer.append("layers", rows(5))
-        now += run_folder.FLUSH_SECONDS - 0.1
+        now += writing.FLUSH_SECONDS - 0.1
         writer.append("layers", rows(6))
         assert len(run_folder.read_tables(writer.path).layers) == 10
         now += 0.2

@@ -1,0 +1,161 @@
+"""Run folder ─► snapshot: what is there, also of a run that is going on, cut off, damaged or somebody else's."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from gradlab.config import Config
+from gradlab.config.files import load_config
+from gradlab.errors import ConfigError, RunFolderError
+from gradlab.locking import is_locked
+from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, THEORY
+from gradlab.run_folder.parts import Part, parts, read_parts
+from gradlab.tables import SCHEMAS, UNKNOWN, Finding, Source, Tables, other_schema
+
+
+def is_run(path: Path) -> bool:
+    """Whether a directory holds a run."""
+    return (path / SUMMARY).is_file()
+
+
+def find_runs(root: Path) -> Iterator[Path]:
+    """Every run folder at or below a directory, in the order of their names."""
+    for directory, folders, files in os.walk(root):
+        folders.sort()
+        if SUMMARY in files:
+            folders.clear()
+            yield Path(directory)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary of a run.
+
+    Raises:
+        RunFolderError: there is no run at `path`, or its summary is damaged.
+    """
+    try:
+        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _no_run(path) from None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path / SUMMARY} cannot be read: {error}") from error
+    if not isinstance(summary, dict):
+        raise RunFolderError(f"{path / SUMMARY} is not a run's summary")
+    return summary
+
+
+class FolderSource(Source):
+    """The parts of a run folder as it stands now.
+
+    Args:
+        path: the run folder.
+        summary: its summary.
+        before: leave out the steps from this number on. Otherwise, of a run that goes on, a table that is read after
+            its parts were merged may have rows that were written later than those of another table.
+    """
+
+    def __init__(self, path: Path, summary: Mapping[str, Any], before: int | None = None) -> None:
+        self._path = path
+        self._summary = summary
+        self._before = before
+        self._parts = {table: _parts(path, table) for table in SCHEMAS}
+        self._unreadable: dict[str, list[str]] = {}
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A table as far as it had been written and can be read; empty, with its columns, where there is none."""
+        frame, self._unreadable[name] = self._read(name)
+        if self._before is None or "step" not in frame.columns:
+            return frame
+        return frame.filter(pl.col("step") < self._before)
+
+    def _read(self, name: str) -> tuple[pl.DataFrame, list[str]]:
+        """Read a table, again where its parts are merged meanwhile; parts that came later are left out."""
+        found = self._parts[name]
+        for _ in range(10):
+            try:
+                return read_parts(name, found)
+            except FileNotFoundError:
+                last = max(part.last for part in self._parts[name])
+                found = [part for part in _parts(self._path, name) if part.first <= last]
+        return read_parts(name, [part for part in found if part.file.exists()])
+
+    def problems(self) -> Sequence[str]:
+        """What there is to say about the tables that were read so far."""
+        return [problem for problems in self._unreadable.values() for problem in problems]
+
+    def config(self) -> Config | None:
+        """The resolved config; None of a model that was only watched, or of a config that this version cannot read."""
+        watched = "watch" in self._summary.get("config", ())
+        try:
+            return None if watched else load_config(self._path / CONFIG)
+        except ConfigError:
+            if other_schema(self._summary) is None:
+                raise
+            return None
+
+    def findings(self, tables: Tables) -> Sequence[Finding]:
+        """What was found when the run ended."""
+        return [Finding.from_json(finding) for finding in self._summary.get("findings", ())]
+
+    def verdict(self, tables: Tables) -> str:
+        """The verdict of then; `unknown` where the run has not ended."""
+        return str(self._summary.get("verdict", UNKNOWN))
+
+    def not_judged(self, tables: Tables) -> Mapping[str, str]:
+        """The rules that could not judge the run when it ended, and why."""
+        return dict(self._summary.get("not_judged", {}))
+
+
+def read_tables(path: Path) -> Tables:
+    """The snapshot of a run, finished or not.
+
+    Raises:
+        RunFolderError: there is no run at `path`, or its summary is damaged.
+    """
+    summary = read_summary(path)
+    about = {"name": str(summary.get("name", path.name)), "status": str(summary["status"])}
+    return Tables(FolderSource(path, summary), path=path, summary=summary, **about)
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """Versions, device and threads of a run; empty where the run died before it wrote them."""
+    file = path / ENVIRONMENT
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+
+
+def _parts(path: Path, table: str) -> list[Part]:
+    """The files of a table, in the order in which they were written."""
+    if table in GROWING:
+        return parts(path / table)
+    return [Part(0, 0, path / THEORY)] if (path / THEORY).is_file() else []
+
+
+def is_busy(path: Path) -> bool:
+    """Whether another process is writing a run right now."""
+    return is_locked(path / LOCK)
+
+
+def failure(summary: Mapping[str, Any]) -> str:
+    """What a failed run raised, in a line: the one after the last frame of its traceback. Empty for other runs."""
+    lines = str(summary.get("traceback", "")).strip().splitlines()
+    after = max((number for number, line in enumerate(lines) if line.startswith("  ")), default=-1) + 1
+    return lines[min(after, len(lines) - 1)] if lines else ""
+
+
+def started(path: Path) -> float:
+    """When a run began, in seconds since 1970: its config is written then and never again. Now, where it has none."""
+    file = path / CONFIG
+    return file.stat().st_mtime if file.is_file() else time.time()
+
+
+def _no_run(path: Path) -> RunFolderError:
+    if not path.exists():
+        near = sorted(str(run) for run in find_runs(path.parent))[:5] if path.parent.is_dir() else []
+        fix = f"Runs there are: {', '.join(near)}" if near else "gradlab run writes run folders below runs/."
+        return RunFolderError(f"there is no run at {path}", fix=fix)
+    return RunFolderError(f"{path} is not a run folder: it has no {SUMMARY}")
