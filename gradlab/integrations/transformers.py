@@ -1,5 +1,6 @@
 """For Hugging Face: `Trainer(…, callbacks=[Watch(into="runs/my-run")])`."""
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ class Watch(TrainerCallback):
         into: see `gradlab.watch`.
         options: all other options of `gradlab.watch`.
 
+    Raises:
+        TypeError: `gradlab.watch` has no such option.
+
     Attributes:
         recorder: the `gradlab.watching.Watch`; None before training starts.
     """
 
     def __init__(self, into: str | Path | None = None, **options: Any) -> None:
+        signature(watching.watch).bind(None, None, into=into, **options)  # a misspelt option is an error here
         self._options = {"into": into, **options}
         self.recorder: watching.Watch | None = None
 

@@ -1,5 +1,6 @@
 """Against the real packages: the same rows as a plain loop has."""
 
+import importlib
 import warnings
 
 import pytest
@@ -125,3 +126,11 @@ def test_hugging_face_trainer(tmp_path):
     assert run.layers["delta_rms"].null_count() == 0
     assert run.steps["loss"].is_finite().all()
     assert not any(part._forward_hooks for part in model.modules())
+
+
+@pytest.mark.parametrize("framework", ["lightning", "transformers"])
+def test_an_option_that_there_is_not_is_an_error_before_training(framework):
+    pytest.importorskip(framework)
+    adapters = importlib.import_module(f"gradlab.integrations.{framework}")
+    with pytest.raises(TypeError, match="evry"):
+        adapters.Watch(evry=2)
