@@ -3,7 +3,10 @@
 Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written · 130 interrupted, what was recorded kept.
 """
 
+import io
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -310,15 +313,49 @@ def main() -> None:
 
     Typer itself ends quietly with 130 after Ctrl-C, and with 1 where the reader of a pipe has left.
     """
+    _fit_terminal()
     try:
-        app()
+        try:
+            app()
+        finally:
+            print(end="", flush=True)
     except UserError as error:
-        color = sys.stderr.isatty()
-        red, dim, plain = ("\x1b[31m", "\x1b[2m", "\x1b[0m") if color else ("", "", "")
-        lines = error.message.splitlines()
+        _complain(error.message, error.fix)
+        sys.exit(2)
+    except OSError as error:
+        if not _lost(sys.stdout):
+            raise
+        _complain(f"cannot write the output: {error.strerror or error}", "")
+        sys.exit(1)
+
+
+def _fit_terminal() -> None:
+    """Print what the terminal's encoding lacks as question marks, and pass over a width that is none."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    width = os.environ.get("COLUMNS", "1")
+    if not (width.isascii() and width.isdigit() and int(width[:9]) > 0):
+        del os.environ["COLUMNS"]
+
+
+def _lost(stream: Any) -> bool:
+    """Whether nothing can be written to a stream any more: its disk is full, or its terminal is gone."""
+    try:
+        print(file=stream, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left goes nowhere, without another error
+        return True
+    return False
+
+
+def _complain(message: str, fix: str) -> None:
+    color = sys.stderr.isatty()
+    red, dim, plain = ("\x1b[31m", "\x1b[2m", "\x1b[0m") if color else ("", "", "")
+    lines = message.splitlines()
+    with suppress(OSError):
         print(f"{red}Error:{plain} {lines[0]}" if len(lines) == 1 else f"{red}Error:{plain}", file=sys.stderr)
         if len(lines) > 1:
             print("\n".join(lines), file=sys.stderr)
-        if error.fix:
-            print(f"{dim}{error.fix}{plain}", file=sys.stderr)
-        sys.exit(2)
+        if fix:
+            print(f"{dim}{fix}{plain}", file=sys.stderr)

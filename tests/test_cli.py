@@ -165,6 +165,53 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path):
     assert run_folder.read_summary(path)["status"] == "interrupted"
 
 
+# --------------------------------------------------------------------------------------------- terminals and pipes
+
+
+def process(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "gradlab", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, check=False, **options)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"COLUMNS": "0"},
+        {"COLUMNS": "-3"},
+        {"COLUMNS": "wide"},
+    ],
+    ids=str,
+)
+def test_terminals_of_other_encodings_and_widths(tmp_path, environment):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    done = process("predict", "tiny.yaml", cwd=tmp_path, stdout=subprocess.PIPE, env={**os.environ, **environment})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"tiny" in done.stdout
+    assert b"rms" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")  # noqa: PTH110
+@pytest.mark.parametrize("arguments", [("schema",), ("predict", "tiny.yaml"), ("list", "rules"), ("--help",)], ids=str)
+def test_output_that_cannot_be_written_is_one_message(tmp_path, arguments):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = process(*arguments, cwd=tmp_path, stdout=full)
+    assert (done.returncode, done.stderr) == (1, b"Error: cannot write the output: No space left on device\n")
+
+
+def test_a_run_is_kept_whatever_becomes_of_its_output(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    done = subprocess.run(
+        [sys.executable, "-m", "gradlab", "run", "tiny.yaml", "--no-plots"],
+        cwd=tmp_path, stderr=subprocess.PIPE, check=False, preexec_fn=lambda: os.close(1),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    (path,) = run_folder.find_runs(tmp_path / "runs")
+    assert run_folder.read_summary(path)["status"] == "completed"
+
+
 # ---------------------------------------------------------------------------------------------------------- bad input
 
 BAD = {
