@@ -20,6 +20,7 @@ from gradlab.environment import environment
 from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
 from gradlab.memory import require_memory
 from gradlab.networks.building import build
+from gradlab.recording.close_look import CloseLook
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.results import Run, conclude, load_run
@@ -217,6 +218,7 @@ def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, to
         emit=records.append,
         records=lambda step: step % config.record.every == 0 or step in always,
         histograms=lambda step: step in pictures,
+        look=CloseLook(units=False),
     )
     loop = training.train(experiment.model, experiment.optimizers, experiment.data, config)
     with recorder, interrupts.first_one_remembered() as interrupted:

@@ -56,8 +56,8 @@ class Statistic:
         finish: makes the number, for all modules at once. The names of its arguments say what the number is made of:
             sums of `SUMS` and `PARAMETER_SUMS`; `output_size`, `input_size` and `delta_size`, the numbers of entries;
             `parameter_gradient_squares`, Σ g² of all parameters of the row; `gradient_scale`, what the loss was
-            multiplied with; or what a full pass over the training split measures
-            (`recording/full_pass.py`). Where one of them does not exist, the statistic is null.
+            multiplied with; or what a full pass over the training split (`recording/full_pass.py`) or a close look
+            (`recording/close_look.py`) measures. Where one of them does not exist, the statistic is null.
         label: what its axis is called in a picture.
         doc: one line of documentation.
         log: whether a picture shows it on a logarithmic axis: it grows and shrinks by factors.
@@ -117,7 +117,8 @@ STATISTICS: Mapping[str, Statistic] = {
     "dead_fraction": Statistic(
         lambda dead_fraction: dead_fraction,
         "dead units",
-        "Share of units that are exactly 0 on every sample of the training split; from a full pass over it.",
+        "Share of units that are exactly 0 on every sample of the training split, from a full pass over it; of a "
+        "watched model, on every sample of four records in a row.",
         share=True,
     ),
     "revived_fraction": Statistic(
@@ -135,6 +136,20 @@ STATISTICS: Mapping[str, Statistic] = {
         lambda across_units_std: across_units_std,
         "std across units",
         "RMS over samples of the standard deviation over units: 0 when all units of a layer are copies of one another.",
+    ),
+    "input_mean": Statistic(
+        lambda input_mean: input_mean,
+        "mean of the input",
+        "Mean of what enters a first layer, over the features that vary; in some records only, like all of the input.",
+    ),
+    "input_std": Statistic(
+        lambda input_std: input_std, "std of the input", "Standard deviation of what enters a first layer.", log=True
+    ),
+    "input_disparity": Statistic(
+        lambda input_disparity: input_disparity,
+        "disparity of the input",
+        "RMS of the largest feature that enters a first layer, divided by that of the median feature.",
+        log=True,
     ),
     "delta_rms": Statistic(
         lambda delta_squares, delta_size, gradient_scale: np.sqrt(delta_squares / delta_size) / gradient_scale,

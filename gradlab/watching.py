@@ -27,6 +27,7 @@ from torch.optim import Optimizer
 
 from gradlab.environment import environment
 from gradlab.errors import RunFolderError, UserError
+from gradlab.recording.close_look import CloseLook
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
@@ -124,6 +125,7 @@ class Watch(HasTables):
             emit=partial(_receive, weakref.ref(self)),  # hooks on the model do not keep the watch
             records=lambda step: step % every == 0,
             histograms=lambda step: step % every == 0 and step // every in HISTOGRAMS,
+            look=CloseLook(units=True),
             layers=layers,
             strict=strict,
         )

@@ -18,27 +18,49 @@ from gradlab.tables import SEVERITIES, Finding
 
 CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
     "skipped-steps": ("stalled-loss",),
+    "unscaled-inputs": (
+        "saturated-activations",
+        "vanishing-gradient",
+        "signal-explosion",
+        "updates-too-large",
+        "dead-units",
+        "diverged",
+        "rising-loss",
+        "stalled-loss",
+    ),
+    "learning-rate-too-high": (
+        "updates-too-large",
+        "dead-units",
+        "saturated-activations",
+        "signal-explosion",
+        "diverged",
+        "rising-loss",
+        "stalled-loss",
+    ),
+    "vanishing-weights": ("signal-collapse", "vanishing-gradient", "stalled-loss"),
+    "eval-mode": ("rising-loss",),
     "gradients-not-cleared": (
         "saturated-activations",
         "updates-too-large",
         "dead-units",
         "signal-explosion",
         "diverged",
+        "rising-loss",
         "stalled-loss",
     ),
-    "symmetric-units": ("vanishing-gradient", "updates-too-small", "stalled-loss"),
+    "symmetric-units": ("dead-units", "vanishing-gradient", "updates-too-small", "stalled-loss"),
     "saturated-activations": ("vanishing-gradient", "signal-collapse", "updates-too-small", "stalled-loss"),
     "vanishing-gradient": ("gradient-underflow", "updates-too-small", "stalled-loss"),
     "gradient-underflow": ("updates-too-small", "stalled-loss"),
     "exploding-gradient": ("updates-too-large", "diverged", "stalled-loss"),
     "signal-explosion": ("saturated-activations", "diverged", "stalled-loss"),
-    "updates-too-large": ("dead-units", "saturated-activations", "signal-explosion", "diverged", "stalled-loss"),
+    "updates-too-large": ("dead-units", "saturated-activations", "signal-explosion", "diverged", "rising-loss"),
     "dead-units": ("signal-collapse", "updates-too-small", "stalled-loss"),
     "signal-collapse": ("stalled-loss",),
     "updates-too-small": ("stalled-loss",),
 }
 """For each rule, the rules whose findings may follow from its findings. There is no circle in it."""
-WHOLE_RUN = ("stalled-loss", "updates-too-small")
+WHOLE_RUN = ("stalled-loss", "rising-loss", "updates-too-small")
 """Rules that judge the run as a whole: what came at any time in the run may be the cause."""
 
 

@@ -14,7 +14,7 @@ from gradlab.tables import HEALTHY, UNKNOWN, Finding, Source, Tables, verdict_of
 
 VITAL = ("vanishing-gradient", "stalled-loss")
 """If none of these rules can judge a run, nothing is known of its health: neither whether the gradient signal reaches
-the first layers, nor whether anything is learned."""
+the first layers, nor whether anything is learned. If one of them has seen too little, it is too early to say."""
 
 
 class Diagnosis(NamedTuple):
@@ -48,7 +48,8 @@ def judge(tables: Tables) -> Diagnosis:
     found = [finding for answer in answers.values() if not isinstance(answer, NotApplicable) for finding in answer]
     findings = in_causal_order(found, list(RULES))
     verdict = verdict_of(findings)
-    if verdict == HEALTHY and all(id in not_judged for id in VITAL):
+    vital = [answer for id in VITAL if isinstance(answer := answers[id], NotApplicable)]
+    if verdict == HEALTHY and (len(vital) == len(VITAL) or any(answer.too_early for answer in vital)):
         verdict = UNKNOWN
     return Diagnosis(findings, not_judged, verdict)
 

@@ -1,8 +1,11 @@
-"""The training loop: steps that never come, steps that are skipped, gradients that are never cleared."""
+"""The training loop: steps that never come, steps that are skipped, gradients that are never cleared, the
+wrong mode.
+"""
 
 import polars as pl
 
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.measures.spells import spell
 from gradlab.tables import Finding, Tables
 
 PATIENCE = 20
@@ -19,6 +22,8 @@ MOST = 0.5
 LEFT = 0.25
 """Gradients were not cleared if at least this share of them was still there, so that also one of several optimizers
 counts."""
+EVALUATING = 0.5
+"""The model trains in evaluation mode if at least this share of the modules with two modes is in it."""
 USUALLY = 0.5
 """A loop clears gradients in every step or in none. A share is judged so that a call now and then counts as none."""
 
@@ -148,5 +153,35 @@ def gradients_not_cleared(tables: Tables) -> Answer:
             measured=numbers(gradients_left=share),
             threshold={"gradients_left": LEFT},
             remedies=("Call optimizer.zero_grad() in each step, before the backward pass.",),
+        )
+    ]
+
+
+def eval_mode(tables: Tables) -> Answer:
+    """The model trains in evaluation mode: dropout does nothing, and batch normalization uses its running statistics.
+
+    Where that began in mid-training, an evaluation has called `model.eval()` and nobody has called `model.train()`
+    after it. From the start it is usual in fine-tuning, and information.
+
+    What to try: call `model.train()` after each evaluation.
+    """
+    known = tables.steps.drop_nulls("evaluating").sort("step")
+    if not known.height:
+        return NotApplicable("no module computes another thing in evaluation")
+    evaluating_T = known["evaluating"].to_numpy() >= EVALUATING
+    when = spell(known["step"].to_numpy(), evaluating_T)
+    if when is None:
+        return []
+    changed = when.at_end and not when.at_start
+    share = float(known["evaluating"][when.quote])
+    return [
+        Finding(
+            rule="eval-mode",
+            severity="warning" if changed else "info",
+            message=f"{share:.0%} of the dropout and batch normalization modules compute as in evaluation, {when}",
+            steps=when.steps,
+            measured=numbers(evaluating=share),
+            threshold={"evaluating": EVALUATING},
+            remedies=("Call model.train() after each evaluation.",),
         )
     ]

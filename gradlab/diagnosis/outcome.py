@@ -1,4 +1,4 @@
-"""Rules about the outcome of a run: it diverged, learned nothing, evaluates worse than it trains, or is off theory."""
+"""Rules about the outcome of a run: it evaluates worse than it trains, or its start is off theory."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite, log, sqrt
@@ -6,22 +6,11 @@ from math import isfinite, log, sqrt
 import numpy as np
 import polars as pl
 
-from gradlab.config import Config
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
 from gradlab.measures.profiles import Floats
 from gradlab.tables import Finding, Tables
 from gradlab.text import modules_text
-
-STALLED = 0.95
-"""A run whose training loss stays above this share of ln(classes) has learned nothing. The loss of the best constant
-predictor is the entropy of the labels: ln(classes) where classes are equally frequent, 0.953 of it in breast_cancer,
-the least balanced of the bundled datasets, and 0.960 in shapeset."""
-CHANCE = 1.5
-"""A run has learned something, however high its loss, if its training accuracy is above this multiple of 1/classes, or
-of the share of the most frequent class. Always guessing the most frequent class reaches 1.25 in breast_cancer."""
-TOO_SHORT = 50
-"""A run with fewer steps that learned nothing may just have been too short."""
 
 WARMED_UP = 30
 """After so many steps with momentum 0.1, the initial values are 4 % of the running statistics."""
@@ -38,60 +27,6 @@ SLACK_DECADES = 0.1
 """It may be off by so many decades more, because real inputs are not Gaussian, which the first layers show."""
 SLACK_PER_LAYER = 0.01
 """It may be off by so many decades more for each layer, because real inputs shift a layer's factor by up to 2 %."""
-
-
-# ------------------------------------------------------------------------------------------------------------ the loss
-
-
-def stalled_loss(tables: Tables) -> Answer:
-    """After all its steps the network predicts no better than a constant.
-
-    A predictor that ignores its input reaches the entropy of the labels, ln(classes) where they are equally frequent.
-    Judged on the lowest loss and the highest accuracy over the training split in any evaluation. Where the number of
-    classes is not known from the config, the loss is compared with that of the untrained network instead.
-
-    What to try: cure a vanishing gradient, a collapsed signal or dead units if one was found; otherwise a larger
-    learning rate, or a smaller one if updates are large.
-    """
-    train = tables.split("train").filter(pl.col("loss").is_finite())
-    if tables.status == "diverged":
-        return NotApplicable("the run diverged")
-    if train.height < 2:
-        return NotApplicable("fewer than two evaluations were recorded")
-    if tables.steps_done < TOO_SHORT:
-        return NotApplicable(f"{tables.steps_done} steps are too few to tell; {TOO_SHORT} are needed")
-    classes = classes_of(tables.config)
-    constant = log(classes) if classes is not None else float(train["loss"][0])
-    best = float(train["loss"][1:].min())  # type: ignore[arg-type]
-    accuracy = float(train["accuracy"][1:].max() or 0.0)  # type: ignore[arg-type]
-    if best < STALLED * constant or (classes is not None and accuracy > CHANCE * _commonest(tables.config, classes)):
-        return []
-    what = f"ln {classes} = {constant:.3g} of a constant prediction" if classes else f"{constant:.3g} before training"
-    return [
-        Finding(
-            rule="stalled-loss",
-            severity="error",
-            message=f"nothing was learned in {tables.steps_done} steps: the training loss is {best:.3g} at best, "
-            f"against {what}",
-            steps=(0, tables.steps_done - 1),
-            measured=numbers(loss=best, accuracy=accuracy),
-            threshold=numbers(loss=STALLED * constant),
-            remedies=(*remedies.start(tables.config), *remedies.learning_rate(tables.config, 10)),
-        )
-    ]
-
-
-def classes_of(config: Config | None) -> int | None:
-    """How many classes a config's data has; None where that is not known from the config."""
-    if config is None:
-        return None
-    known: int | None = getattr(config.data, "classes", None)
-    return known if known is not None else config.data.facts.classes
-
-
-def _commonest(config: Config | None, classes: int) -> float:
-    known = None if config is None else config.data.facts.commonest
-    return 1 / classes if known is None else known
 
 
 def batch_norm_drift(tables: Tables) -> Answer:

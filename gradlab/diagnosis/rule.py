@@ -23,9 +23,11 @@ class NotApplicable:
 
     Attributes:
         reason: why, in a few words.
+        too_early: whether that is because too little has been seen yet.
     """
 
     reason: str
+    too_early: bool = False
 
 
 Answer = list[Finding] | NotApplicable

@@ -5,9 +5,11 @@ from types import MappingProxyType
 
 from gradlab.diagnosis.divergence import diverged
 from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
-from gradlab.diagnosis.loop import gradients_not_cleared, no_steps, skipped_steps
-from gradlab.diagnosis.outcome import batch_norm_drift, off_theory, stalled_loss
+from gradlab.diagnosis.loop import eval_mode, gradients_not_cleared, no_steps, skipped_steps
+from gradlab.diagnosis.losses import rising_loss, stalled_loss
+from gradlab.diagnosis.outcome import batch_norm_drift, off_theory
 from gradlab.diagnosis.rule import Rule
+from gradlab.diagnosis.scales import learning_rate_too_high, unscaled_inputs, vanishing_weights
 from gradlab.diagnosis.signal import signal_collapse, signal_explosion
 from gradlab.diagnosis.units import dead_units, saturated_activations, symmetric_units
 from gradlab.diagnosis.updates import updates_too_large, updates_too_small
@@ -39,6 +41,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
                 "backward passes add to gradients that were used already",
                 ("Schoop et al. 2021 (UMLAUT)",),
                 gradients_not_cleared,
+            ),
+            Rule(
+                "unscaled-inputs",
+                "warning",
+                "what enters the network is far larger or smaller than initializers expect",
+                ("LeCun et al. 1998 (Efficient BackProp)", "Ben Braiek & Khomh 2023 (TheDeepChecker)"),
+                unscaled_inputs,
             ),
             Rule(
                 "symmetric-units",
@@ -85,9 +94,16 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule(
                 "stalled-loss",
                 "error",
-                "the network predicts no better than a constant",
+                "the network has learned nothing",
                 (_GLOROT, _HE),
                 stalled_loss,
+            ),
+            Rule(
+                "rising-loss",
+                "warning",
+                "the loss is higher at the end than at the start",
+                ("Zhang et al. 2021 (AutoTrainer)", "Cao et al. 2022 (DeepFD)"),
+                rising_loss,
             ),
             Rule(
                 "signal-collapse",
@@ -123,6 +139,27 @@ RULES: Mapping[str, Rule] = MappingProxyType(
                 "a step hardly moves the weights",
                 ("Wardat et al. 2022 (DeepDiagnosis)", "Ben Braiek & Khomh 2023 (TheDeepChecker)"),
                 updates_too_small,
+            ),
+            Rule(
+                "learning-rate-too-high",
+                "warning",
+                "steps are large, and the loss rises, does not fall or is NaN",
+                ("Goodfellow et al. 2016, §11.4.1",),
+                learning_rate_too_high,
+            ),
+            Rule(
+                "vanishing-weights",
+                "warning",
+                "the weights of a layer decay to nothing",
+                ("Zhang et al. 2021 (AutoTrainer)", "Ben Braiek & Khomh 2023 (TheDeepChecker)"),
+                vanishing_weights,
+            ),
+            Rule(
+                "eval-mode",
+                "warning",
+                "dropout and batch normalization compute as in evaluation while the model trains",
+                ("Humbatova et al. 2020",),
+                eval_mode,
             ),
             Rule(
                 "batch-norm-drift",

@@ -1,14 +1,19 @@
 """The units of a layer: dead ones, saturated ones, and units that are copies of one another.
 
-Whether a unit is dead or a copy is known only in the few steps with a full pass over the training split.
+Whether a unit is dead or a copy is known only in the few steps with a full pass over the training split, or with a
+close look at a batch.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
-from gradlab.measures.profiles import Flags, Profiles, aligned, profiles
+from gradlab.measures.profiles import Flags, Floats, Profiles, by_module
 from gradlab.measures.spells import Spell, smooth, spell
+from gradlab.measures.trend import trend
 from gradlab.tables import Finding, Tables
 from gradlab.text import modules_text
 
@@ -18,6 +23,9 @@ dead units: from layer to layer the activations of different inputs become more 
 for all inputs; in a layer of 64 units up to 65 % by chance."""
 DIED_FRACTION = 0.25
 """The units are reported if this share of them or more died in training."""
+DEAD_IN_BATCHES = 0.9
+"""The limit for a watched model, of which some batches are known and not the whole training split: sparse layers are
+off in many of them."""
 ALL_DEAD = 0.999
 """With at least this share of dead units, nothing passes a layer, neither forward nor backward."""
 
@@ -33,7 +41,8 @@ def dead_units(tables: Tables) -> Answer:
     """Units output 0 on every sample of the training split: most of a layer's, or many that were alive at the start.
 
     A dead ReLU has slope 0 for all inputs, so that no gradient reaches its weights and it stays dead. A unit that is
-    off in one batch only is not dead; therefore a full pass over the training split decides. If all units of a layer
+    off in one batch only is not dead; therefore a full pass over the training split decides, or, of a watched model,
+    all samples of four records in a row, and only layers count that are dead nearly as a whole. If all units of a layer
     are dead, the layers before it are cut off from the loss.
 
     What to try: units that died in training were killed by steps that were too large: a smaller learning rate. At the
@@ -41,13 +50,15 @@ def dead_units(tables: Tables) -> Answer:
     """
     if tables.activation is not None and not tables.activation.traits.can_die:
         return NotApplicable(f"{tables.activation.name} is never exactly 0")
-    dead = profiles(tables.judged, "dead_fraction", ["activation"])
+    dead = by_module(tables.judged, "dead_fraction", ["activation"])
     if not dead:
-        return NotApplicable("no full pass over the training split was recorded")
+        return NotApplicable("neither a full pass over the training split nor four records in a row were looked at")
     mean_T = dead.values_TL.mean(1)
     died_TL = dead.values_TL - dead.values_TL[0] >= DIED_FRACTION
     many_T = mean_T - mean_T[0] >= DIED_FRACTION
     bad_TL = (dead.values_TL >= DEAD_FRACTION) | (died_TL & many_T[:, None])
+    if tables.config is None:
+        bad_TL = dead.values_TL >= DEAD_IN_BATCHES
     when = spell(dead.steps, bad_TL.any(1))
     if when is None:
         return []
@@ -94,16 +105,15 @@ def saturated_activations(tables: Tables) -> Answer:
     """
     if tables.activation is not None and not tables.activation.traits.bounded:
         return NotApplicable(f"{tables.activation.name} has no upper bound")
-    saturated = profiles(tables.judged, "saturated_fraction", ["activation"])
+    traits = None if tables.activation is None else tables.activation.traits
+    share = pl.col("saturated_fraction")
+    if traits is None or (traits.can_die and traits.zero_centred):  # a rectifier: its zero half does not count
+        share = share - pl.col("zero_fraction").fill_null(0)
+    saturated = by_module(tables.judged, share, ["activation"])
     if not saturated:
         return NotApplicable("no activation with a saturated region was recorded")
-    values_TL = saturated.values_TL
-    traits = None if tables.activation is None else tables.activation.traits
-    if traits is None or (traits.can_die and traits.zero_centred):  # a rectifier: its zero half does not count
-        zero = profiles(tables.judged, "zero_fraction", ["activation"])
-        if zero.values_TL.shape == values_TL.shape:
-            values_TL = values_TL - zero.values_TL
-    values_TL = np.apply_along_axis(smooth, 0, values_TL)
+    values_TL = np.apply_along_axis(smooth, 0, saturated.values_TL)
+    values_TL[:, _decided(tables, saturated.modules, values_TL)] = np.nan
     when = spell(saturated.steps, np.any(values_TL >= SATURATED_FRACTION, axis=1))
     if when is None:
         return []
@@ -126,26 +136,39 @@ def saturated_activations(tables: Tables) -> Answer:
     ]
 
 
+def _decided(tables: Tables, modules: Sequence[str], values_TL: Floats) -> Flags:
+    """The activations at the output of a watched model that saturate while it learns: it is sure of its answers."""
+    if tables.config is not None or not len(values_TL):
+        return np.zeros(len(modules), dtype=bool)
+    course = trend(tables.steps.sort("step")["loss"].drop_nulls().to_numpy())
+    order = tables.layers.filter(pl.col("kind").is_in(["weight", "output", "activation"]))
+    order = order.unique("module", maintain_order=True, keep="first")
+    weights = order["kind"].is_in(["weight", "output"]).to_numpy()
+    after = order["module"].to_list()[int(np.flatnonzero(weights)[-1]) :] if weights.any() else []
+    learns = course is not None and course.fell
+    late_L: Flags = values_TL[0] < SATURATED_FRACTION
+    at_output_L: Flags = np.array([learns and name in after for name in modules], dtype=bool)
+    return np.logical_and(late_L, at_output_L)
+
+
 def symmetric_units(tables: Tables) -> Answer:
     """All units of a layer are copies of one another.
 
     Units that start with the same weights get the same gradients and stay the same for ever: a layer of any width then
-    computes what one unit could. It comes from zero or constant initialization. Units that come to put out the same
+    computes what one unit could. It comes from zero or constant initialization. Weights that are all 0, and stay so,
+    count as well. Units that come to put out the same
     number in training are another trouble, a collapsed signal.
 
     What to try: any random initializer.
     """
-    copies_TL, units = _copies(tables)
+    units = _copies(tables)
     if not units:
-        return NotApplicable("no full pass over the training split was recorded")
+        return NotApplicable("neither a full pass over the training split nor four records in a row were looked at")
     widths = None if tables.config is None else tables.config.model.hidden_widths
-    if widths is None:  # a layer of a single unit cannot be told from copies
-        copies_TL = copies_TL & np.all(copies_TL, axis=1, keepdims=True)
-    elif len(widths) == len(units.layers):
-        if max(widths) == 1:
-            return NotApplicable("every layer has a single unit")
-        copies_TL = np.logical_and(copies_TL, np.array(widths) > 1)
-    copies_TL = copies_TL & copies_TL[0]
+    if widths is not None and max(widths) == 1:
+        return NotApplicable("every layer has a single unit")
+    single_L = np.array([widths is not None and widths[min(layer, len(widths) - 1)] == 1 for layer in units.layers])
+    copies_TL = (units.values_TL == 1) & (units.values_TL[0] == 1) & ~single_L
     when = spell(units.steps, np.any(copies_TL, axis=1))
     if when is None:
         return []
@@ -153,7 +176,7 @@ def symmetric_units(tables: Tables) -> Answer:
     return [
         Finding(
             rule="symmetric-units",
-            severity=severity_of(when, "error"),
+            severity="error" if when.at_end else "info",  # what came apart is no trouble
             message=f"all units are copies of one another in {modules_text(modules)}, {when}",
             modules=modules,
             layers=tuple(units.layers[copies_TL[when.quote]].tolist()),
@@ -164,14 +187,14 @@ def symmetric_units(tables: Tables) -> Answer:
     ]
 
 
-def _copies(tables: Tables) -> tuple[Flags, Profiles]:
-    """Whether the units of a layer are copies: their outputs are the same, or all weights are 0.
+def _copies(tables: Tables) -> Profiles:
+    """1 where the units of an activation are copies, as their outputs are the same, or where all weights are 0.
 
-    Returns:
-        that, step × layer, and the standard deviation over units, which has the steps and layers.
+    Weights of 0 count where a gradient is there to move them, and in the records in which units were looked at.
     """
-    units = profiles(tables.judged, "across_units_std", ["activation"])
-    rms_TL = aligned(profiles(tables.judged, "activation_rms", ["activation"]), units)
-    copies_TL: Flags = (rms_TL > 0) & (units.values_TL <= COPIES * rms_TL)
-    weights_TL = aligned(profiles(tables.judged, "weight_norm", ["weight"]), units)
-    return copies_TL | (weights_TL == 0), units
+    looked = tables.judged.filter(pl.col("across_units_std").is_not_null())["step"].unique()
+    rows = tables.judged.filter(pl.col("step").is_in(looked.implode()))
+    same = (pl.col("activation_rms") > 0) & (pl.col("across_units_std") <= COPIES * pl.col("activation_rms"))
+    zero = (pl.col("weight_norm") == 0) & pl.col("weight_gradient_norm").is_not_null()
+    copies = pl.when(pl.col("kind") == "activation").then(same).otherwise(zero)
+    return by_module(rows, copies.cast(pl.Float64), ["activation", "weight", "output"])

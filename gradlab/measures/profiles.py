@@ -58,6 +58,27 @@ def profiles(layers: pl.DataFrame, column: str, kinds: Sequence[str]) -> Profile
     return Profiles(steps.astype(np.int64), numbers.astype(np.int64), values_TL, names)
 
 
+def by_module(layers: pl.DataFrame, column: str | pl.Expr, kinds: Sequence[str]) -> Profiles:
+    """The same with a column for each module, in the order of the rows: several may have the number of one layer.
+
+    Args:
+        layers: the table `layers`.
+        column: the column, or what is computed of several.
+        kinds: kinds of modules.
+    """
+    rows = layers.filter(pl.col("kind").is_in(list(kinds)))
+    rows = rows.select("step", "module", "layer", value=pl.col(column) if isinstance(column, str) else column)
+    rows = rows.drop_nulls("value")
+    steps, step = np.unique(rows["step"].to_numpy(), return_inverse=True)
+    names = rows["module"].unique(maintain_order=True).to_list()
+    place = {name: number for number, name in enumerate(names)}
+    values_TL = np.full((len(steps), len(names)), np.nan)
+    values_TL[step, [place[name] for name in rows["module"]]] = rows["value"].to_numpy()
+    numbers = dict(zip(rows["module"], rows["layer"], strict=True))
+    layers_L = np.array([numbers[name] for name in names], dtype=np.int64)
+    return Profiles(steps.astype(np.int64), layers_L, values_TL, tuple(names))
+
+
 def delta_profile(layers: pl.DataFrame, step: int) -> pl.DataFrame:
     """RMS δ at the pre-activations of the hidden layers in one step.
 

@@ -32,7 +32,8 @@ class FullPass:
 
         Returns:
             For the index of each activation: `dead_fraction`, `revived_fraction`, which is absent in the first pass,
-            `across_samples_std` and `across_units_std`, as `gradlab.statistics.STATISTICS` documents them.
+            `across_samples_std` and, of several units, `across_units_std`, as `gradlab.statistics.STATISTICS` documents
+            them.
         """
         totals = {index: _Units() for index in self._activations}
 
@@ -85,5 +86,5 @@ class _Units:
             "dead_fraction": float(dead),
             **({} if revived is None else {"revived_fraction": float(revived)}),
             "across_samples_std": float(across_samples),
-            "across_units_std": float(across_units),
+            **({"across_units_std": float(across_units)} if self.mean.numel() > 1 else {}),
         }

@@ -152,6 +152,8 @@ class Outputs:
                 h = inputs[0]
             if index not in self._undecided or self._is_own(step, index, x):
                 self._take(step, index, x, h, saturation)
+                if step.look is not None:
+                    step.look.at_output(index, self._numbering.modules[index].kind, module, inputs, x)
         step.fields.seconds += perf_counter() - start
 
     def _is_own(self, step: Step, index: int, x: Tensor) -> bool:
@@ -177,7 +179,10 @@ class Outputs:
         if index is not None:
             step.inputs[index] = KeptInput(h, saturation, weakref.ref(x))
         else:
-            self._take(step, self._numbering.of_function(caller, name, saturation), x, h, saturation)
+            index = self._numbering.of_function(caller, name, saturation)
+            self._take(step, index, x, h, saturation)
+            if step.look is not None:
+                step.look.at_output(index, "activation", caller, (), x)
         step.fields.seconds += perf_counter() - start
 
     def _describe(self, index: int, size: int, input_size: int, dtype: torch.dtype) -> Call:

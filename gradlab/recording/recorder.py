@@ -21,6 +21,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from gradlab.recording.call_stack import is_nested, scale_of_caller
+from gradlab.recording.close_look import RECORDS, CloseLook
 from gradlab.recording.devices import CPU
 from gradlab.recording.full_pass import FullPass
 from gradlab.recording.guard import Guard
@@ -45,6 +46,7 @@ class Recorder:
         emit: receives each recorded step, once it has ended.
         records: whether to record a step, by its 0-based number.
         histograms: whether to take histograms in a recorded step.
+        look: looks at tensors in some records; by default nobody does.
         layers: patterns of the names of the modules to record; by default all that compute something.
         strict: whether errors of the recorder are raised. Otherwise they are warnings.
 
@@ -60,6 +62,7 @@ class Recorder:
         emit: Callable[[StepRecord], None],
         records: Callable[[int], bool] = lambda step: True,
         histograms: Callable[[int], bool] = lambda step: False,
+        look: CloseLook | None = None,
         layers: str | Sequence[str] | None = None,
         strict: bool = False,
     ) -> None:
@@ -67,6 +70,7 @@ class Recorder:
         self._emit = emit
         self._records = records
         self._takes_histograms = histograms
+        self._look = look
         self._guard = Guard(strict=strict)
         self._model = WatchedModel(model, optimizers, layers, self._guard)
         self._current: Current = self._model.devices[CPU].backend.hooks.Current()
@@ -159,7 +163,10 @@ class Recorder:
         self._hooks.place()
         self._model.parameters.begin_step()
         step.fields.undecided = self._hooks.undecided
-        step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number))
+        look = self._look if self._output.records in RECORDS else None
+        if look is not None:
+            look.begin(self._output.records)
+        step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number), look=look)
         if self._output.records in LOOKS:
             groups = [watched.optimizer.param_groups for watched in self._optimizers]
             step.notes.left = LeftGradients(witnesses([[p for g in each for p in g["params"]] for each in groups]))
@@ -171,7 +178,7 @@ class Recorder:
         step = self._new_step(old.number)
         step.notes = old.notes
         step.fields.undecided = self._hooks.undecided
-        step.record(old.phases, histograms=old.histograms is not None)
+        step.record(old.phases, histograms=old.histograms is not None, look=old.look)
         step.full_pass, step.passes.scale = old.full_pass, old.passes.scale
         if step.histograms is not None:
             step.histograms.update({of: taken for of, taken in old.histograms.items() if of.calls is None})

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording.calls import Calls, Device
+from gradlab.recording.close_look import CloseLook
 from gradlab.recording.notes import Notes, count_not_finite
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.passes import Passes
@@ -64,6 +65,7 @@ class Step:
         inputs: inputs of activations that wait for the output, by number of module.
         outputs: every output so far, by `id`, while there are modules that may only return another module's output.
         notes: what is noted of the step besides.
+        look: looks at tensors in this step; None in most.
     """
 
     def __init__(
@@ -84,14 +86,17 @@ class Step:
         self.inputs: dict[int, KeptInput] = {}
         self.outputs: dict[int, weakref.ref[Tensor]] = {}
         self.notes = Notes()
+        self.look: CloseLook | None = None
 
-    def record(self, phases: Sequence[int], *, histograms: bool) -> None:
+    def record(self, phases: Sequence[int], *, histograms: bool, look: CloseLook | None) -> None:
         """This step is recorded, from here on.
 
         Args:
             phases: the steps that each optimizer has done within it.
             histograms: whether histograms are taken.
+            look: looks at tensors in this step; None in most.
         """
+        self.look = look
         self.recorded = True
         self.phases = list(phases)
         self.histograms = {} if histograms else None
@@ -100,7 +105,13 @@ class Step:
     def listen(self, listening: bool) -> None:
         """Record what modules do from now on, or do not; native hooks help where nothing is unusual."""
         self.listening = self.recorded and listening
-        self.fields.open = self.listening and self.histograms is None and len(self.phases) == 1
+        unusual = self.histograms is not None or self.look is not None or len(self.phases) != 1
+        self.fields.open = self.listening and not unusual
+
+    def found(self) -> Mapping[int, Mapping[str, float]]:
+        """What a full pass and a close look have found, by number of module."""
+        seen = {} if self.look is None else self.look.found()
+        return {index: {**seen.get(index, {}), **self.full_pass.get(index, {})} for index in {**seen, **self.full_pass}}
 
     def has_given_up(self) -> bool:
         """Whether the gradients are gone that the last backward pass has left, and no optimizer has used them."""

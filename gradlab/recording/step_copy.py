@@ -26,7 +26,7 @@ class StepCopy(NamedTuple):
         scale: what the loss was multiplied with.
         ranks: over how many ranks the gradients are averaged.
         histograms: module, quantity and histogram.
-        full_pass: what a full pass has found, by number of module.
+        full_pass: what a full pass and a close look have found, by number of module.
         phases: steps that each optimizer has done.
         learning_rate: that of the last optimizer's first group.
         parameters: the parameters.
@@ -86,7 +86,7 @@ class StepCopier:
                 for of, x in (step.histograms or {}).items()
                 if of.calls is None or of.row not in out.get(of.calls, ())
             ],
-            full_pass=step.full_pass,
+            full_pass=step.found(),
             phases=step.phases,
             learning_rate=learning_rate,
             parameters=step.parameters,

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from gradlab.diagnosis import judge
-from tests.diagnosis.tables import assert_clean, assert_not_applicable, config, found, tables
+from tests.diagnosis.tables import assert_clean, assert_not_applicable, config, evaluated, found, tables
 from tests.measures.test_origin import NAN, Spoiled, nan, trained
 
 
@@ -83,7 +83,7 @@ def test_what_led_to_it_and_smaller_steps_where_something_grew():
 
 
 def test_a_loss_that_was_not_finite_once_is_information():
-    run = tables(steps=range(4), losses=[2.3, math.nan, 2.2, 2.1])
+    run = tables(steps=range(4), losses=[2.3, math.nan, 2.2, 2.1], evaluations=evaluated(2.3, 1.0))
     assert found("diverged", run).severity == "info"
     assert found("diverged", run).message.endswith("later on all is finite")
     assert judge(run).verdict == "healthy"

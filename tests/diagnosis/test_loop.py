@@ -98,3 +98,25 @@ def test_gradients_that_are_cleared():
     assert_clean("gradients-not-cleared", left(None, 0.0, 0.0, 0.0))
     assert_clean("gradients-not-cleared", left(None, 0.0, 1.0, 0.0, 0.0))
     assert_not_applicable("gradients-not-cleared", left(None, 1.0), "fewer than two")
+
+
+# ------------------------------------------------------------------------------------------------------------ the mode
+
+
+def modes(*shares):
+    return loop([{"evaluating": share} for share in shares])
+
+
+def test_evaluation_mode_from_the_start_is_information():
+    assert found("eval-mode", modes(1.0, 1.0, 1.0)).severity == "info"
+
+
+def test_evaluation_mode_that_stays_after_an_evaluation_is_a_warning():
+    finding = found("eval-mode", modes(0.0, 0.0, 1.0, 1.0))
+    assert finding.severity == "warning"
+    assert finding.message.endswith("compute as in evaluation, not at the start, but since step 2")
+
+
+def test_training_mode_and_a_few_frozen_modules():
+    assert_clean("eval-mode", modes(0.0, 0.0, 0.25))
+    assert_not_applicable("eval-mode", modes(None, None), "another thing in evaluation")

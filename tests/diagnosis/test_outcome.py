@@ -16,42 +16,6 @@ from tests.diagnosis.tables import (
 LONG = range(0, 500, 25)
 
 
-# ----------------------------------------------------------------------------------------------------- stalled
-
-
-def test_stalled():
-    finding = found("stalled-loss", tables(steps=LONG, evaluations=evaluated(2.9, 2.31, 2.3)))
-    assert finding.severity == "error"
-    assert "the training loss is 2.3 at best, against ln 10 = 2.3" in finding.message
-
-
-@pytest.mark.parametrize(
-    ("data", "entropy", "share"),
-    [("digits", 2.302, 0.102), ("wine", 1.086, 0.399), ("breast_cancer", 0.6603, 0.627), ("shapeset", 2.11, 0.18)],
-)
-def test_the_best_constant_predictor_of_each_dataset_has_stalled(data, entropy, share):
-    run = tables(steps=LONG, evaluations=evaluated(5.0, entropy, accuracy=share), model=config(depth=10, data=data))
-    assert found("stalled-loss", run)
-
-
-def test_learning_shows_in_the_loss_or_in_the_accuracy():
-    assert_clean("stalled-loss", tables(steps=LONG, evaluations=evaluated(2.9, 2.0, 1.5)))
-    assert_clean("stalled-loss", tables(steps=LONG, evaluations=evaluated(2.3, 2.29, 2.28, accuracy=0.3)))
-
-
-def test_data_of_unknown_classes_is_compared_with_the_start(tmp_path):
-    own = config(depth=10, data={"name": "file", "path": tmp_path / "x.csv"})
-    assert found("stalled-loss", tables(steps=LONG, evaluations=evaluated(1.2, 1.19), model=own))
-    assert_clean("stalled-loss", tables(steps=LONG, evaluations=evaluated(1.2, 0.9), model=own))
-
-
-def test_too_little_to_call_stalled():
-    stuck = evaluated(2.3, 2.3)
-    assert_not_applicable("stalled-loss", tables(steps=range(20), evaluations=stuck), "too few")
-    assert_not_applicable("stalled-loss", tables(steps=LONG, evaluations=stuck[:1]), "fewer than two")
-    assert_not_applicable("stalled-loss", tables(steps=LONG, evaluations=stuck, status="diverged"), "diverged")
-
-
 # -------------------------------------------------------------------------------------------------- batch norm
 
 NORMALIZED = config(depth=10, batch_norm="before")

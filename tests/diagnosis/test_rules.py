@@ -15,7 +15,8 @@ from gradlab.tables import HEALTHY, SEVERITIES, UNKNOWN, Finding, Source, Tables
 from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
 
 ISSUE = {
-    "no-steps", "skipped-steps", "gradients-not-cleared",
+    "no-steps", "skipped-steps", "gradients-not-cleared", "rising-loss",
+    "unscaled-inputs", "learning-rate-too-high", "vanishing-weights", "eval-mode",
     "vanishing-gradient", "exploding-gradient", "gradient-underflow", "dead-units", "saturated-activations",
     "signal-collapse", "signal-explosion", "symmetric-units", "diverged", "stalled-loss", "updates-too-small",
     "updates-too-large", "batch-norm-drift", "off-theory",
@@ -60,7 +61,7 @@ def test_nothing_judged_is_unknown_and_not_healthy():
     nothing = Tables(layers=rows_frame("layers", []))
     assert judge(nothing).verdict == UNKNOWN
     assert set(judge(nothing).not_judged) == set(RULES)
-    assert judge(tables()).verdict == HEALTHY
+    assert judge(tables(evaluations=evaluated(2.3, 1.0))).verdict == HEALTHY
     assert Tables(Diagnosed(Source())).verdict == UNKNOWN
     found = judge(tables(1, model=config(depth=1, activation="tanh"), saturated_fraction=0.9))
     assert (found.verdict, "vanishing-gradient" in found.not_judged) == ("saturated-activations", True)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gradlab.config import Config
-from gradlab.diagnosis.outcome import classes_of
+from gradlab.diagnosis.losses import classes_of
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.tables import Tables
 from gradlab.text import three_digits
