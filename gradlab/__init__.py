@@ -16,14 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradlab.config import Config
+    from gradlab.errors import StopTraining
     from gradlab.experiment import run
     from gradlab.results import Run, load_run
     from gradlab.watching import watch
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Run", "load_run", "run", "watch"]
+__all__ = ["Config", "Run", "StopTraining", "load_run", "run", "watch"]
 
-_HOMES = {"Config": "config", "Run": "results", "load_run": "results", "run": "experiment", "watch": "watching"}
+_HOMES = {
+    "Config": "config",
+    "Run": "results",
+    "StopTraining": "errors",
+    "load_run": "results",
+    "run": "experiment",
+    "watch": "watching",
+}
 
 
 def __getattr__(name: str) -> Any:

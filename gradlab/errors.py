@@ -6,6 +6,8 @@ GradlabError                  carries a message and a fix
     ├── DatasetError          a dataset cannot be read or does not fit the task
     ├── RunFolderError        a run folder cannot be written, or is none
     └── RunBusyError          another process is writing the same run
+
+StopTraining                  no error: ends a training that is watched
 """
 
 from collections.abc import Sequence
@@ -67,6 +69,13 @@ class RunFolderError(UserError):
 
 class RunBusyError(UserError):
     """Another process is writing the run of the same config right now."""
+
+
+class StopTraining(BaseException):
+    """Raised by `on_finding` of `gradlab.watch`: ends the `with` block cleanly, and the training in it.
+
+    No `Exception`, so that it passes through loops that go on after errors, as `KeyboardInterrupt` does.
+    """
 
 
 class RunInterrupted(KeyboardInterrupt):

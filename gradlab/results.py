@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gradlab import marker, run_folder
-from gradlab.diagnosis import judge
+from gradlab.diagnosis import Diagnosed, judge
 from gradlab.measures.headline import headline
 from gradlab.snapshot import HasTables
+from gradlab.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +32,11 @@ class Run(HasTables):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.tables = run_folder.read_tables(Path(path))
+        tables = run_folder.read_tables(Path(path))
+        if "verdict" not in tables.summary:  # it goes on, or something has ended it: it is diagnosed as far as it is
+            source = Diagnosed(run_folder.FolderSource(tables.path, tables.summary))
+            tables = Tables(source, name=tables.name, path=tables.path, status=tables.status, summary=tables.summary)
+        self.tables = tables
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status}, {self.verdict})"

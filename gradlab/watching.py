@@ -12,8 +12,8 @@ import traceback
 import uuid
 import warnings
 import weakref
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -25,8 +25,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from gradlab.announcing import Announcer
 from gradlab.environment import environment
-from gradlab.errors import RunFolderError, UserError
+from gradlab.errors import RunFolderError, StopTraining, UserError
 from gradlab.recording.close_look import CloseLook
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
@@ -52,6 +53,7 @@ def watch(
     layers: str | Sequence[str] | None = None,
     every: int = 1,
     into: str | Path | None = None,
+    on_finding: "Callable[[Finding], object] | None" = None,
     strict: bool = False,
 ) -> "Watch":
     """Record the training of any model, for as long as the context lasts.
@@ -66,13 +68,16 @@ def watch(
         every: steps between records; step 0 is recorded.
         into: a run folder to write to, for `gradlab show` and `gradlab compare`. Without it, rows stay in memory, and
             of a long training fewer and fewer: see `gradlab.watch_records`.
+        on_finding: is called with each new finding, once, while training goes on and at its end. It may raise
+            `gradlab.StopTraining`, which ends the `with` block cleanly. Without it, findings are looked for while
+            training goes on only where the logger `gradlab` shows information, which gets a line for each of them.
         strict: whether an error of gradlab is raised, out of the training loop, instead of being a warning.
 
     Raises:
         UserError: no module is named like `layers`, or `every` is not positive.
         RunFolderError: `into` cannot be written, or holds a finished run.
     """
-    return Watch(model, optimizer, layers=layers, every=every, into=into, strict=strict)
+    return Watch(model, optimizer, layers=layers, every=every, into=into, on_finding=on_finding, strict=strict)
 
 
 class Watch(HasTables):
@@ -88,6 +93,7 @@ class Watch(HasTables):
         layers: …
         every: …
         into: …
+        on_finding: …
         strict: …
 
     Attributes:
@@ -102,6 +108,7 @@ class Watch(HasTables):
         layers: str | Sequence[str] | None,
         every: int,
         into: str | Path | None,
+        on_finding: "Callable[[Finding], object] | None" = None,
         strict: bool = False,
     ) -> None:
         optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
@@ -132,6 +139,7 @@ class Watch(HasTables):
         self._open = _Open(self._recorder)
         self._snapshot: tuple[Any, Tables] | None = None
         self._last = 0.0
+        self._announcer = Announcer(on_finding)
 
     def __enter__(self) -> Self:
         """Begin to watch."""
@@ -164,16 +172,21 @@ class Watch(HasTables):
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove every hook; diagnose the run folder, and draw its pictures."""
+    ) -> bool:
+        """Remove every hook; diagnose the run folder, and draw its pictures. `StopTraining` ends here."""
+        stopped = isinstance(error, StopTraining)
         self._abandoned.detach()
         self._recorder.__exit__(kind, error, trace)
         last = self._open.records.last
         diverged = last is not None and last.loss is not None and not isfinite(last.loss)
         self.status = "diverged" if diverged else "completed"
-        if error is not None:
+        if error is not None and not stopped:
             self.status = "interrupted" if isinstance(error, KeyboardInterrupt | GeneratorExit) else "failed"
         self._open.close(self.status, traceback.format_exc() if self.status == "failed" else None)
+        if self._announcer.wanted and not stopped:
+            with suppress(StopTraining):  # the training is over
+                self._announcer.announce(self.diagnose)
+        return stopped
 
     # -------------------------------------------------------------------------------------------------- what is known
 
@@ -207,7 +220,7 @@ class Watch(HasTables):
         return self.tables.layers
 
     def diagnose(self) -> "list[Finding]":
-        """What is wrong with the training so far, worst first."""
+        """What is wrong with the training so far, in the order of causes."""
         return self.tables.findings
 
     def figure(self, name: str) -> "Figure":
@@ -230,6 +243,9 @@ class Watch(HasTables):
             assert isinstance(self._open.records, RecordsInFolder)
             self._open.records = self._open.records.in_memory()
             self._into = None
+        self._snapshot = None
+        if self._announcer.is_due(finite=record.may_be_finite):
+            self._announcer.announce(self.diagnose)
 
 
 def _receive(watch: "weakref.ref[Watch]", record: StepRecord) -> None:

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "gradlab"
 ORDER = [
     "errors", "text", "reading", "memory", "writing", "locking", "interrupts", "seeding", "choices", "config",
     "statistics", "tables", "snapshot", "networks", "datasets", "theory", "measures", "recording", "training",
-    "environment", "marker", "run_folder", "diagnosis", "claims", "views", "results", "watch_records", "watching",
-    "experiment", "integrations", "sweeps", "cli", "__main__", "__init__",
+    "environment", "marker", "run_folder", "diagnosis", "claims", "views", "results", "watch_records", "announcing",
+    "watching", "experiment", "integrations", "sweeps", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = ["recording", "training", "environment", "watch_records", "watching", "experiment", "integrations"]

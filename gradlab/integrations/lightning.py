@@ -1,8 +1,9 @@
 """For Lightning: `Trainer(callbacks=[Watch(into="runs/my-run")])`."""
 
+from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     from lightning.pytorch import Callback
@@ -10,6 +11,11 @@ except ImportError as error:
     raise ImportError("this needs Lightning: pip install 'gradlab[lightning]'") from error
 
 from gradlab import watching
+from gradlab.announcing import RANKS
+from gradlab.errors import StopTraining
+
+if TYPE_CHECKING:
+    from gradlab.tables import Finding
 
 
 class Watch(Callback):
@@ -17,7 +23,9 @@ class Watch(Callback):
 
     Args:
         into: see `gradlab.watch`.
-        options: all other options of `gradlab.watch`.
+        options: all other options of `gradlab.watch`. Where `on_finding` raises `gradlab.StopTraining`, the trainer
+            stops. Each new finding is passed to the trainer's loggers, as `gradlab/<rule>`: 1 for information, 2 for a
+            warning, 3 for an error.
 
     Raises:
         TypeError: `gradlab.watch` has no such option.
@@ -33,8 +41,19 @@ class Watch(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to watch the module and all of its optimizers."""
-        self.recorder = watching.watch(pl_module, trainer.optimizers, **self._options)
+        heard = partial(self._hear, trainer)
+        self.recorder = watching.watch(pl_module, trainer.optimizers, **{**self._options, "on_finding": heard})
         self.recorder.__enter__()
+
+    def _hear(self, trainer: Any, finding: "Finding") -> None:
+        """Pass a finding on to the loggers, and to whoever asked for it."""
+        for logger in trainer.loggers:
+            logger.log_metrics({f"gradlab/{finding.rule}": RANKS[finding.severity]}, step=trainer.global_step)
+        try:
+            if self._options.get("on_finding") is not None:
+                self._options["on_finding"](finding)
+        except StopTraining:
+            trainer.should_stop = True
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Remove every hook; write the rest."""

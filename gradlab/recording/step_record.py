@@ -6,6 +6,7 @@ them one by one between steps: what they need is in no cache there.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from math import isfinite
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -56,6 +57,13 @@ class StepRecord:
         self._copy = None
         self._seconds += perf_counter() - start
         return content
+
+    @property
+    def may_be_finite(self) -> bool:
+        """Whether the loss is finite, as far as is known without waiting for a device."""
+        if self._copy is None:
+            return self.loss is None or isfinite(self.loss)
+        return all(isfinite(loss) for loss in self._copy.losses if isinstance(loss, float))
 
     @property
     def rows(self) -> StepRows:

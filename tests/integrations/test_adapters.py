@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import gradlab
+from gradlab.tables import Finding
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # what other people's packages warn of
 
@@ -134,3 +136,50 @@ def test_an_option_that_there_is_not_is_an_error_before_training(framework):
     adapters = importlib.import_module(f"gradlab.integrations.{framework}")
     with pytest.raises(TypeError, match="evry"):
         adapters.Watch(evry=2)
+
+
+class Heard:
+    """A logger, or a trainer's callback, that keeps what it is given."""
+
+    def __init__(self):
+        self.metrics = []
+
+    def log_metrics(self, metrics, step):
+        self.metrics.append((metrics, step))
+
+
+FINDING = Finding("diverged", "error", "the loss is nan")
+
+
+def stop(finding):
+    raise gradlab.StopTraining
+
+
+def test_lightning_hears_of_findings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("lightning.pytorch")
+    from gradlab.integrations.lightning import Watch
+
+    trainer = SimpleNamespace(loggers=[Heard()], global_step=7, should_stop=False)
+    Watch()._hear(trainer, FINDING)
+    assert trainer.loggers[0].metrics == [({"gradlab/diverged": 3}, 7)]
+    assert not trainer.should_stop
+    Watch(on_finding=stop)._hear(trainer, FINDING)
+    assert trainer.should_stop
+
+
+def test_transformers_hears_of_findings():
+    pytest.importorskip("transformers")
+    from gradlab.integrations.transformers import Watch
+
+    state, control = SimpleNamespace(log_history=[], global_step=7), SimpleNamespace(should_training_stop=False)
+    callback = Watch(on_finding=stop)
+    callback._hear(state, control, FINDING)
+    assert state.log_history == [{"gradlab/diverged": 3, "step": 7}]
+    control.should_training_stop = False
+    callback.on_step_end(None, state, control)
+    assert control.should_training_stop
+    logs = {"loss": 1.0}
+    callback.on_log(None, state, control, logs=logs)
+    assert logs == {"loss": 1.0, "gradlab/diverged": 3}
