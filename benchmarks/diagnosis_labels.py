@@ -147,10 +147,14 @@ def labels(case: Case, one: Evidence, learned: bool) -> dict[str, bool | None]:
         "updates-too-large": True if case.group == "rate ×100" else (False if plain and learned else None),
         "updates-too-small": True if case.group == "rate ×1e-4" else (False if plain and learned else None),
         "batch-norm-drift": None if model.normalization.where == "none" or case.built else one.test_gap >= DRIFT,
+        "rising-loss": False if plain and learned else None,
+        "vanishing-weights": False if plain and learned else None,
+        "unscaled-inputs": False,
+        "learning-rate-too-high": True if case.group == "rate ×100" else (False if plain and learned else None),
         "off-theory": True if case.group == "another network" else (False if plain and one.kind != "none" else None),
     }
-    assert set(made) == set(RULES)
-    return made
+    assert set(made) <= set(RULES)
+    return {**dict.fromkeys(RULES), **made}  # of loops, modes and graphs that a configured run does not have, nothing
 
 
 def _by_range(decades: float) -> bool | None:
