@@ -210,6 +210,7 @@ class Watch(HasTables):
                     "config": {"watch": self._about},
                     "steps": self._recorder.step,
                     "unfinished": self._recorder.unfinished,
+                    "graph": self._recorder.graph,
                 },
             )
             self._snapshot = state, snapshot
@@ -291,6 +292,7 @@ class _Open:
             totals = {
                 "steps": self._recorder.step,
                 "unfinished": self._recorder.unfinished,
+                "graph": self._recorder.graph,
                 "step_seconds": records.step_seconds,
                 "record_seconds": records.record_seconds,
                 "seconds": perf_counter() - self.begun,

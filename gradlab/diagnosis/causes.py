@@ -18,6 +18,10 @@ from gradlab.tables import SEVERITIES, Finding
 
 CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
     "skipped-steps": ("stalled-loss",),
+    "unregistered-parameters": ("stalled-loss",),
+    "not-optimized": ("updates-too-small", "stalled-loss"),
+    "output-mismatch": ("no-gradient", "saturated-activations", "dead-units", "vanishing-gradient", "stalled-loss"),
+    "no-gradient": ("gradient-underflow", "updates-too-small", "stalled-loss"),
     "unscaled-inputs": (
         "saturated-activations",
         "vanishing-gradient",
@@ -48,14 +52,14 @@ CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
         "rising-loss",
         "stalled-loss",
     ),
-    "symmetric-units": ("dead-units", "vanishing-gradient", "updates-too-small", "stalled-loss"),
+    "symmetric-units": ("no-gradient", "dead-units", "vanishing-gradient", "updates-too-small", "stalled-loss"),
     "saturated-activations": ("vanishing-gradient", "signal-collapse", "updates-too-small", "stalled-loss"),
     "vanishing-gradient": ("gradient-underflow", "updates-too-small", "stalled-loss"),
     "gradient-underflow": ("updates-too-small", "stalled-loss"),
     "exploding-gradient": ("updates-too-large", "diverged", "stalled-loss"),
     "signal-explosion": ("saturated-activations", "diverged", "stalled-loss"),
     "updates-too-large": ("dead-units", "saturated-activations", "signal-explosion", "diverged", "rising-loss"),
-    "dead-units": ("signal-collapse", "updates-too-small", "stalled-loss"),
+    "dead-units": ("no-gradient", "signal-collapse", "updates-too-small", "stalled-loss"),
     "signal-collapse": ("stalled-loss",),
     "updates-too-small": ("stalled-loss",),
 }

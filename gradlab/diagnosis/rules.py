@@ -5,9 +5,11 @@ from types import MappingProxyType
 
 from gradlab.diagnosis.divergence import diverged
 from gradlab.diagnosis.gradients import exploding_gradient, gradient_underflow, vanishing_gradient
+from gradlab.diagnosis.graph import no_gradient, not_optimized, unregistered_parameters
 from gradlab.diagnosis.loop import eval_mode, gradients_not_cleared, no_steps, skipped_steps
 from gradlab.diagnosis.losses import rising_loss, stalled_loss
 from gradlab.diagnosis.outcome import batch_norm_drift, off_theory
+from gradlab.diagnosis.outputs import output_mismatch
 from gradlab.diagnosis.rule import Rule
 from gradlab.diagnosis.scales import learning_rate_too_high, unscaled_inputs, vanishing_weights
 from gradlab.diagnosis.signal import signal_collapse, signal_explosion
@@ -34,6 +36,34 @@ RULES: Mapping[str, Rule] = MappingProxyType(
                 "many steps are skipped because the gradient is NaN or infinite",
                 ("Micikevicius et al. 2018",),
                 skipped_steps,
+            ),
+            Rule(
+                "unregistered-parameters",
+                "error",
+                "the loss depends on layers that the model does not know",
+                ("Humbatova et al. 2020",),
+                unregistered_parameters,
+            ),
+            Rule(
+                "not-optimized",
+                "error",
+                "no optimizer holds parameters that are to be trained",
+                ("Schoop et al. 2021 (UMLAUT)",),
+                not_optimized,
+            ),
+            Rule(
+                "output-mismatch",
+                "error",
+                "what the network returns is not what its loss expects",
+                ("Humbatova et al. 2020", "Schoop et al. 2021 (UMLAUT)"),
+                output_mismatch,
+            ),
+            Rule(
+                "no-gradient",
+                "error",
+                "parameters never get a gradient, or only 0",
+                ("Ben Braiek & Khomh 2023 (TheDeepChecker)",),
+                no_gradient,
             ),
             Rule(
                 "gradients-not-cleared",

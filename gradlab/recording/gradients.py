@@ -72,6 +72,8 @@ class Gradients:
                 passes.give_up(step.calls)
                 step.parameters.forget_gradients()
             passes.begin(call, trains=trains)
+            if step.notes.graph is not None and call is not None and passes.mode is not Mode.IGNORE:
+                self._guard.closed(step.notes.graph.walk, "the graph of the step")(step.number, call.roots)
         passes.number = current_pass()
         step.fields.backward_pass = passes.number if passes.mode is Mode.DIRECT else -1
         if not is_distributed():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlab.recording.device_parameters import is_zero
+from gradlab.recording.step_graph import StepGraph
 from gradlab.recording.torch_private import NormBase, version
 
 LOOKS = frozenset((1, 2, 3, *(10**power for power in range(1, 10))))
@@ -24,12 +25,14 @@ class Notes:
         given_up: Σ g² of each attempt that was given up before an optimizer used its gradients.
         left: gradients of the step before; None where they are not looked at.
         evaluating: share of the modules with two modes that were in evaluation mode; None where there are none.
+        graph: walks the graph of this step; None in most.
     """
 
     def __init__(self) -> None:
         self.given_up: list[Tensor | float] = []
         self.left: LeftGradients | None = None
         self.evaluating: float | None = None
+        self.graph: StepGraph | None = None
 
     def numbers(self) -> Mapping[str, Tensor | float]:
         """Columns of the table `steps`; those of which nothing is known, or that are 0, are left out."""

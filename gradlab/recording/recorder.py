@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from gradlab.recording import step_graph
 from gradlab.recording.call_stack import is_nested, scale_of_caller
 from gradlab.recording.close_look import RECORDS, CloseLook
 from gradlab.recording.devices import CPU
@@ -141,6 +142,15 @@ class Recorder:
         """Backward passes since the last recorded step that led to no update; `skipped`: with NaN or infinity."""
         return self._current.step.unfinished() if self._current.step.recorded else self._output.unfinished
 
+    @property
+    def graph(self) -> Mapping[str, Any] | None:
+        """What the graphs of some steps say, as JSON; see `StepGraph.found`."""
+        try:
+            return self._model.graph.found()
+        except Exception as error:
+            self._guard.failed("the graph of the step", error)
+            return None
+
     def look_at_units(self, x: Tensor) -> None:
         """Pass all samples through the network, before the coming step; its rows will say which units are dead.
 
@@ -167,6 +177,8 @@ class Recorder:
         if look is not None:
             look.begin(self._output.records)
         step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number), look=look)
+        if self._output.records in step_graph.LOOKS:
+            step.notes.graph = self._model.graph
         if self._output.records in LOOKS:
             groups = [watched.optimizer.param_groups for watched in self._optimizers]
             step.notes.left = LeftGradients(witnesses([[p for g in each for p in g["params"]] for each in groups]))

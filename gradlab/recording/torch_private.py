@@ -4,6 +4,7 @@ PyTorch may rename such a name in any version. `missing` says which ones the ins
 """
 
 import importlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -114,6 +115,17 @@ def register_hook(tensor: Tensor, function: Callable[[Tensor], None]) -> None:
         tensor.register_hook(function)
 
 
+def operation(node: Any) -> str:
+    """The operation whose derivative a node of autograd's graph computes: `Addmm`."""
+    return re.sub(r"Backward\d*$", "", type(node).__name__)
+
+
+def output_shape(node: Any) -> list[int]:
+    """The shape of what the operation of a node has computed; of several tensors, of the first one."""
+    metadata = getattr(node, "_input_metadata", ())
+    return [int(size) for size in metadata[0].shape] if metadata else []
+
+
 def missing() -> list[str]:
     """The private names that this version of PyTorch lacks."""
     return [name for name, owner in _uses() if not _has(owner, name)]
@@ -140,6 +152,7 @@ def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "_parameters", nn.Identity
     yield "_modules", nn.Identity
     yield "queue_callback", lambda: Variable._execution_engine
+    yield "_input_metadata", lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
     yield BACKWARD_HOOKS, lambda: Tensor
     yield REGISTER_HOOK_DICT, lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
     yield "_active_ddp_module", lambda: DistributedDataParallel

@@ -12,6 +12,7 @@ from gradlab.recording.modules import compiled_modules, find_modules
 from gradlab.recording.notes import modules_with_modes
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
+from gradlab.recording.step_graph import StepGraph
 from gradlab.recording.structure import Structure
 
 
@@ -29,6 +30,7 @@ class WatchedModel:
         numbering: the recorded modules.
         parameters: the parameters.
         structure: what the model is made of.
+        graph: what the graphs of some steps say.
         data_parallel: what averages its gradients over ranks.
         with_modes: its modules that compute another thing in evaluation.
 
@@ -56,6 +58,7 @@ class WatchedModel:
         self.numbering.renew(modules, self.parameters.owner_of)
         self._say_what_is_compiled()
         self.with_modes = modules_with_modes(model)
+        self.graph = StepGraph(model, optimizers)
 
     def renew(self) -> None:
         """The model has changed."""

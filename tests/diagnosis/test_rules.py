@@ -16,6 +16,7 @@ from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geomet
 
 ISSUE = {
     "no-steps", "skipped-steps", "gradients-not-cleared", "rising-loss",
+    "no-gradient", "not-optimized", "unregistered-parameters", "output-mismatch",
     "unscaled-inputs", "learning-rate-too-high", "vanishing-weights", "eval-mode",
     "vanishing-gradient", "exploding-gradient", "gradient-underflow", "dead-units", "saturated-activations",
     "signal-collapse", "signal-explosion", "symmetric-units", "diverged", "stalled-loss", "updates-too-small",

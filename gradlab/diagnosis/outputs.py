@@ -1,0 +1,142 @@
+"""Outputs that do not fit their loss, read off the operations between them."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.tables import Finding, Severity, Tables
+
+SHAPE_ONLY = {
+    "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Select", "Slice", "Transpose", "Permute",
+    "T", "Expand", "Alias", "Clone", "ToCopy", "Index", "IndexSelect", "Gather", "Split", "Unbind", "Narrow",
+    "Contiguous", "Diagonal", "TakeAlongDim", "MaskedSelect", "Copy",
+}  # fmt: skip
+"""Operations that choose or move entries and compute nothing."""
+ONE_OF_MANY = {"Gather", "Select", "Index", "IndexSelect", "TakeAlongDim"}
+"""Those that choose some entries."""
+WEIGHT_LAYERS = {"Addmm", "Mm", "Bmm", "Linear", "Convolution", "ConvolutionOverrideable", "MkldnnLinear"}
+NEGATIVE_LOG_LIKELIHOOD = {"NllLoss", "NllLoss2D", "NllLossNd"}
+ON_LOGITS = {"BinaryCrossEntropyWithLogits"}
+DISTANCES = {"MseLoss": 2, "HuberLoss": 1, "SmoothL1Loss": 1}
+"""Losses that compare numbers, and the power of the distance that they do not exceed."""
+RANGES = {"Softmax": 1.0, "Sigmoid": 1.0, "Tanh": 2.0}
+"""Activations whose outputs, and targets of which they are capable, differ by no more than this."""
+WORDS = {
+    "Softmax": "a softmax", "Sigmoid": "a sigmoid", "Relu": "a ReLU", "Tanh": "a tanh", "LogSoftmax": "a log-softmax",
+}  # fmt: skip
+
+Chain = Sequence[tuple[str, Sequence[int]]]
+
+
+def output_mismatch(tables: Tables) -> Answer:
+    """What the network returns is not what its loss expects.
+
+    A cross-entropy takes logits, and applies the softmax or sigmoid itself: with one before it, the loss is nearly flat
+    and learns slowly or not at all. A negative log-likelihood takes log-probabilities. A regression cannot reach
+    targets that lie outside of what the last activation returns. And an output of shape (n, 1) against targets of shape
+    (n,) is compared with all n of them.
+
+    What to try: leave the last activation out, or take the loss that fits it; give targets the shape of the output.
+    """
+    graph = tables.summary.get("graph")
+    if tables.config is not None or graph is None:
+        return NotApplicable("nobody has looked at the graph of a step")
+    chains: Sequence[Chain] = [[(str(name), shape) for name, shape in chain] for chain in graph["chains"]]
+    found: dict[str, Finding] = {}
+    for chain in chains:
+        for finding in (_wrong_shape(chain), _wrong_activation(chain), _out_of_reach(chain, tables)):
+            if finding is not None:
+                found.setdefault(finding.message, finding)
+    return list(found.values())
+
+
+def _finding(message: str, remedy: str, severity: Severity = "warning", **measured: float) -> Finding:
+    return Finding("output-mismatch", severity, message, measured=numbers(**measured), remedies=(remedy,))
+
+
+def _next_computed(chain: Chain, place: int) -> int | None:
+    """The next operation that computes something, after that in a place."""
+    return next((n for n in range(place + 1, len(chain)) if chain[n][0] not in SHAPE_ONLY), None)
+
+
+def _wrong_activation(chain: Chain) -> Finding | None:
+    for place, (name, _) in enumerate(chain):
+        if name in WEIGHT_LAYERS:
+            return None
+        before = _next_computed(chain, place)
+        if before is None:
+            return None
+        what = chain[before][0]
+        above = {operation for operation, _ in chain[:place]}
+        likelihood = place == 0 or chain[place - 1][0] in NEGATIVE_LOG_LIKELIHOOD or "Mul" in above
+        if name == "LogSoftmax" and likelihood and what in ("Softmax", "Sigmoid", "Relu"):
+            why = "which cannot say that a class is unlikely" if what == "Relu" else "whose values lie between 0 and 1"
+            return _finding(
+                f"the cross-entropy, which takes logits, gets the output of {WORDS[what]}, {why}",
+                "Leave the last activation out: the cross-entropy applies a softmax itself.",
+            )
+        if name in ON_LOGITS and what in ("Softmax", "Sigmoid", "Relu"):
+            return _finding(
+                f"the binary cross-entropy with logits gets the output of {WORDS[what]}",
+                "Leave the last activation out: this loss applies a sigmoid itself.",
+            )
+        if name in NEGATIVE_LOG_LIKELIHOOD and (what in ("Softmax", "Sigmoid", "Relu") or what in WEIGHT_LAYERS):
+            what = WORDS.get(what, "a weight layer")
+            return _finding(
+                f"the negative log-likelihood, which takes log-probabilities, gets the output of {what}",
+                "Apply log_softmax to the output, or take the cross-entropy on logits.",
+                "error",
+            )
+        if name == "BinaryCrossEntropy" and (what == "Relu" or what in WEIGHT_LAYERS):
+            return _finding(
+                f"the binary cross-entropy, which takes probabilities, gets the output of "
+                f"{WORDS.get(what, 'a weight layer')}",
+                "Take the binary cross-entropy with logits on the output without an activation.",
+                "error",
+            )
+    return None
+
+
+def _wrong_shape(chain: Chain) -> Finding | None:
+    """An output that is compared with each of the targets: (n, 1) against (n,) is (n, n)."""
+    if not chain or (
+        chain[0][0] not in DISTANCES and chain[0][0] not in ("Mean", "Sum", "BinaryCrossEntropy", *ON_LOGITS)
+    ):
+        return None
+    for (name, now), (_, before) in pairwise(chain):
+        if name in WEIGHT_LAYERS:
+            return None
+        if name in ("Expand", "Sub", *DISTANCES) and len(now) == 2 and now[0] == now[1] > 1:
+            n = now[0]
+            if list(before) in ([n, 1], [1, n], [n]):
+                return _finding(
+                    f"the output of shape ({', '.join(map(str, before))}{',' if len(before) == 1 else ''}) and the "
+                    f"targets are spread out to ({n}, {n}): every output is compared with every target",
+                    "Give the targets the shape of the output, as by y.reshape(-1, 1), or squeeze the output.",
+                    "error",
+                )
+    return None
+
+
+def _out_of_reach(chain: Chain, tables: Tables) -> Finding | None:
+    """A regression whose targets the last activation cannot reach."""
+    if not chain or chain[0][0] not in DISTANCES:
+        return None
+    before = _next_computed(chain, 0)
+    if before is None or chain[before][0] not in RANGES:
+        return None
+    what = chain[before][0]
+    if what == "Softmax" and any(name in ONE_OF_MANY for name, _ in chain[:before]):
+        return _finding(
+            "a regression is made on single entries of a softmax, which lie between 0 and 1 and add up to 1",
+            "Leave the softmax out: values to regress on need no bounds.",
+        )
+    losses = tables.steps["loss"].drop_nulls()
+    most = RANGES[what] ** DISTANCES[chain[0][0]]
+    if losses.len() and float(losses.tail(max(1, losses.len() // 4)).min()) > most:  # type: ignore[arg-type]
+        return _finding(
+            f"the targets lie outside of what {WORDS[what]} can return: the loss never falls below {most:g}",
+            "Leave the last activation out, or scale the targets into its range.",
+            loss=float(losses[-1]),
+        )
+    return None

@@ -1,0 +1,279 @@
+"""Rules that read the graph of the step, on short trainings that are broken in one place, and on the repaired ones."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import gradlab
+from tests.diagnosis.tables import assert_not_applicable, tables, watched
+
+X = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+CLASSES = torch.arange(16) % 3
+NUMBERS = X[:, :1] - X[:, 1:2]
+RULES = ("no-gradient", "not-optimized", "unregistered-parameters", "output-mismatch")
+
+
+def findings(model, loss_of, *, steps=8, optimizer=None, parameters=None):
+    """The findings of these rules about a short training."""
+    torch.manual_seed(0)
+    optimizer = optimizer or torch.optim.SGD(list(parameters or model.parameters()), lr=0.05)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Using a target size")
+        with gradlab.watch(model, optimizer) as recorder:
+            for _ in range(steps):
+                optimizer.zero_grad()
+                loss_of().backward()
+                optimizer.step()
+    return {finding.rule: finding for finding in recorder.diagnose() if finding.rule in RULES}
+
+
+def net(outputs=3, *last):
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, outputs), *last)
+
+
+class Branches(nn.Module):
+    """Two branches whose sum goes to a head; one of them can be cut off in several ways."""
+
+    def __init__(self, how):
+        super().__init__()
+        torch.manual_seed(2)
+        self.one, self.two, self.head, self.how = nn.Linear(8, 6), nn.Linear(8, 6), nn.Linear(6, 3), how
+        self.gate = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        one = self.one(x)
+        if self.how == "no_grad":
+            with torch.no_grad():
+                two = self.two(x)
+        else:
+            two = self.two(x)
+        two = {
+            "detached": two.detach,
+            "times zero": lambda: two * 0,
+            "replaced": lambda: torch.zeros_like(two),
+            "rounded": two.round,
+            "unused": lambda: one,
+            "gate": lambda: two * self.gate,
+        }.get(self.how, lambda: two)()
+        return self.head(torch.tanh(one + two))
+
+
+def cross_entropy(model):
+    return lambda: functional.cross_entropy(model(X), CLASSES)
+
+
+@pytest.mark.parametrize("how", ["detached", "no_grad", "times zero", "replaced", "rounded", "unused"])
+def test_a_branch_without_a_gradient_is_named(how):
+    model = Branches(how)
+    model.gate.requires_grad_(False)
+    finding = findings(model, cross_entropy(model))["no-gradient"]
+    assert finding.modules == ("two",)
+    assert finding.severity == "warning"
+
+
+@pytest.mark.parametrize("how", ["whole", "gate"])
+def test_a_branch_with_a_gradient_is_not(how):
+    model = Branches(how)
+    if how == "whole":
+        model.gate.requires_grad_(False)
+    assert findings(model, cross_entropy(model)) == {}
+
+
+def test_frozen_parameters_need_no_gradient():
+    model = Branches("detached")
+    model.two.requires_grad_(False)
+    model.gate.requires_grad_(False)
+    assert findings(model, cross_entropy(model)) == {}
+
+
+def test_a_loss_without_a_derivative():
+    model = net()
+    finding = findings(model, lambda: torch.round(model(X)).square().mean())["no-gradient"]
+    assert finding.severity == "error"
+    assert "no parameter gets a gradient other than 0; the loss is made by Mean of Pow of Round of" in finding.message
+
+
+def test_the_scale_of_the_loss_does_not_matter():
+    for scale in (1e-12, 1e6):
+        model = Branches("detached")
+        model.gate.requires_grad_(False)
+        found = findings(model, lambda m=model, s=scale: s * functional.cross_entropy(m(X), CLASSES))
+        assert set(found) == {"no-gradient"}
+
+
+def test_parts_that_take_turns_get_their_gradients_in_some_steps():
+    model = nn.ModuleDict({"a": net(), "b": net()})
+    count = iter(range(100))
+
+    def loss_of():
+        part = model["ab"[next(count) % 2]]
+        return functional.cross_entropy(part(X), CLASSES)
+
+    assert findings(model, loss_of) == {}
+
+
+# ------------------------------------------------------------------------------------------------------ not-optimized
+
+
+def test_parameters_that_no_optimizer_holds_are_named():
+    model = net()
+    finding = findings(model, cross_entropy(model), parameters=model[0].parameters())["not-optimized"]
+    assert finding.modules == ("2",)
+    assert finding.severity == "warning"
+    model[2].requires_grad_(False)
+    assert findings(model, cross_entropy(model), parameters=model[0].parameters()) == {}
+
+
+def test_an_optimizer_of_another_model():
+    model, other = net(), net()
+    both = [model, other]
+    finding = findings(model, lambda: sum(cross_entropy(each)() for each in both), parameters=other.parameters())
+    assert finding["not-optimized"].severity == "error"
+
+
+# -------------------------------------------------------------------------------------------- unregistered-parameters
+
+
+class Hidden(nn.Module):
+    """Layers in a container of some kind."""
+
+    def __init__(self, kind):
+        super().__init__()
+        torch.manual_seed(3)
+        self.head = nn.Linear(8, 3)
+        layers = [nn.Linear(8, 8), nn.Linear(8, 8)]
+        self.layers = {
+            "list": lambda: layers,
+            "tuple": lambda: tuple(layers),
+            "dict": lambda: dict(enumerate(layers)),
+            "list in a dict": lambda: {"all": layers},
+            "parameters": lambda: [layer.weight for layer in layers],
+            "module list": lambda: nn.ModuleList(layers),
+        }[kind]()
+
+    def forward(self, x):
+        layers = self.layers
+        if isinstance(layers, dict):
+            layers = layers["all"] if "all" in layers else list(layers.values())
+        for layer in layers:
+            x = torch.tanh(layer(x) if isinstance(layer, nn.Module) else functional.linear(x, layer))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict", "list in a dict", "parameters"])
+def test_layers_in_plain_containers_are_named(kind):
+    model = Hidden(kind)
+    finding = findings(model, cross_entropy(model))["unregistered-parameters"]
+    assert finding.modules == ("layers",)
+    assert finding.severity == "error"
+
+
+def test_layers_in_modules_or_in_an_optimizer_are_not():
+    model = Hidden("module list")
+    assert findings(model, cross_entropy(model)) == {}
+    model = Hidden("list")
+    parameters = [*model.parameters(), *(p for layer in model.layers for p in layer.parameters())]
+    assert findings(model, cross_entropy(model), parameters=parameters) == {}
+
+
+def test_layers_that_are_made_anew_in_each_step():
+    class Fresh(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.head(torch.tanh(nn.Linear(8, 6)(x)))
+
+    model = Fresh()
+    finding = findings(model, cross_entropy(model))["unregistered-parameters"]
+    assert "2 parameters that are made anew in each step (shapes: 6 × 8, 6)" in finding.message
+
+
+def test_parameters_of_a_loss_or_of_another_model_are_nobodys_fault():
+    model, weight = net(), nn.Parameter(torch.zeros(1))
+    other = net()
+    assert findings(model, lambda: weight.exp() * cross_entropy(model)() + cross_entropy(other)()) == {}
+    x = X.clone().requires_grad_()
+    assert findings(model, lambda: functional.cross_entropy(model(x), CLASSES)) == {}
+
+
+# ---------------------------------------------------------------------------------------------------- output-mismatch
+
+ONE_HOT = functional.one_hot(CLASSES, 3).float()
+MISMATCHED = {
+    "softmax before cross-entropy": (net(3, nn.Softmax(1)), lambda y: functional.cross_entropy(y, CLASSES)),
+    "the same in float64": (net(3, nn.Softmax(1)), lambda y: functional.cross_entropy(y.double(), CLASSES)),
+    "the same, smoothed": (
+        net(3, nn.Softmax(1)), lambda y: functional.cross_entropy(y, CLASSES, label_smoothing=0.1),
+    ),
+    "sigmoid before cross-entropy": (net(3, nn.Sigmoid()), lambda y: functional.cross_entropy(y, CLASSES)),
+    "ReLU before cross-entropy": (net(3, nn.ReLU()), lambda y: functional.cross_entropy(y, CLASSES)),
+    "softmax before a weighted sum": (
+        net(3, nn.Softmax(1)), lambda y: 0.5 * functional.cross_entropy(y, CLASSES) + 0.1 * y.square().mean(),
+    ),
+    "sigmoid before logits": (
+        net(1, nn.Sigmoid()),
+        lambda y: functional.binary_cross_entropy_with_logits(y[:, 0], (CLASSES > 0).float()),
+    ),
+    "nll of logits": (net(3), lambda y: functional.nll_loss(y, CLASSES)),
+    "nll of probabilities": (net(3, nn.Softmax(1)), lambda y: functional.nll_loss(y, CLASSES)),
+    "regression on entries of a softmax": (
+        net(3, nn.Softmax(1)), lambda y: functional.mse_loss(y.gather(1, CLASSES[:, None])[:, 0], 5 * NUMBERS[:, 0]),
+    ),
+    "targets beyond a sigmoid": (net(1, nn.Sigmoid()), lambda y: functional.mse_loss(y, 10 + NUMBERS)),
+    "targets beyond a tanh": (net(1, nn.Tanh()), lambda y: functional.mse_loss(y, 10 + NUMBERS)),
+    "broadcast by mse_loss": (net(1), lambda y: functional.mse_loss(y, NUMBERS[:, 0])),
+    "broadcast by hand": (net(1), lambda y: (y - NUMBERS[:, 0]).square().mean()),
+    "broadcast the other way": (net(1), lambda y: (y[:, 0] - NUMBERS).abs().mean()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISMATCHED)
+def test_outputs_that_do_not_fit_their_loss(name):
+    model, loss_of = MISMATCHED[name]
+    assert set(findings(model, lambda: loss_of(model(X)))) == {"output-mismatch"}
+
+
+FITTING = {
+    "cross-entropy on logits": (net(3), lambda y: functional.cross_entropy(y, CLASSES)),
+    "nll of log-probabilities": (net(3, nn.LogSoftmax(1)), lambda y: functional.nll_loss(y, CLASSES)),
+    "soft targets": (net(3), lambda y: functional.cross_entropy(y, ONE_HOT)),
+    "probabilities": (
+        net(1, nn.Sigmoid()), lambda y: functional.binary_cross_entropy(y[:, 0], (CLASSES > 0).float()),
+    ),
+    "logits": (net(1), lambda y: functional.binary_cross_entropy_with_logits(y[:, 0], (CLASSES > 0).float())),
+    "the Brier score": (net(3, nn.Softmax(1)), lambda y: functional.mse_loss(y, ONE_HOT)),
+    "an autoencoder": (net(8, nn.Sigmoid()), lambda y: functional.mse_loss(y, X.sigmoid())),
+    "a regression": (net(1), lambda y: functional.mse_loss(y, NUMBERS)),
+    "its targets in a row": (net(1), lambda y: functional.mse_loss(y[:, 0], NUMBERS[:, 0])),
+    "a sum of squares": (net(1, nn.Sigmoid()), lambda y: functional.mse_loss(y, NUMBERS, reduction="sum") / 100),
+    "positive numbers": (net(1, nn.Softplus()), lambda y: functional.mse_loss(y, NUMBERS.abs())),
+    "a distribution": (net(3, nn.LogSoftmax(1)), lambda y: functional.kl_div(y, ONE_HOT)),
+    "a softmax inside": (
+        nn.Sequential(nn.Linear(8, 8), nn.Softmax(1), nn.Linear(8, 3)), lambda y: functional.cross_entropy(y, CLASSES),
+    ),
+    "a policy gradient": (
+        net(3), lambda y: -(y.log_softmax(1).gather(1, CLASSES[:, None])[:, 0] * NUMBERS[:, 0]).mean(),
+    ),
+    "similarities": (net(4), lambda y: functional.cross_entropy(y @ y.t() / 4, torch.arange(16))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FITTING)
+@pytest.mark.filterwarnings("ignore:reduction")
+def test_outputs_that_fit_their_loss(name):
+    model, loss_of = FITTING[name]
+    assert findings(model, lambda: loss_of(model(X))) == {}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_configured_runs_and_runs_without_a_graph_are_not_judged(rule):
+    reason = "configured" if rule == "no-gradient" else "nobody has looked"
+    assert_not_applicable(rule, tables(), reason)
+    if rule != "no-gradient":
+        assert_not_applicable(rule, watched(tables().layers), reason)
