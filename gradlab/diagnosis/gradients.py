@@ -5,6 +5,7 @@ The gradient of the *weights* is no evidence here: in linear, tanh and ReLU netw
 """
 
 import numpy as np
+import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
@@ -27,6 +28,9 @@ CURED_DECADES = 1.0
 """The trouble counts as gone where δ changes by fewer decades than this: half of the limit."""
 R_SQUARED = 0.5
 """The line must explain at least this share of the profile's variance, so that one odd layer does not make a slope."""
+
+NEARLY_ALL = 0.8
+"""Share of the weight layers with a normalization behind them, from which on δ is judged there."""
 
 SMALLEST_NORMAL = {"float32": 1.2e-38, "float64": 2.2e-308}
 """Smaller numbers lose digits, and still smaller ones are exactly 0."""
@@ -61,8 +65,27 @@ def exploding_gradient(tables: Tables) -> Answer:
     return _across_depth(tables, "exploding-gradient", +1)
 
 
+def _behind_norms(layers: pl.DataFrame) -> pl.DataFrame:
+    """The table `layers`, where δ of a weight layer with a normalization behind it is that at the latter's output.
+
+    A normalization divides by σ, the standard deviation of what enters it, and so does the δ that leaves it toward the
+    input. σ says how large the weights are, which nothing behind the normalization notices: δ before it is no evidence.
+    Only for networks in which nearly all weight layers have one; elsewhere it stands between other layers.
+    """
+    keys = ["step", "layer"]
+    weights = layers.filter((pl.col("kind") == "weight") & pl.col("delta_rms").is_not_null())
+    norms = layers.filter((pl.col("kind") == "norm") & pl.col("delta_rms").is_not_null())
+    norms = norms.unique(keys, keep="first", maintain_order=True).select(*keys, behind="delta_rms")
+    together = weights.join(norms, on=keys, how="left", maintain_order="left")
+    if not together.height or 1 - together["behind"].null_count() / together.height < NEARLY_ALL:
+        return layers
+    return together.with_columns(delta_rms=pl.coalesce("behind", "delta_rms")).drop("behind")
+
+
 def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
-    delta = profiles(tables.judged, "delta_rms", ["weight"])
+    delta = profiles(
+        tables.judged if tables.config is not None else _behind_norms(tables.judged), "delta_rms", ["weight"]
+    )
     if not delta:
         return NotApplicable("no δ was recorded")
     if len(delta.layers) < 2:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gradlab.diagnosis import diagnose
 from gradlab.diagnosis.gradients import RANGE_DECADES
-from gradlab.tables import verdict_of
+from gradlab.tables import rows_frame, verdict_of
 from tests.diagnosis.tables import (
     assert_clean,
     assert_not_applicable,
@@ -13,6 +13,7 @@ from tests.diagnosis.tables import (
     found,
     geometric,
     tables,
+    watched,
 )
 
 VANISHING, EXPLODING, UNDERFLOW = "vanishing-gradient", "exploding-gradient", "gradient-underflow"
@@ -189,3 +190,21 @@ def test_float64_has_room():
 
 def test_underflow_needs_delta():
     assert_not_applicable(UNDERFLOW, tables(steps=[]), "no δ")
+
+
+def conv_net(delta_weight, delta_norm, share=1.0):
+    """A watched network in which convolutions have a normalization behind them, and the δ at both."""
+    rows = []
+    for step in range(20):
+        for layer, (weight, norm) in enumerate(zip(delta_weight, delta_norm, strict=True)):
+            rows.append({"step": step, "layer": layer, "module": f"conv{layer}", "kind": "weight", "delta_rms": weight})
+            if layer < share * len(delta_weight):
+                rows.append({"step": step, "layer": layer, "module": f"bn{layer}", "kind": "norm", "delta_rms": norm})
+    return watched(rows_frame("layers", rows))
+
+
+def test_delta_in_front_of_a_normalization_says_nothing():
+    falling, flat = np.geomspace(1e-5, 1e-2, 12), np.full(12, 1e-3)
+    assert not [f for f in diagnose(conv_net(falling, flat)) if f.rule == "vanishing-gradient"]
+    assert [f for f in diagnose(conv_net(flat, falling)) if f.rule == "vanishing-gradient"]
+    assert [f for f in diagnose(conv_net(falling, flat, share=0.3)) if f.rule == "vanishing-gradient"]
