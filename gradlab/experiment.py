@@ -1,9 +1,10 @@
 """Config ─► run folder: the only place where data, network, recorder, training, theory and diagnosis meet."""
 
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -13,17 +14,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradlab import datasets, interrupts, run_folder, theory, training
+from gradlab import datasets, interrupts, run_folder, theory, training, user_code
+from gradlab.choices import MEASURED_TRAITS, PythonActivation
 from gradlab.config import Config
 from gradlab.config.files import load_config
 from gradlab.environment import environment
-from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted
+from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted, UserError
 from gradlab.memory import require_memory
+from gradlab.networks import activations
 from gradlab.networks.building import build
+from gradlab.networks.random_state import own_random_state
 from gradlab.recording.close_look import CloseLook
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.results import Run, conclude, load_run
+from gradlab.seeding import stream
 from gradlab.views.progress import Live, live
 
 EVALUATIONS = 11
@@ -74,6 +79,20 @@ def run(
     if not rerun and _finished(path):
         notify(f"already done: {path} (--rerun trains it again)")
         return load_run(path)
+    with own_random_state(stream(config.seed, "code")):  # the user's own code may draw from it
+        return _run(config, runs, rerun, plots and plot_format, progress, fit_threads, notify)
+
+
+def _run(
+    config: Config,
+    runs: Path,
+    rerun: bool,
+    plots: Literal["png", "svg", False],
+    progress: bool,
+    fit_threads: bool,
+    notify: Callable[[str], None],
+) -> Run:
+    """Train and record a run, with global random states that may be moved."""
     experiment = _prepare(config)
     if fit_threads and _largest_product(experiment) < WORTH_SHARING:
         torch.set_num_threads(1)
@@ -88,7 +107,7 @@ def run(
         _train(experiment, writer, progress=progress)
         done = conclude(writer)
         if plots:
-            done.save_plots(plot_format)
+            done.save_plots(plots)
     if done.status == "interrupted":
         raise RunInterrupted(done)
     return done
@@ -190,19 +209,44 @@ def spread(times: int, steps: int) -> frozenset[int]:
 def _train(experiment: _Experiment, writer: run_folder.RunWriter, *, progress: bool) -> None:
     """Train to the end, to divergence or to Ctrl-C, and leave the run folder with all rows and a status."""
     begun = perf_counter()
+    known = _known(experiment.config)
     totals = {"steps": 0, "step_seconds": 0.0, "record_seconds": 0.0}
     try:
-        with live(experiment.steps, progress) as view:
+        with live(experiment.steps, progress) as view, _own_output(experiment.config):
             status = _steps(experiment, writer, view, totals)
         _evaluate(experiment, writer, int(totals["steps"]))
     except KeyboardInterrupt:  # the second one: do not even end the step
         status = "interrupted"
-    except Exception:
+    except Exception as error:
         with suppress(RunFolderError):  # a full disk would hide what went wrong first
-            writer.write_summary({"status": "failed", **totals, "traceback": traceback.format_exc()})
+            writer.write_summary({"status": "failed", **totals, **known, "traceback": traceback.format_exc()})
+        if line := _line_of_own_code(error, experiment.config):
+            fix = f"{writer.path / 'summary.json'} has the traceback."
+            message = f"{line}: {type(error).__name__} in step {totals['steps']}: {error}"
+            raise UserError(message, fix=fix) from error
         raise
     writer.flush()
-    writer.write_summary({"status": status, **totals, "seconds": perf_counter() - begun})
+    writer.write_summary({"status": status, **totals, **known, "seconds": perf_counter() - begun})
+
+
+def _known(config: Config) -> dict[str, Any]:
+    """What reading the run folder needs to know of the user's own functions, which reading never runs."""
+    activation = config.model.hidden_activation
+    if not isinstance(activation, PythonActivation):
+        return {}
+    traits = asdict(activations.traits(activation))
+    return {"activation_traits": {name: traits[name] for name in MEASURED_TRAITS}}
+
+
+def _own_output(config: Config) -> AbstractContextManager[object]:
+    """What code of the user prints while it trains goes to the error stream, as the output may be read by a program."""
+    return redirect_stdout(sys.stderr) if config.code else nullcontext()
+
+
+def _line_of_own_code(error: BaseException, config: Config) -> str:
+    """`file:line` of the innermost frame of an error that is in code which the config names; empty where none is."""
+    lines = (user_code.line_in(error, reference) for reference in config.code)
+    return next((line for line in lines if line), "")
 
 
 def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, totals: dict[str, float]) -> str:

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Purpose = Literal["weights", "data", "split", "order", "batch"]
+Purpose = Literal["weights", "data", "split", "order", "batch", "code"]
 
 
 def stream(seed: int, purpose: Purpose, *numbers: int) -> int:

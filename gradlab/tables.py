@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 import polars as pl
 
-from gradlab.choices import Activation
+from gradlab.choices import MEASURED_TRAITS, Activation, PythonActivation, Traits
 from gradlab.config import SCHEMA, Config
 from gradlab.statistics import LAYER_STATISTICS, STATISTICS, StepRows
 from gradlab.text import one_line
@@ -357,6 +357,17 @@ class Tables:
     def activation(self) -> Activation | None:
         """The activation function, where it is known."""
         return None if self.config is None else self.config.model.hidden_activation
+
+    @cached_property
+    def activation_traits(self) -> Traits | None:
+        """What is known of the activation function; of one of the user's own, what the run has measured of it."""
+        if not isinstance(self.activation, PythonActivation):
+            return None if self.activation is None else self.activation.traits
+        measured = self.summary.get("activation_traits")
+        if not isinstance(measured, Mapping):
+            return None
+        values: dict[str, Any] = {name: measured.get(name) is True for name in MEASURED_TRAITS}
+        return Traits(**values)
 
     @cached_property
     def steps_done(self) -> int:

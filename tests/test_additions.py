@@ -42,7 +42,7 @@ class Bump(Activation):
 
 ''',
     ),
-    "choices/activations.py#2": ("    Mish,\n)", "    HardSwish,\n    Bump,\n"),
+    "choices/activations.py#2": ("    PythonActivation,\n)", "    HardSwish,\n    Bump,\n"),
     "networks/activations.py": (
         "_FUNCTIONS: Mapping",
         """
@@ -73,7 +73,7 @@ class Tripled(Choice):
 
 ''',
     ),
-    "choices/initializers.py#2": ("    LSUV,\n)", "    Tripled,\n"),
+    "choices/initializers.py#2": ("    PythonInitializer,\n)", "    Tripled,\n"),
     "networks/initializers.py": (
         '    "lsuv": (',
         '    "tripled": (lambda c, fan_in, fan_out: 3 / fan_in, _normal),\n',

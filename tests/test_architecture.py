@@ -11,15 +11,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 ORDER = [
-    "errors", "text", "reading", "memory", "writing", "locking", "interrupts", "seeding", "choices", "config",
-    "statistics", "tables", "snapshot", "networks", "datasets", "theory", "measures", "recording", "training",
-    "environment", "marker", "run_folder", "diagnosis", "claims", "views", "results", "watch_records", "announcing",
-    "watching", "experiment", "integrations", "sweeps", "cli", "__main__", "__init__",
+    "errors", "text", "reading", "user_code", "memory", "writing", "locking", "interrupts", "seeding", "choices",
+    "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory", "measures", "recording",
+    "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views", "results", "watch_records",
+    "announcing", "watching", "experiment", "integrations", "sweeps", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = ["recording", "training", "environment", "watch_records", "watching", "experiment", "integrations"]
 """What may reach torch when it is imported."""
-TORCH_FREE_NETWORKS = ["networks/__init__.py", "networks/activations.py", "networks/initializers.py"]
+TORCH_FREE_NETWORKS = ["networks/__init__.py", "networks/activations.py", "networks/initializers.py",
+    "networks/measured.py"]  # fmt: skip
 """In `networks`, the modules may reach torch; activation functions and variances of weights do without."""
 LONGEST = 400
 """Lines of a file at most."""

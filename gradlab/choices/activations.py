@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from gradlab.choices.base import Choice, Positive, by_name
+from gradlab.choices.base import Choice, Code, Positive, by_name
+from gradlab.user_code import function_name
 
 # Initializers that were made for an activation, the usual one first.
 GLOROT = ("glorot_uniform", "glorot_normal", "xavier_uniform", "xavier_normal", "orthogonal", "lsuv")
@@ -47,6 +48,10 @@ class Traits:
     zero_centred: bool = True
     half_stable: bool = False
     initializers: tuple[str, ...] = HE
+
+
+MEASURED_TRAITS = ("bounded", "can_die", "homogeneous", "zero_centred", "half_stable")
+"""The traits that are measured of an activation of the user's own."""
 
 
 class Activation(Choice):
@@ -196,6 +201,22 @@ class Mish(Activation):
     traits = Traits(torch_module="Mish", torch_functions=("mish",), half_stable=True)
 
 
+class PythonActivation(Activation):
+    """Your own: a Python function of a tensor, whose derivative comes from autograd."""
+
+    name: Literal["python"] = "python"
+    traits = Traits(initializers=())
+    code: ClassVar[str] = "function"
+    function: Code
+    """`acts.py:bump` for the function bump of the file acts.py, or `package.module:bump`. It takes a tensor of any
+    shape and returns one of that shape, each number of which is computed from one number alone."""
+
+    @property
+    def label(self) -> str:
+        """The name of the function."""
+        return function_name(self.function)
+
+
 ACTIVATIONS: Mapping[str, type[Activation]] = by_name(
     Identity,
     Sigmoid,
@@ -214,6 +235,7 @@ ACTIVATIONS: Mapping[str, type[Activation]] = by_name(
     GELU,
     SiLU,
     Mish,
+    PythonActivation,
 )
 
 ALIASES: Mapping[str, str] = MappingProxyType({"logistic": "sigmoid", "linear": "identity", "swish": "silu"})

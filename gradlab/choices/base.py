@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,8 @@ from pydantic import (
     model_serializer,
 )
 from pydantic_core import CoreSchema
+
+from gradlab import user_code
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 """Of what comes one after the other: steps, for example. Nobody can mean more."""
@@ -29,6 +32,8 @@ Times = Annotated[int, Field(ge=0, le=10**6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Code = Annotated[str, AfterValidator(user_code.checked)]
+"""A Python function: a file and what is in it, or a package's module."""
 
 
 class Options(BaseModel):
@@ -75,6 +80,13 @@ class Choice(Options):
 
     tag: ClassVar[str] = "name"
     name: str
+    code: ClassVar[str] = ""
+    """The option that names a Python function; an id has the content of its file in place of the option."""
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.name
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:

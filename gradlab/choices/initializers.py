@@ -1,9 +1,10 @@
 """Initializers of weights."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
-from gradlab.choices.base import Choice, Positive, Size, by_name
+from gradlab.choices.base import Choice, Code, Positive, Size, by_name
+from gradlab.user_code import function_name
 
 
 class Initializer(Choice):
@@ -159,6 +160,21 @@ class LSUV(Initializer):
     """Rescalings a layer at most."""
 
 
+class PythonInitializer(Initializer):
+    """Your own: a Python function that fills a weight; its variance is measured for the theory."""
+
+    name: Literal["python"] = "python"
+    code: ClassVar[str] = "function"
+    function: Code
+    """`inits.py:mine` for the function mine of the file inits.py, or `package.module:mine`. It fills the tensor
+    (fan_out, fan_in) that it gets, or returns another one of this shape."""
+
+    @property
+    def label(self) -> str:
+        """The name of the function."""
+        return function_name(self.function)
+
+
 INITIALIZERS: Mapping[str, type[Initializer]] = by_name(
     GlorotUniform,
     GlorotNormal,
@@ -179,4 +195,5 @@ INITIALIZERS: Mapping[str, type[Initializer]] = by_name(
     KaimingNormal,
     PytorchDefault,
     LSUV,
+    PythonInitializer,
 )

@@ -114,7 +114,7 @@ class MLP(Model):
     def summary(self) -> str:
         """The network in a few words."""
         width = "varying width" if isinstance(self.width, list) else f"width {self.width}"
-        parts = [f"{self.depth} × {self.activation.name}", width, self.initializer.name]
+        parts = [f"{self.depth} × {self.activation.label}", width, self.initializer.label]
         if self.normalization.where != "none":
             parts.append(f"{self.normalization.traits.label} {self.normalization.where}")
         return ", ".join([*parts, *(["residual"] if self.residual else [])])

@@ -12,11 +12,12 @@
 import functools
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from gradlab import choices
+from gradlab import choices, user_code
 from gradlab.choices import DATASETS, MODELS, OPTIMIZERS, Data, Model, OneOf, Optimizer, Options
 from gradlab.choices.base import Count, Times
 from gradlab.errors import DatasetError
@@ -101,15 +102,27 @@ class Config(Options):
     @functools.cached_property
     def id(self) -> str:
         """First 12 hex digits of the SHA-256 of what makes the run: `SCHEMA`, and the fields that differ from their
-        defaults. `name`, `tags` and `notes` do not count; a data file counts by its content, not by its path.
+        defaults. `name`, `tags` and `notes` do not count; files count by their content, not by their path.
 
         Raises:
             DatasetError: the data file cannot be read.
+            UserError: a file of code cannot be read.
         """
         fields = {key: value for key, value in self.non_defaults.items() if key not in LABELS}
         if isinstance(self.data, choices.File):
             fields["data"] = {**fields["data"], "path": _digest(self.data)}
+        fields |= {key: _by_content(getattr(self, key), fields[key]) for key in ("model", "data") if key in fields}
         return short_hash({"schema": SCHEMA, "config": fields})
+
+    @property
+    def names_files(self) -> bool:
+        """Whether the id depends on the content of files, which may have changed since or may not be there."""
+        return isinstance(self.data, choices.File) or bool(self.code)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The Python functions of the user that the config names."""
+        return tuple(_codes(self.model)) + tuple(_codes(self.data))
 
     @property
     def folder(self) -> str:
@@ -124,6 +137,28 @@ LABELS = ("name", "tags", "notes")
 def short_hash(data: Any) -> str:
     """First 12 hex digits of the SHA-256 of plain data, whatever the order of the keys."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _codes(options: Options) -> Iterator[str]:
+    """The Python functions that some options name, and those in them."""
+    if code := getattr(options, "code", ""):
+        yield getattr(options, code)
+    for key in type(options).model_fields:
+        value = getattr(options, key, None)
+        if isinstance(value, Options):
+            yield from _codes(value)
+
+
+def _by_content(options: Options, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an identity, with the content of the code in place of where it stands."""
+    by_content = dict(fields)
+    for key in fields:
+        value = getattr(options, key)
+        if isinstance(value, Options):
+            by_content[key] = _by_content(value, fields[key])
+    if code := getattr(options, "code", ""):
+        by_content[code] = user_code.digest(getattr(options, code))
+    return by_content
 
 
 def _digest(data: choices.File) -> str:

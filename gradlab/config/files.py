@@ -7,7 +7,7 @@
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from gradlab import user_code
 from gradlab.choices import IN_FULL, SHORTHAND, from_shorthand
 from gradlab.config import Config
 from gradlab.config.problems import CHOICES, CONFIG, default_choice, explain
@@ -307,13 +308,22 @@ def _in_full(data: dict[str, Any], places: Mapping[Path_, str]) -> tuple[dict[st
     return data, {(section, full) if path == (section, short) else path: place for path, place in places.items()}
 
 
+PATHS: Mapping[Path_, Callable[[str, Path], str]] = {
+    ("data", "path"): lambda value, base: str(base / value),
+    ("data", "factory"): user_code.absolute,
+    ("model", "factory"): user_code.absolute,
+    ("model", "activation", "function"): user_code.absolute,
+    ("model", "initializer", "function"): user_code.absolute,
+}
+"""The settings that name files, and what makes them absolute."""
+
+
 def absolute(value: Any, path: Path_, base: Path) -> Any:
-    """A value that stands at `path`, with the `data.path` in it made absolute."""
-    if path == ("data", "path") and isinstance(value, str):
-        return str(base / value)
-    below = ("data", "path")[len(path) :][:1]
-    if isinstance(value, dict) and path == ("data", "path")[: len(path)] and below and below[0] in value:
-        return {**value, below[0]: absolute(value[below[0]], (*path, *below), base)}
+    """A value that stands at `path`, with the names of files in it made absolute."""
+    if isinstance(value, str) and path in PATHS:
+        return PATHS[path](value, base)
+    if isinstance(value, dict) and any(known[: len(path)] == path for known in PATHS):
+        return {key: absolute(item, (*path, key), base) for key, item in value.items()}
     return value
 
 

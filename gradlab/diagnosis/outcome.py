@@ -91,8 +91,9 @@ def off_theory(tables: Tables) -> Answer:
     activation, widths = tables.activation, tables.config.model.hidden_widths
     if activation is None or widths is None:
         return NotApplicable("the config does not say how wide its layers are, or with which activation")
-    if activation.traits.half_stable:
-        return NotApplicable(f"{activation.name} is next to a half-stable point, where the theory is loose")
+    traits = tables.activation_traits
+    if traits is not None and traits.half_stable:
+        return NotApplicable(f"{activation.label} is next to a half-stable point, where the theory is loose")
     first = tables.layers.filter(pl.col("step") == 0)
     if not first.height:
         return NotApplicable("step 0 was not recorded")

@@ -14,7 +14,7 @@ def initializer(config: Config | None) -> list[str]:
     activation, has = config.model.hidden_activation, config.model.weight_initializer
     if activation is None or has is None or has.name in activation.traits.initializers:
         return []
-    return [f"model.initializer={activation.traits.initializers[0]}"]
+    return [f"model.initializer={name}" for name in activation.traits.initializers[:1]]
 
 
 def start(config: Config | None) -> list[str]:

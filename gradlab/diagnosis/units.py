@@ -48,8 +48,9 @@ def dead_units(tables: Tables) -> Answer:
     What to try: units that died in training were killed by steps that were too large: a smaller learning rate. At the
     start: an initializer made for the activation, BatchNorm before it. An activation with a negative slope never dies.
     """
-    if tables.activation is not None and not tables.activation.traits.can_die:
-        return NotApplicable(f"{tables.activation.name} is never exactly 0")
+    traits = tables.activation_traits
+    if tables.activation is not None and traits is not None and not traits.can_die:
+        return NotApplicable(f"{tables.activation.label} is never exactly 0")
     dead = by_module(tables.judged, "dead_fraction", ["activation"])
     if not dead:
         return NotApplicable("neither a full pass over the training split nor four records in a row were looked at")
@@ -103,9 +104,9 @@ def saturated_activations(tables: Tables) -> Answer:
     What to try: smaller weights at the start (an initializer made for the activation), BatchNorm before the activation,
     a smaller learning rate if saturation came in training.
     """
-    if tables.activation is not None and not tables.activation.traits.bounded:
-        return NotApplicable(f"{tables.activation.name} has no upper bound")
-    traits = None if tables.activation is None else tables.activation.traits
+    traits = tables.activation_traits
+    if tables.activation is not None and traits is not None and not traits.bounded:
+        return NotApplicable(f"{tables.activation.label} has no upper bound")
     share = pl.col("saturated_fraction")
     if traits is None or (traits.can_die and traits.zero_centred):  # a rectifier: its zero half does not count
         share = share - pl.col("zero_fraction").fill_null(0)

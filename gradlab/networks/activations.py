@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-from gradlab import choices
+from gradlab import choices, user_code
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ SELU_ALPHA = 1.6732632423543772
 SELU_LAMBDA = 1.0507009873554805
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ActivationFunction:
     """An activation function, for arrays of pre-activations h of any shape.
 
@@ -46,10 +46,35 @@ class ActivationFunction:
     kinks: tuple[float, ...] = ()
 
 
-@functools.lru_cache(maxsize=256)
 def activation(choice: choices.Activation) -> ActivationFunction:
-    """The activation that a config names, with its parameters."""
+    """The activation that a config names, with its parameters; the same object for equal activations."""
+    return _own(choice)[0] if isinstance(choice, choices.PythonActivation) else _named(choice)
+
+
+def traits(choice: choices.Activation) -> choices.Traits:
+    """What is known of an activation; of one that a config brings along, what is measured of it."""
+    return _own(choice)[1] if isinstance(choice, choices.PythonActivation) else choice.traits
+
+
+@functools.lru_cache(maxsize=256)
+def _named(choice: choices.Activation) -> ActivationFunction:
     return _FUNCTIONS[choice.name](choice)
+
+
+def _own(choice: choices.PythonActivation) -> tuple[ActivationFunction, choices.Traits]:
+    return _measured(choice.function, user_code.digest(choice.function))
+
+
+@functools.lru_cache(maxsize=64)
+def _measured(reference: str, content: str) -> tuple[ActivationFunction, choices.Traits]:
+    """A function of the user, measured once for each content of its file."""
+    from gradlab.networks import measured, own
+
+    function, derivative = own.in_numpy(reference)
+    found = ActivationFunction(
+        function, derivative, measured.saturation(derivative, SATURATED), measured.kinks(derivative)
+    )
+    return found, measured.traits(function, derivative)
 
 
 def module(choice: choices.Activation) -> "nn.Module":
@@ -57,6 +82,11 @@ def module(choice: choices.Activation) -> "nn.Module":
     import torch
     from torch import nn
 
+    if isinstance(choice, choices.PythonActivation):
+        from gradlab.networks.own import OwnActivation
+
+        activation(choice)  # complains of what is no activation
+        return OwnActivation(choice)
     if not choice.traits.torch_module:
         from gradlab.networks.elementwise import Elementwise
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from math import erf, exp, pi, sqrt
 from typing import TYPE_CHECKING, Any
 
-from gradlab.choices import Initializer
+from gradlab.choices import Initializer, PythonInitializer
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a standard normal truncated at ± 2: √(1 − 4 φ(2) / (2 Φ(2) − 1))."""
+TYPICAL = (64, 64)
+"""Fans at which is measured whether the entries of an initializer have a mean, or are all 0."""
 
 assert abs(TRUNCATED_STD**2 - (1 - 4 * exp(-2) / sqrt(2 * pi) / erf(sqrt(2)))) < 1e-15
 
@@ -24,7 +26,9 @@ def variance(choice: Initializer, fan_in: int, fan_out: int) -> float | None:
 
 
 def mean(choice: Initializer) -> float:
-    """E W of an entry: 0 for every initializer but the constant one."""
+    """E W of an entry: 0 for every named initializer but the constant one."""
+    if isinstance(choice, PythonInitializer):
+        return _measured(choice, *TYPICAL)[0]
     return float(getattr(choice, "value", 0.0))
 
 
@@ -43,7 +47,8 @@ def fill(choice: Initializer, weight: "Tensor", generator: "Generator") -> None:
     drawn = torch.empty(weight.shape, dtype=torch.float64)
     fan_out, fan_in = weight.shape
     with torch.no_grad():
-        _INITIALIZERS[choice.name][1](choice, drawn, variance(choice, fan_in, fan_out) or 0.0, generator)
+        known = None if isinstance(choice, PythonInitializer) else variance(choice, fan_in, fan_out)
+        _INITIALIZERS[choice.name][1](choice, drawn, known or 0.0, generator)
         weight.copy_(drawn)
 
 
@@ -155,6 +160,21 @@ def _orthogonal_fill(choice: Any, weight: "Tensor", variance: float, generator: 
         torch.set_num_threads(threads)
 
 
+def _measured(choice: Any, fan_in: int, fan_out: int) -> tuple[float, float]:
+    """E W and Var W of a function of the user."""
+    from gradlab.networks import own
+
+    return own.mean_and_variance(choice, fan_in, fan_out)
+
+
+def _own_fill(choice: Any, weight: "Tensor", variance: float, generator: "Generator") -> None:
+    import torch
+
+    from gradlab.networks import own
+
+    own.fill(choice, weight, int(torch.randint(2**62, (), generator=generator)))
+
+
 # -------------------------------------------------------------------------------------------------------- registry
 
 _INITIALIZERS: Mapping[str, tuple[Variance, Fill]] = {
@@ -186,4 +206,5 @@ _INITIALIZERS: Mapping[str, tuple[Variance, Fill]] = {
     "kaiming_normal": (_kaiming, _in_torch("kaiming_normal_", "a", "mode", "nonlinearity")),
     "pytorch_default": (_old_standard, _uniform),
     "lsuv": (lambda c, fan_in, fan_out: None, _orthogonal_fill),
+    "python": (lambda c, fan_in, fan_out: _measured(c, fan_in, fan_out)[1], _own_fill),
 }

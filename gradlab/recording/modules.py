@@ -17,6 +17,7 @@ from gradlab.choices.activations import ACTIVATIONS, Activation
 from gradlab.errors import UserError
 from gradlab.networks.activations import Intervals, activation
 from gradlab.networks.elementwise import Elementwise
+from gradlab.networks.own import OwnActivation
 from gradlab.recording.structure import is_lazy
 from gradlab.recording.torch_private import NormBase, is_compiled
 from gradlab.text import did_you_mean
@@ -100,7 +101,7 @@ def _recorded(name: str, module: nn.Module) -> RecordedModule:
     if type(module) is nn.Hardtanh:  # its limits are no options of the activation; at them PyTorch's slope is 0
         limits = ((-inf, nextafter(module.min_val, inf)), (nextafter(module.max_val, -inf), inf))
         return RecordedModule(name, "activation", module, (), limits, in_place)
-    if isinstance(module, Elementwise):
+    if isinstance(module, Elementwise | OwnActivation):
         return RecordedModule(name, "activation", module, (), activation(module.choice).saturation)
     if type(module) in _ACTIVATIONS:
         intervals = saturation(_ACTIVATIONS[type(module)], vars(module))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtri, ndtri
 
 from gradlab.choices import Activation
-from gradlab.networks.activations import activation
+from gradlab.networks.activations import ActivationFunction, activation
 from gradlab.theory.quadrature import Array, OutputMoments, gaussian, sphere, sphere_pair
 
 EPSILON = 1e-5
@@ -38,7 +38,6 @@ class BatchNormBefore(OutputMoments):
     slope: float
 
 
-@functools.lru_cache(maxsize=64)
 def norm_before(choice: Activation, batch: int) -> BatchNormBefore:
     """BatchNorm before the activation: y = √B Gh/‖Gh‖, x = φ(y).
 
@@ -53,7 +52,11 @@ def norm_before(choice: Activation, batch: int) -> BatchNormBefore:
         choice: the activation.
         batch: B ≥ 4.
     """
-    phi = activation(choice)
+    return _norm_before(activation(choice), batch)
+
+
+@functools.lru_cache(maxsize=64)
+def _norm_before(phi: ActivationFunction, batch: int) -> BatchNormBefore:
     one, two = sphere(phi, batch), sphere_pair(phi, batch)
     mean = one.mean(phi.function)
     second_moment = one.mean(lambda y: phi.function(y) ** 2)
@@ -86,7 +89,6 @@ class BatchNormAfter:
     spread: float
 
 
-@functools.lru_cache(maxsize=1024)
 def norm_after(choice: Activation, centred: float, common: float, batch: int) -> BatchNormAfter:
     """BatchNorm after the activation: h of covariance `centred` G + `common` 11ᵀ, f = φ(h), x = √B Gf/‖Gf‖.
 
@@ -104,7 +106,11 @@ def norm_after(choice: Activation, centred: float, common: float, batch: int) ->
         common: coefficient of 11ᵀ.
         batch: B ≥ 4.
     """
-    phi = activation(choice)
+    return _norm_after(activation(choice), centred, common, batch)
+
+
+@functools.lru_cache(maxsize=1024)
+def _norm_after(phi: ActivationFunction, centred: float, common: float, batch: int) -> BatchNormAfter:
     z_NB, shift_N = _sample(batch)
     h_NB = sqrt(centred) * z_NB + sqrt(common) * shift_N[:, None]
     f_NB, slope_NB = phi.function(h_NB), phi.derivative(h_NB)

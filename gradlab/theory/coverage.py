@@ -5,6 +5,7 @@ from math import exp, sqrt
 
 from gradlab.choices import MLP, Data
 from gradlab.networks import initializers
+from gradlab.networks.activations import traits
 from gradlab.theory.batch_norm import EPSILON, SMALLEST_BATCH
 from gradlab.theory.mean_field import Layer, has_formulas
 
@@ -22,14 +23,14 @@ def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | N
         batch: B.
         layers: its hidden layers, as far as they are known already.
     """
-    name, norm = model.initializer.name, model.normalization
+    name, norm = model.initializer.label, model.normalization
     if not has_formulas(norm):
         return f"there are no formulas for {norm.traits.label} {norm.where} the activation"
     if initializers.mean(model.initializer) != 0:
         return f"{name} gives weights a mean that is not 0, and all units of a layer are copies of one another"
-    if initializers.variance(model.initializer, 1, 1) == 0:
+    if initializers.variance(model.initializer, *initializers.TYPICAL) == 0:
         return f"{name} makes every weight 0, so that δ is exactly 0 in every hidden layer"
-    if name == "lsuv" and model.bias_std > 0:
+    if model.initializer.name == "lsuv" and model.bias_std > 0:
         return "lsuv scales weights until they and biases of random size together have unit variance"
     if norm.traits.uses_batch_statistics and batch < SMALLEST_BATCH:
         return (
@@ -42,7 +43,7 @@ def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | N
     # homogeneous φ exactly). The part of δ along x comes to outweigh the random rest that second moments follow.
     biased = (layer.skip and layer.output.mean**2 > 1e-12 * layer.output.second_moment for layer in layers)
     if norm.where == "none" and any(biased):
-        return f"residual blocks with {model.activation.name}, whose mean is not 0, let δ align with the signal"
+        return f"residual blocks with {model.activation.label}, whose mean is not 0, let δ align with the signal"
     return None
 
 
@@ -52,8 +53,8 @@ def caveats(model: MLP, data: Data, layers: Sequence[Layer], features: int, batc
 
 
 def _activation(model: MLP, features: int) -> Iterator[str]:
-    name = model.activation.name
-    if not model.activation.traits.half_stable:
+    name = model.activation.label
+    if not traits(model.activation).half_stable:
         return
     if model.normalization.where != "none":
         yield f"BatchNorm with {name} is loose: for silu theory says 1.106 a layer, and 1.15 to 1.17 is measured."
@@ -84,7 +85,7 @@ def _width(model: MLP, layers: Sequence[Layer]) -> Iterator[str]:
     if narrow < NARROW:
         yield f"A layer of {narrow} units is far from infinitely wide."
     where = model.normalization.where
-    if where == "after" or (where == "none" and model.activation.traits.homogeneous):
+    if where == "after" or (where == "none" and traits(model.activation).homogeneous):
         # ln of a product of L means over n units: variance Σ spread/n; √(5 L/n) for ReLU
         scatter = sqrt(sum(layer.spread / width for layer, width in zip(layers, model.hidden_widths, strict=True)))
         if scatter > SCATTER:

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradlab.choices import MLP, Activation, Initializer, Normalization
 from gradlab.networks import initializers
-from gradlab.networks.activations import activation
+from gradlab.networks.activations import ActivationFunction, activation, traits
 from gradlab.theory import batch_norm
 from gradlab.theory.quadrature import Array, OutputMoments, gaussian
 
@@ -36,17 +36,20 @@ class Moments(OutputMoments):
     spread: float
 
 
-@functools.lru_cache(maxsize=4096)
 def moments(choice: Activation, q: float) -> Moments:
     """Moments of an activation at h ~ N(0, q), for any q from 0 to infinity. Without sampling, to 1e-10 or better."""
-    phi = activation(choice)
+    return _moments(activation(choice), traits(choice).bounded, q)
+
+
+@functools.lru_cache(maxsize=4096)
+def _moments(phi: ActivationFunction, bounded: bool, q: float) -> Moments:
     law = gaussian(phi, min(q, LARGEST_Q))
     mean = law.mean(phi.function)
     second_moment = law.mean(lambda h: phi.function(h) ** 2)
     variance = law.mean(lambda h: (phi.function(h) - mean) ** 2)  # E φ² − (E φ)² would cancel where q is small
     slope = law.mean(lambda h: phi.derivative(h) ** 2)
     spread = law.mean(lambda h: (phi.function(h) ** 2 / second_moment - 1) ** 2) if second_moment > 0 else 0.0
-    if q > LARGEST_Q and not choice.traits.bounded:
+    if q > LARGEST_Q and not bounded:
         mean, second_moment, variance = mean and mean * inf, inf, inf
     return Moments(mean, second_moment, variance, slope, spread)
 

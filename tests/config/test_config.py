@@ -9,6 +9,7 @@ from gradlab import choices
 from gradlab.config import SCHEMA, Config
 from gradlab.config.files import dump_config, load_config
 from gradlab.errors import DatasetError
+from tests.own import NAMED_ACTIVATIONS, NAMED_INITIALIZERS
 
 FLOATS = st.floats(1e-30, 1e30)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.sampled_from(["no", "1e3", "null", "0x1F"])
@@ -21,13 +22,13 @@ def configs(draw):
     length = draw(st.sampled_from(["steps", "epochs"]))
     activation = draw(
         st.one_of(
-            st.sampled_from([*choices.ACTIVATIONS, *choices.ALIASES]),
+            st.sampled_from([*NAMED_ACTIVATIONS, *choices.ALIASES]),
             st.builds(lambda slope: {"name": "leaky_relu", "negative_slope": slope}, st.floats(-1, 1)),
         )
     )
     initializer = draw(
         st.one_of(
-            st.sampled_from(list(choices.INITIALIZERS)), st.builds(lambda std: {"name": "normal", "std": std}, FLOATS)
+            st.sampled_from(list(NAMED_INITIALIZERS)), st.builds(lambda std: {"name": "normal", "std": std}, FLOATS)
         )
     )
     return Config.model_validate(

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradlab.choices import ACTIVATIONS, INITIALIZERS
+from gradlab.choices import INITIALIZERS
 from gradlab.config.files import load_config
 from gradlab.diagnosis import RULES, Diagnosed, NotApplicable, diagnose, examine, judge, remedies
 from gradlab.statistics import LAYER_STATISTICS
 from gradlab.tables import HEALTHY, SEVERITIES, UNKNOWN, Finding, Source, Tables, rows_frame, verdict_of
 from tests.diagnosis.tables import ACTIVATION, WEIGHT, config, evaluated, geometric, tables
+from tests.own import NAMED_ACTIVATIONS
 
 ISSUE = {
     "no-steps", "skipped-steps", "gradients-not-cleared", "rising-loss",
@@ -162,13 +163,13 @@ def test_a_watched_model_gets_no_overrides():
 # --------------------------------------------------------------------------------------------------- remedies
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS.values())
+@pytest.mark.parametrize("activation", NAMED_ACTIVATIONS.values())
 def test_every_activation_has_initializers(activation):
     assert activation.traits.initializers
     assert set(activation.traits.initializers) <= set(INITIALIZERS)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", NAMED_ACTIVATIONS)
 @pytest.mark.parametrize("batch_norm", ["none", "before"])
 def test_remedies_are_overrides_that_change_something(activation, batch_norm):
     for initializer in ("pytorch_default", "he_normal", "glorot_uniform", "lecun_normal"):

@@ -7,6 +7,7 @@ from scipy import stats
 
 from gradlab import choices
 from gradlab.networks.initializers import _INITIALIZERS, fill, mean, variance
+from tests.own import NAMED_INITIALIZERS
 
 FANS = [(300, 500), (500, 300)]
 N = 300 * 500
@@ -100,7 +101,7 @@ def test_kaiming_variance_is_that_of_pytorchs_gain(gain):
     assert variance(choice, 300, 500) == pytest.approx(squared / 300, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", choices.INITIALIZERS)
+@pytest.mark.parametrize("name", NAMED_INITIALIZERS)
 @pytest.mark.parametrize(("fan_in", "fan_out"), FANS)
 def test_variance_and_mean_say_what_filling_does(name, fan_in, fan_out):
     choice = choices.INITIALIZERS[name]()
@@ -113,7 +114,7 @@ def test_variance_and_mean_say_what_filling_does(name, fan_in, fan_out):
         assert w.var() == pytest.approx(told, rel=0.025, abs=1e-20)
 
 
-@pytest.mark.parametrize("name", choices.INITIALIZERS)
+@pytest.mark.parametrize("name", NAMED_INITIALIZERS)
 def test_only_the_generator_matters(name):
     choice = choices.INITIALIZERS[name]()
     first = drawn(choice, 30, 20, seed=4)
@@ -125,7 +126,7 @@ def test_only_the_generator_matters(name):
         assert (drawn(choice, 30, 20, seed=5) != first).any()
 
 
-@pytest.mark.parametrize("name", choices.INITIALIZERS)
+@pytest.mark.parametrize("name", NAMED_INITIALIZERS)
 def test_the_number_of_threads_does_not_matter(name):
     before = torch.get_num_threads()
     weights = []

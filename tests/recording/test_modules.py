@@ -4,6 +4,7 @@ from torch import nn
 from gradlab import choices
 from gradlab.networks.activations import activation, module
 from gradlab.recording.modules import find_modules
+from tests.own import NAMED_ACTIVATIONS
 
 
 def described(model):
@@ -30,7 +31,7 @@ def test_a_single_module():
     assert described(nn.ReLU()) == [("", "activation")]
 
 
-@pytest.mark.parametrize("name", choices.ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMED_ACTIVATIONS)
 def test_every_activation_is_known_with_its_saturation(name):
     choice = choices.ACTIVATIONS[name]()
     (found,) = find_modules(module(choice))

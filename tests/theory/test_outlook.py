@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradlab import choices
 from gradlab.config import Config
 from gradlab.theory import predict
+from tests.own import NAMED_ACTIVATIONS, NAMED_INITIALIZERS
 
 
 def predicted(batch=None, features=64, classes=10, second_moment=1.0, data=None, dtype="float32", **model):
@@ -51,7 +51,7 @@ def test_residual_without_a_matching_width_is_no_residual_network():
     assert predicted(residual=True, **widths) == predicted(residual=False, **widths)
 
 
-@pytest.mark.parametrize("activation", choices.ACTIVATIONS)
+@pytest.mark.parametrize("activation", NAMED_ACTIVATIONS)
 @pytest.mark.parametrize("batch_norm", ["none", "before", "after"])
 def test_every_activation_is_covered(activation, batch_norm):
     prediction = predicted(activation=activation, batch_norm=batch_norm, depth=4)
@@ -60,7 +60,7 @@ def test_every_activation_is_covered(activation, batch_norm):
     assert all(math.isfinite(value) for row in prediction.rows() for value in row.values())
 
 
-@pytest.mark.parametrize("initializer", sorted(set(choices.INITIALIZERS) - {"zeros", "constant"}))
+@pytest.mark.parametrize("initializer", sorted(set(NAMED_INITIALIZERS) - {"zeros", "constant"}))
 def test_every_initializer_is_covered(initializer):
     prediction = predicted(initializer=initializer, activation="tanh", width=[20, 50, 30], depth=3)
     assert prediction.not_covered is None
@@ -173,7 +173,7 @@ def test_decades_per_layer_is_the_line_through_the_layers():
 
 
 @given(
-    st.sampled_from(sorted(choices.ACTIVATIONS)),
+    st.sampled_from(sorted(NAMED_ACTIVATIONS)),
     st.sampled_from(["none", "before", "after"]),
     st.floats(1e-12, 1e12),
     st.integers(1, 12),

@@ -15,8 +15,9 @@ from gradlab import choices
 from gradlab.networks.activations import activation
 from gradlab.theory.mean_field import LARGEST_Q, moments
 from gradlab.theory.quadrature import gaussian, sphere, sphere_pair
+from tests.own import NAMED_ACTIVATIONS
 
-CHOICES = [choice() for choice in choices.ACTIVATIONS.values()] + [
+CHOICES = [choice() for choice in NAMED_ACTIVATIONS.values()] + [
     choices.LeakyReLU(negative_slope=0.2),
     choices.LeakyReLU(negative_slope=-0.5),
     choices.Softplus(beta=50.0),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from gradlab import run_folder
-from gradlab.choices import File
 from gradlab.config import SCHEMA
 from gradlab.config.files import recorded_config
 from gradlab.errors import RunFolderError, UserError
@@ -165,4 +164,4 @@ def _id(summary: Mapping[str, Any]) -> str:
     A data file counts by its content, and is not looked at: it may be anything by now.
     """
     config = None if other_schema(summary) is None else recorded_config(summary.get("config"))
-    return str(summary["id"]) if config is None or isinstance(config.data, File) else config.id
+    return str(summary["id"]) if config is None or config.names_files else config.id
