@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -83,3 +83,93 @@ def end_with_parent(grace: float) -> None:
 
     if parent is not None:
         threading.Thread(target=wait, daemon=True, name="gradlab-parent").start()
+
+
+# ------------------------------------------------------------------------------------------- before a signal ends us
+
+
+class _Ending:
+    """What is to be done before a signal ends the process.
+
+    Attributes:
+        acts: what is to be done.
+        depth: contexts that hold a signal back.
+        came: the signal that is held back.
+    """
+
+    def __init__(self) -> None:
+        self.acts: list[Callable[[], None]] = []
+        self.depth = 0
+        self.came: int | None = None
+
+    def end(self, number: int, frame: FrameType | None = None) -> None:
+        """Do what is to be done, and end the process by a signal."""
+        if self.depth:
+            self.came = number
+            return
+        acts, self.acts = self.acts, []
+        try:
+            for act in reversed(acts):
+                act()
+        finally:
+            self.restore()
+            os.kill(os.getpid(), number)
+
+    def restore(self) -> None:
+        """Handle no signal any more; in another thread than the main one, that is not possible."""
+        for number in _ENDING:
+            if signal.getsignal(number) == self.end:
+                with suppress(ValueError):
+                    signal.signal(number, signal.SIG_DFL)
+
+    def forget(self) -> None:
+        """This is a forked child: nothing of it is to be done here."""
+        self.acts, self.depth, self.came = [], 0, None
+        self.restore()
+
+
+_before = _Ending()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_before.forget)
+
+
+def before_the_end(act: Callable[[], None]) -> Callable[[], None]:
+    """Do something before SIGTERM or SIGHUP ends the process, where nobody else handles them.
+
+    They end the process as they would have. Only in the main thread, which alone receives signals; a forked child does
+    nothing of it.
+
+    Args:
+        act: what to do.
+
+    Returns:
+        a function that takes this back.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _before.end)
+        _before.acts.append(act)
+
+    def take_back() -> None:
+        with suppress(ValueError):
+            _before.acts.remove(act)
+        if not _before.acts:
+            _before.restore()
+
+    return take_back
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let a signal that ends the process wait until the context is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _before.depth += 1
+    try:
+        yield
+    finally:
+        _before.depth -= 1
+        if _before.came is not None and not _before.depth:
+            _before.end(_before.came)

@@ -32,6 +32,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self._descriptor: int | None = None
+        self._owner = os.getpid()
         until = time.monotonic() + PATIENCE
         while not self._take(path):
             if time.monotonic() > until:
@@ -64,8 +65,9 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back; it is the process that holds it that does so, and not a forked child."""
         if self._descriptor is not None:
-            with suppress(OSError):
-                _unlock(self._descriptor)
+            if self._owner == os.getpid():
+                with suppress(OSError):
+                    _unlock(self._descriptor)
             self._close()
 
     def _close(self) -> None:

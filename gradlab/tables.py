@@ -233,21 +233,16 @@ class RowsSource(Source):
     """Rows in memory, which become tables when they are asked for.
 
     Args:
-        layers: gives the rows of `layers`, a step each.
-        rows: gives the rows of any other table, by its name.
+        rows: gives the rows of a table, by its name; those of `layers` a step each.
     """
 
-    def __init__(
-        self, layers: Callable[[], Sequence[StepRows]], **rows: Callable[[], Sequence[Mapping[str, Any]]]
-    ) -> None:
-        self._layers = layers
+    def __init__(self, rows: Callable[[str], Sequence[Any]]) -> None:
         self._rows = rows
 
     def table(self, name: str) -> pl.DataFrame:
         """A table of these rows; empty where there are none."""
-        if name == "layers":
-            return layers_frame(self._layers())
-        return rows_frame(name, self._rows[name]()) if name in self._rows else empty_table(name)
+        rows = self._rows(name)
+        return layers_frame(rows) if name == "layers" else rows_frame(name, rows)
 
 
 class Tables:

@@ -8,12 +8,11 @@ with gradlab.watch(model, optimizer) as recorder:
 recorder.rows(), recorder.diagnose(), recorder.figure("gradient_flow")
 """
 
+import os
 import traceback
-import uuid
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -25,22 +24,23 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from gradlab import interrupts
 from gradlab.announcing import Announcer
 from gradlab.environment import environment
-from gradlab.errors import RunFolderError, StopTraining, UserError
+from gradlab.errors import StopTraining, UserError
 from gradlab.recording.close_look import CloseLook
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
 from gradlab.snapshot import HasTables
-from gradlab.watch_records import RecordsInFolder, RecordsInMemory
+from gradlab.watch_records import RecordsInMemory
 
 if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplotlib before somebody asks for rows
     import polars as pl
     from matplotlib.figure import Figure
 
-    from gradlab.run_folder import RunWriter
     from gradlab.tables import Finding, Tables
+    from gradlab.watch_folder import RecordsInFolder
 
 HISTOGRAMS = (0, *(10**power for power in range(1, 10)))
 """Records in which histograms are taken, by number: they cost more than all the rest."""
@@ -66,8 +66,10 @@ def watch(
         optimizer: what updates it. Of several, in the order in which they step, the last one ends a step.
         layers: which modules, by patterns of their qualified names as in a shell: `"encoder.*"`; all by default.
         every: steps between records; step 0 is recorded.
-        into: a run folder to write to, for `gradlab show` and `gradlab compare`. Without it, rows stay in memory, and
-            of a long training fewer and fewer: see `gradlab.watch_records`.
+        into: a run folder to write to, for `gradlab show` and `gradlab compare`. If it holds a training of
+            this model that was interrupted, failed or killed, the record goes on there, with the number after the last
+            recorded step. Without it, rows stay in memory, and of a long training fewer and fewer: see
+            `gradlab.watch_records`.
         on_finding: is called with each new finding, once, while training goes on and at its end. It may raise
             `gradlab.StopTraining`, which ends the `with` block cleanly. Without it, findings are looked for while
             training goes on only where the logger `gradlab` shows information, which gets a line for each of them.
@@ -75,7 +77,8 @@ def watch(
 
     Raises:
         UserError: no module is named like `layers`, or `every` is not positive.
-        RunFolderError: `into` cannot be written, or holds a finished run.
+        RunFolderError: `into` cannot be written, or holds a finished run or another model; raised on entering.
+        RunBusyError: another process is writing `into`; raised on entering.
     """
     return Watch(model, optimizer, layers=layers, every=every, into=into, on_finding=on_finding, strict=strict)
 
@@ -126,17 +129,18 @@ class Watch(HasTables):
             "layers": layers if layers is None or isinstance(layers, str) else list(layers),
             "every": every,
         }
-        self._recorder = Recorder(
+        self._strict = strict
+        self._open = opened = _Open()
+        self._recorder = opened.recorder = Recorder(
             model,
             optimizers,
             emit=partial(_receive, weakref.ref(self)),  # hooks on the model do not keep the watch
-            records=lambda step: step % every == 0,
+            records=lambda step: step % every == 0 or step == opened.first,
             histograms=lambda step: step % every == 0 and step // every in HISTOGRAMS,
             look=CloseLook(units=True),
             layers=layers,
             strict=strict,
         )
-        self._open = _Open(self._recorder)
         self._snapshot: tuple[Any, Tables] | None = None
         self._last = 0.0
         self._announcer = Announcer(on_finding)
@@ -144,7 +148,7 @@ class Watch(HasTables):
     def __enter__(self) -> Self:
         """Begin to watch."""
         if self._into is not None:
-            self._open.records = RecordsInFolder(self._start(self._into))
+            self._take(self._into)
         self._abandoned = weakref.finalize(self, self._open.close, "interrupted")
         try:
             self._recorder.__enter__()
@@ -154,21 +158,18 @@ class Watch(HasTables):
         self._open.begun = self._last = perf_counter()
         return self
 
-    def _start(self, path: Path) -> "RunWriter":
-        """Take the run folder.
+    def _take(self, path: Path) -> None:
+        """Take the run folder, and go on with the training in it, if there is one.
 
         Raises:
-            RunFolderError: it holds a finished run, or cannot be written.
+            RunFolderError: it holds a finished run or another model, or it cannot be written.
         """
-        from gradlab import run_folder
+        from gradlab.watch_folder import RecordsInFolder, WatchFolder
 
-        label = run_folder.Label(uuid.uuid4().hex[:12], path.name, {"watch": self._about})
-        writer = self._open.locked.enter_context(run_folder.lock_folder(path, label))
-        if (writer.previous or {}).get("status") in run_folder.FINISHED:
-            self._open.locked.close()
-            raise RunFolderError(f"{path} holds a finished run", fix="Name another folder, or remove it.")
-        writer.start(environment(next((p.device for p in self._model.parameters()), torch.device("cpu"))))
-        return writer
+        device = next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
+        folder = WatchFolder(path, self._about, self._model, environment(device))
+        self._open.take(RecordsInFolder(folder, strict=self._strict))
+        self._recorder.go_on_at(folder.first)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -177,12 +178,9 @@ class Watch(HasTables):
         stopped = isinstance(error, StopTraining)
         self._abandoned.detach()
         self._recorder.__exit__(kind, error, trace)
-        last = self._open.records.last
-        diverged = last is not None and last.loss is not None and not isfinite(last.loss)
-        self.status = "diverged" if diverged else "completed"
-        if error is not None and not stopped:
-            self.status = "interrupted" if isinstance(error, KeyboardInterrupt | GeneratorExit) else "failed"
-        self._open.close(self.status, traceback.format_exc() if self.status == "failed" else None)
+        self.status = _status(None if stopped else error, self._open.records.last)
+        told = "".join(traceback.format_exception(error)) if self.status == "failed" else None
+        self._open.close(self.status, told, plots=self.status != "failed")
         if self._announcer.wanted and not stopped:
             with suppress(StopTraining):  # the training is over
                 self._announcer.announce(self.diagnose)
@@ -236,14 +234,7 @@ class Watch(HasTables):
         """Keep a record."""
         now = perf_counter()
         seconds, self._last = now - self._last, now
-        rows = len(self._recorder.modules)
-        try:
-            self._open.records.add(record, seconds, rows)
-        except RunFolderError as error:  # a full disk must not end somebody's training
-            warnings.warn(f"gradlab goes on in memory: {error.message}", RuntimeWarning, stacklevel=2)
-            assert isinstance(self._open.records, RecordsInFolder)
-            self._open.records = self._open.records.in_memory()
-            self._into = None
+        self._open.records.add(record, seconds, len(self._recorder.modules))
         self._snapshot = None
         if self._announcer.is_due(finite=record.may_be_finite):
             self._announcer.announce(self.diagnose)
@@ -259,47 +250,73 @@ def _receive(watch: "weakref.ref[Watch]", record: StepRecord) -> None:
 class _Open:
     """What has to be closed when a watch ends, also where nobody leaves its context.
 
-    Args:
-        recorder: the recorder.
+    A forked child has the hooks of its parent, until it removes them, and nothing of the parent's run folder.
 
     Attributes:
+        recorder: the recorder.
         records: where the records are kept.
-        locked: holds the lock of the run folder.
+        folder: the same, where that is a run folder.
+        first: number of the first step, which is always recorded.
         begun: when the watch began.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self) -> None:
         self.records: RecordsInMemory | RecordsInFolder = RecordsInMemory()
-        self.locked = ExitStack()
+        self.folder: RecordsInFolder | None = None
+        self.recorder: Recorder | None = None
+        self.first = 0
         self.begun = 0.0
+        self._stop_listening: Callable[[], None] = lambda: None
 
-    def close(self, status: str, trace: str | None = None) -> None:
+    def take(self, records: "RecordsInFolder") -> None:
+        """Write into a run folder, also before a signal ends the process."""
+        self.records = self.folder = records
+        self.first = records.folder.first
+        self._stop_listening = interrupts.before_the_end(self._before_the_end)
+        _writing.add(self)
+
+    def leave_to_parent(self) -> None:
+        """This is a forked child: the folder belongs to its parent."""
+        if self.folder is not None:
+            self.records, self.folder = self.folder.in_memory(), None
+
+    def close(self, status: str, trace: str | None = None, *, plots: bool = True) -> None:
         """Remove every hook, write what waits, and give the run folder back."""
-        self._recorder.remove()
-        with self.locked:
-            if isinstance(self.records, RecordsInFolder):
-                self._conclude(self.records, status, trace)
-
-    def _conclude(self, records: RecordsInFolder, status: str, trace: str | None) -> None:
-        """Write what waits, and end the run folder."""
-        from gradlab.results import conclude
-
-        writer = records.writer
-        try:
-            records.write()
-            writer.flush()
-            totals = {
-                "steps": self._recorder.step,
-                "unfinished": self._recorder.unfinished,
-                "graph": self._recorder.graph,
-                "step_seconds": records.step_seconds,
-                "record_seconds": records.record_seconds,
-                "seconds": perf_counter() - self.begun,
+        assert self.recorder is not None
+        self.recorder.remove()
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            about = {
+                "status": status,
+                "steps": self.recorder.step,
+                "unfinished": self.recorder.unfinished,
+                "graph": self.recorder.graph,
             }
-            writer.write_summary({"status": status, **totals, **({"traceback": trace} if trace else {})})
-            run = conclude(writer)
-            if status != "failed":
-                run.save_plots()
-        except RunFolderError as error:
-            warnings.warn(f"gradlab could not finish {writer.path}: {error.message}", RuntimeWarning, stacklevel=3)
+            folder.end({**about, **({"traceback": trace} if trace else {})}, self.begun, plots=plots)
+        self._stop_listening()
+
+    def _before_the_end(self) -> None:
+        self.close("interrupted", plots=False)
+
+
+_writing: "weakref.WeakSet[_Open]" = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for each in list(_writing):
+        each.leave_to_parent()
+    _writing.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def _status(error: BaseException | None, last: StepRecord | None) -> str:
+    """How a training ended. A program that ends itself without complaint, or as a signal would, interrupts it."""
+    if error is None:
+        diverged = last is not None and last.loss is not None and not isfinite(last.loss)
+        return "diverged" if diverged else "completed"
+    if isinstance(error, SystemExit):
+        return "interrupted" if not error.code or (isinstance(error.code, int) and error.code > 128) else "failed"
+    return "interrupted" if isinstance(error, KeyboardInterrupt | GeneratorExit) else "failed"

@@ -14,10 +14,19 @@ ORDER = [
     "errors", "text", "reading", "user_code", "memory", "writing", "locking", "interrupts", "seeding", "choices",
     "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory", "measures", "recording",
     "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views", "results", "watch_records",
-    "announcing", "watching", "experiment", "integrations", "sweeps", "cli", "__main__", "__init__",
+    "watch_folder", "announcing", "watching", "experiment", "integrations", "sweeps", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
-TORCH = ["recording", "training", "environment", "watch_records", "watching", "experiment", "integrations"]
+TORCH = [
+    "recording",
+    "training",
+    "environment",
+    "watch_records",
+    "watch_folder",
+    "watching",
+    "experiment",
+    "integrations",
+]
 """What may reach torch when it is imported."""
 TORCH_FREE_NETWORKS = ["networks/__init__.py", "networks/activations.py", "networks/initializers.py",
     "networks/measured.py"]  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gradlab
-from gradlab import run_folder, tables, watch_records
+from gradlab import tables, watch_records
 from gradlab.errors import RunBusyError, RunFolderError, UserError
 from gradlab.snapshot import PUBLIC
 from gradlab.tables import SCHEMAS
@@ -157,24 +157,6 @@ def test_memory_is_bounded(monkeypatch):
     assert steps[0] == 0
     assert len(set(np.diff(steps))) == 1
     assert steps[-1] > 150
-
-
-def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
-
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.warns(RuntimeWarning, match="No space left"):  # noqa: PT031
-        with gradlab.watch(model, optimizer, into=tmp_path / "run"):
-            monkeypatch.setattr(run_folder.writing, "write_file", full)
-            monkeypatch.setattr(watch_records, "FLUSH_SECONDS", 0.0)
-            for _ in range(3):
-                optimizer.zero_grad()
-                model(X).square().mean().backward()
-                optimizer.step()
-        monkeypatch.undo()
-    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_wrong_arguments():

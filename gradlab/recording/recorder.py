@@ -92,6 +92,10 @@ class Recorder:
         """What is recorded: modules, and the activation functions that they have called so far."""
         return self._model.numbering.modules
 
+    def go_on_at(self, number: int) -> None:
+        """Count steps from a number on, before the context is entered: an earlier process has done those before."""
+        self._current.step = self._new_step(number)
+
     # ------------------------------------------------------------------------------------------------- the context
 
     def __enter__(self) -> Self:

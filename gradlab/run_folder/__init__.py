@@ -15,10 +15,12 @@ another version (`gradlab.config.SCHEMA`) is read as far as it goes. Torch-free.
 from gradlab.run_folder.names import FINISHED, GROWING, claim_picture, export_folder, plots_folder
 from gradlab.run_folder.reading import (
     FolderSource,
+    Progress,
     failure,
     find_runs,
     is_busy,
     is_run,
+    progress,
     read_environment,
     read_summary,
     read_tables,
@@ -31,6 +33,7 @@ __all__ = [
     "GROWING",
     "FolderSource",
     "Label",
+    "Progress",
     "RunWriter",
     "cannot_write",
     "claim_picture",
@@ -42,6 +45,7 @@ __all__ = [
     "lock_folder",
     "lock_run",
     "plots_folder",
+    "progress",
     "read_environment",
     "read_summary",
     "read_tables",

@@ -3,9 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from gradlab.config.files import load_config
 from gradlab.errors import ConfigError, RunFolderError
 from gradlab.locking import is_locked
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, THEORY
-from gradlab.run_folder.parts import Part, parts, read_parts
+from gradlab.run_folder.parts import FAULTS, Part, parts, read_parts
 from gradlab.tables import SCHEMAS, UNKNOWN, Finding, Source, Tables, other_schema
 
 
@@ -133,6 +134,52 @@ def _parts(path: Path, table: str) -> list[Part]:
     if table in GROWING:
         return parts(path / table)
     return [Part(0, 0, path / THEORY)] if (path / THEORY).is_file() else []
+
+
+class Progress(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+        last: number of the last recorded step; None where there is none.
+        modules: names in the last part of `layers`.
+        step_seconds: what the recorded steps took.
+        record_seconds: what recording them took.
+    """
+
+    last: int | None
+    modules: Set[str]
+    step_seconds: float
+    record_seconds: float
+
+
+def progress(path: Path) -> Progress:
+    """How far a run has come, from as little of its parts as is needed; parts that cannot be read are passed over."""
+    step = pl.col("step").max().cast(pl.Int64)
+    layers, steps = (_parts(path, table) for table in ("layers", "steps"))
+    lasts = [next(filter(_is_step, _answers(found, step)), None) for found in (layers, steps)]
+    modules = next(_answers(layers, pl.col("module").unique().cast(pl.String).drop_nulls().implode()), None)
+    seconds = [
+        sum(_answers(steps, pl.col(column).cast(pl.Float64).sum())) for column in ("step_seconds", "record_seconds")
+    ]
+    return Progress(
+        max((last for last in lasts if last is not None), default=None),
+        frozenset(modules.to_list() if modules is not None else ()),
+        *(value if isfinite(value) else 0.0 for value in seconds),
+    )
+
+
+def _is_step(number: int | None) -> bool:
+    return number is not None and 0 <= number < 2**53
+
+
+def _answers(found: Sequence[Part], question: pl.Expr) -> Iterator[Any]:
+    """What each part answers to a question, the last part first."""
+    for part in reversed(found):
+        try:
+            answer = pl.scan_parquet(part.file, glob=False).select(question).collect().item()
+        except FAULTS:
+            continue
+        yield answer
 
 
 def is_busy(path: Path) -> bool:

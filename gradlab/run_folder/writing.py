@@ -122,7 +122,7 @@ class RunWriter:
         """The summary of an earlier attempt at this config, if there was one."""
         return read_summary(self.path) if is_run(self.path) else None
 
-    def start(self, environment: Mapping[str, Any]) -> None:
+    def start(self, environment: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
         """Clear what an earlier attempt left and write what is known before the first step."""
         with self._disk():
             marker.clear(self.path, GROWING)
@@ -130,7 +130,7 @@ class RunWriter:
             marker.start(self.path, self.label.id, files)
             text = self.label.text or yaml.safe_dump(dict(self.label.config), sort_keys=False)
             write_file(self.path / CONFIG, text)
-        self.go_on(environment)
+        self.go_on(environment, about)
 
     def go_on(self, environment: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
         """Say that the run is running, and where; rows are added to those that are there."""
