@@ -24,7 +24,7 @@ X = torch.randn(32, 6, generator=torch.Generator().manual_seed(0))
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch):
     """They take most of the time."""
-    monkeypatch.setattr(Run, "save_plots", lambda run: None)
+    monkeypatch.setattr(Run, "save_plots", lambda *_: None)
 
 
 def network(depth=2, width=6):
