@@ -140,7 +140,8 @@ STATISTICS: Mapping[str, Statistic] = {
     "input_mean": Statistic(
         lambda input_mean: input_mean,
         "mean of the input",
-        "Mean of what enters a first layer, over the features that vary; in some records only, like all of the input.",
+        "Mean of what enters a first layer in its first call of the step, over the features that vary; in some records "
+        "only, like all of the input.",
     ),
     "input_std": Statistic(
         lambda input_std: input_std, "std of the input", "Standard deviation of what enters a first layer.", log=True

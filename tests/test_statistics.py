@@ -10,7 +10,7 @@ from gradlab.statistics import LAYER_STATISTICS, PARAMETER_SUMS, STATISTICS, SUM
 
 FULL_PASS = ("dead_fraction", "revived_fraction", "across_samples_std", "across_units_std")
 QUANTITIES = {*SUMS, *PARAMETER_SUMS, "output_size", "input_size", "delta_size", "gradient_scale"}
-QUANTITIES |= {"parameter_gradient_squares", *FULL_PASS}
+QUANTITIES |= {"parameter_gradient_squares", *FULL_PASS, "input_mean", "input_std", "input_disparity"}
 ADDED = """
 from gradlab import statistics
 added = {"activation_range": statistics.Statistic(
