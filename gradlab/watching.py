@@ -10,6 +10,7 @@ recorder.rows(), recorder.diagnose(), recorder.figure("gradient_flow")
 
 import os
 import traceback
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,8 +28,9 @@ from torch.optim import Optimizer
 from gradlab import interrupts
 from gradlab.announcing import Announcer
 from gradlab.environment import environment
-from gradlab.errors import StopTraining, UserError
+from gradlab.errors import RunBusyError, StopTraining, UserError
 from gradlab.recording.close_look import CloseLook
+from gradlab.recording.data_parallel import is_distributed
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
@@ -167,7 +169,15 @@ class Watch(HasTables):
         from gradlab.watch_folder import RecordsInFolder, WatchFolder
 
         device = next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
-        folder = WatchFolder(path, self._about, self._model, environment(device))
+        try:
+            folder = WatchFolder(path, self._about, self._model, environment(device))
+        except RunBusyError:
+            if not is_distributed():
+                raise
+            message = f"another process of this job writes {path}; the rows of this one stay in memory"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+            self._into = None
+            return
         self._open.take(RecordsInFolder(folder, strict=self._strict))
         self._recorder.go_on_at(folder.first)
 

@@ -12,7 +12,7 @@ KIND = {
             "MODELS: Mapping[str, type[Model]] = by_name(MLP)",
             'class Pairs(Model):\n    """Two Linear layers with a product between them."""\n\n'
             '    kind: Literal["pairs"] = "pairs"\n    """The kind."""\n'
-            '    units: PositiveInt = 8\n    """Units of each."""\n\n\n'
+            '    units: Size = 8\n    """Units of each."""\n\n\n'
             "MODELS: Mapping[str, type[Model]] = by_name(MLP, Pairs)",
         )
     ],

@@ -21,8 +21,8 @@ print(json.dumps([ids, pages]))
 CHANGES = {
     "gradlab/config/config.py": [
         ('    notes: str = ""\n', '    colour: str = "blue"\n    """Its colour."""\n    notes: str = ""\n'),
-        ("    epochs: Posi", '    schedule: str = "constant"\n    """How the rate changes."""\n    epochs: Posi'),
-        ("    every: Posi", '    sharpness: int = 0\n    """How often."""\n    every: Posi'),
+        ("    epochs: Coun", '    schedule: str = "constant"\n    """How the rate changes."""\n    epochs: Coun'),
+        ("    every: Coun", '    sharpness: int = 0\n    """How often."""\n    every: Coun'),
     ],
     "gradlab/choices/models.py": [
         ("    residual: bool = False\n", '    gates: bool = False\n    """Gates."""\n    residual: bool = False\n')
