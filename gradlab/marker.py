@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gradlab.config import SCHEMA
+from gradlab.reading import read_json
 from gradlab.text import strict_json
 from gradlab.writing import write_file
 
@@ -55,8 +56,7 @@ def clear(path: Path, tables: Sequence[str]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        found = json.loads((path / NAME).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        return read_json(path / NAME)
     return {}
 
 

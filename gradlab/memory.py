@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from gradlab.errors import UserError
+from gradlab.text import bytes_text
 
 _GROUP = Path("/sys/fs/cgroup/memory.max")
-_UNITS = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 
 
 def machine_memory() -> int | None:
@@ -37,8 +37,3 @@ def require_memory(size: float, what: str, *, fix: str = "", most: int | None = 
     most = machine_memory() if most is None else most
     if most is not None and size > most:
         raise UserError(f"{what} needs at least {bytes_text(size)} of memory; there are {bytes_text(most)}", fix=fix)
-
-
-def bytes_text(size: float) -> str:
-    """A number of bytes as one would say it: 3.2 GB."""
-    return next((f"{size / unit:,.3g} {name}" for unit, name in _UNITS if size >= unit), f"{size:,.0f} bytes")

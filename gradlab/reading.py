@@ -4,12 +4,16 @@ A pipe would wait for a writer that never comes, and a device may never end.
 """
 
 import errno
+import json
 import os
 import stat
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+MOST_JSON = 2**26
+"""Bytes of a summary and the like."""
 KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISCHR, "a device"),
@@ -60,4 +64,20 @@ def read_file(path: Path, most: int) -> bytes:
         content = file.read(most + 1)  # it may have grown
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a file that holds a JSON object.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger than any that gradlab writes.
+        ValueError: it holds something else, or is nested too deeply; or the path holds a NUL.
+    """
+    try:
+        content = json.loads(read_file(path, MOST_JSON).decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
     return content

@@ -148,6 +148,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
+def bytes_text(size: float) -> str:
+    """A number of bytes as one would say it: 3.2 GB."""
+    units = {"PB": 1e15, "TB": 1e12, "GB": 1e9, "MB": 1e6}
+    return next((f"{size / unit:,.3g} {name}" for name, unit in units.items() if size >= unit), f"{size:,.0f} bytes")
+
+
 # ------------------------------------------------------------------------------------------------------------ settings
 
 

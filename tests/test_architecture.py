@@ -11,10 +11,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 ORDER = [
-    "errors", "text", "reading", "user_code", "memory", "writing", "locking", "interrupts", "seeding", "choices",
-    "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory", "measures", "recording",
-    "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views", "results", "watch_records",
-    "watch_folder", "announcing", "watching", "experiment", "integrations", "sweeps", "cli", "__main__", "__init__",
+    "errors", "text", "operations", "reading", "user_code", "memory", "writing", "locking", "interrupts",
+    "seeding", "choices", "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory",
+    "measures", "recording", "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views",
+    "results", "watch_records", "watch_folder", "announcing", "watching", "experiment", "integrations", "sweeps",
+    "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = [

@@ -3,7 +3,7 @@
 import pytest
 
 from gradlab.errors import UserError
-from gradlab.memory import bytes_text, machine_memory, require_memory
+from gradlab.memory import machine_memory, require_memory
 
 
 def test_this_machine_has_some_memory():
@@ -19,18 +19,3 @@ def test_what_fits_passes_and_what_does_not_is_refused():
 def test_where_the_memory_is_not_known_nothing_is_refused(monkeypatch):
     monkeypatch.setattr("gradlab.memory.machine_memory", lambda: None)
     require_memory(1e30, "anything")
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (999_999, "999,999 bytes"),
-        (3.21e6, "3.21 MB"),
-        (64e9, "64 GB"),
-        (4e15, "4 PB"),
-        (16e12, "16 TB"),
-    ],
-)
-def test_bytes_as_one_says_them(size, text):
-    assert bytes_text(size) == text

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from gradlab.reading import open_file, read_file
+from gradlab.reading import open_file, read_file, read_json
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 
@@ -58,3 +58,22 @@ def test_refused_files_are_closed(tmp_path):
             open_file("/dev/null")
     after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208
     assert after == before
+
+
+def test_json_of_somebody_else(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    for text, reason in (
+        ("[" * 10**5, "nested too deeply"),
+        ("[1]", "no JSON object"),
+        ("3", "no JSON object"),
+        ("{", "property name"),
+        ("\xff", "codec"),
+    ):
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(ValueError, match=reason):
+            read_json(path)
+    path.write_text('{"status": "completed"}')
+    assert read_json(path) == {"status": "completed"}
+    monkeypatch.setattr("gradlab.reading.MOST_JSON", 10)
+    with pytest.raises(OSError, match="10 are the most"):
+        read_json(path)

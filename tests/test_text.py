@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gradlab.text import (
     ABSENT,
+    bytes_text,
     clock,
     compact,
     counted,
@@ -235,3 +236,18 @@ def test_strict_json_has_no_nan_and_no_infinity():
     plain = {"a": [1.5, None], "b": [None, {"c": None}], "d": True, "e": "nan", "f": None}
     assert strict_json(value) == plain
     assert json.loads(json.dumps(strict_json(value), allow_nan=False)) == plain
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999_999, "999,999 bytes"),
+        (3.21e6, "3.21 MB"),
+        (64e9, "64 GB"),
+        (4e15, "4 PB"),
+        (16e12, "16 TB"),
+    ],
+)
+def test_bytes_as_one_says_them(size, text):
+    assert bytes_text(size) == text

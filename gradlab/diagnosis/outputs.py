@@ -4,17 +4,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.operations import ONE_OF_MANY, SHAPE_ONLY, WEIGHT_LAYERS
 from gradlab.tables import Finding, Severity, Tables
 
-SHAPE_ONLY = {
-    "View", "UnsafeView", "ReshapeAlias", "Reshape", "Squeeze", "Unsqueeze", "Select", "Slice", "Transpose", "Permute",
-    "T", "Expand", "Alias", "Clone", "ToCopy", "Index", "IndexSelect", "Gather", "Split", "Unbind", "Narrow",
-    "Contiguous", "Diagonal", "TakeAlongDim", "MaskedSelect", "Copy",
-}  # fmt: skip
-"""Operations that choose or move entries and compute nothing."""
-ONE_OF_MANY = {"Gather", "Select", "Index", "IndexSelect", "TakeAlongDim"}
-"""Those that choose some entries."""
-WEIGHT_LAYERS = {"Addmm", "Mm", "Bmm", "Linear", "Convolution", "ConvolutionOverrideable", "MkldnnLinear"}
 NEGATIVE_LOG_LIKELIHOOD = {"NllLoss", "NllLoss2D", "NllLossNd"}
 ON_LOGITS = {"BinaryCrossEntropyWithLogits"}
 DISTANCES = {"MseLoss": 2, "HuberLoss": 1, "SmoothL1Loss": 1}

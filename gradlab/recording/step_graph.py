@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gradlab.operations import WEIGHT_LAYERS
 from gradlab.recording.structure import is_lazy
 from gradlab.recording.torch_private import operation, output_shape
 
@@ -21,7 +22,10 @@ MOST_CHAINS = 16
 """Chains of them; a loss that is a sum has several."""
 DEEPEST = 3
 """How many lists and dicts within one another are searched for layers that a model does not know."""
-WEIGHT_LAYERS = {"Addmm", "Mm", "Bmm", "Linear", "Convolution", "ConvolutionOverrideable", "Embedding", "MkldnnLinear"}
+OF_PYTORCH = frozenset(vars(nn.Module()))
+"""Attributes in which PyTorch itself keeps what belongs to a module."""
+ENDS = WEIGHT_LAYERS | {"Embedding"}
+"""Operations before which nothing is told any more."""
 
 Chain = list[tuple[str, list[int]]]
 """Operations from a loss toward a weight layer, with the shape of what each of them has computed."""
@@ -146,7 +150,7 @@ def _chains(root: Any) -> list[Chain]:
         node, before = ways.pop()
         chain = [*before, (operation(node), output_shape(node))]
         following = [each for each, _ in node.next_functions if each is not None and not hasattr(each, "variable")]
-        if not following or chain[-1][0] in WEIGHT_LAYERS or len(chain) == LONGEST or len(ways) > MOST_CHAINS:
+        if not following or chain[-1][0] in ENDS or len(chain) == LONGEST or len(ways) > MOST_CHAINS:
             found.append(chain)
         else:
             ways += [(each, chain) for each in reversed(following)]
@@ -166,7 +170,7 @@ def hidden_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
     found = []
     for path, module in list(model.named_modules()):
         for name, value in vars(module).items():
-            if name.startswith("_") or not isinstance(value, list | tuple | dict | set):
+            if name in OF_PYTORCH or not isinstance(value, list | tuple | dict | set):
                 continue
             hidden = [each for each in _parameters_in(value, DEEPEST) if id(each) not in own and each.requires_grad]
             if hidden:

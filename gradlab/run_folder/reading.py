@@ -1,6 +1,5 @@
 """Run folder ─► snapshot: what is there, also of a run that is going on, cut off, damaged or somebody else's."""
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -14,6 +13,7 @@ from gradlab.config import Config
 from gradlab.config.files import load_config
 from gradlab.errors import ConfigError, RunFolderError
 from gradlab.locking import is_locked
+from gradlab.reading import read_json
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, THEORY
 from gradlab.run_folder.parts import FAULTS, Part, parts, read_parts
 from gradlab.tables import SCHEMAS, UNKNOWN, Finding, Source, Tables, other_schema
@@ -40,14 +40,11 @@ def read_summary(path: Path) -> dict[str, Any]:
         RunFolderError: there is no run at `path`, or its summary is damaged.
     """
     try:
-        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+        return read_json(path / SUMMARY)
     except FileNotFoundError:
         raise _no_run(path) from None
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path / SUMMARY} cannot be read: {error}") from error
-    if not isinstance(summary, dict):
-        raise RunFolderError(f"{path / SUMMARY} is not a run's summary")
-    return summary
 
 
 class FolderSource(Source):
@@ -126,7 +123,7 @@ def read_tables(path: Path) -> Tables:
 def read_environment(path: Path) -> dict[str, Any]:
     """Versions, device and threads of a run; empty where the run died before it wrote them."""
     file = path / ENVIRONMENT
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    return read_json(file) if file.is_file() else {}
 
 
 def _parts(path: Path, table: str) -> list[Part]:

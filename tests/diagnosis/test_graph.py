@@ -1,38 +1,12 @@
 """Rules that read the graph of the step, on short trainings that are broken in one place, and on the repaired ones."""
 
-import warnings
-
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-import gradlab
+from tests.diagnosis.short_trainings import CLASSES, RULES, X, findings, net
 from tests.diagnosis.tables import assert_not_applicable, tables, watched
-
-X = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
-CLASSES = torch.arange(16) % 3
-NUMBERS = X[:, :1] - X[:, 1:2]
-RULES = ("no-gradient", "not-optimized", "unregistered-parameters", "output-mismatch")
-
-
-def findings(model, loss_of, *, steps=8, optimizer=None, parameters=None):
-    """The findings of these rules about a short training."""
-    torch.manual_seed(0)
-    optimizer = optimizer or torch.optim.SGD(list(parameters or model.parameters()), lr=0.05)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Using a target size")
-        with gradlab.watch(model, optimizer) as recorder:
-            for _ in range(steps):
-                optimizer.zero_grad()
-                loss_of().backward()
-                optimizer.step()
-    return {finding.rule: finding for finding in recorder.diagnose() if finding.rule in RULES}
-
-
-def net(outputs=3, *last):
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, outputs), *last)
 
 
 class Branches(nn.Module):
@@ -200,75 +174,6 @@ def test_parameters_of_a_loss_or_of_another_model_are_nobodys_fault():
     assert findings(model, lambda: weight.exp() * cross_entropy(model)() + cross_entropy(other)()) == {}
     x = X.clone().requires_grad_()
     assert findings(model, lambda: functional.cross_entropy(model(x), CLASSES)) == {}
-
-
-# ---------------------------------------------------------------------------------------------------- output-mismatch
-
-ONE_HOT = functional.one_hot(CLASSES, 3).float()
-MISMATCHED = {
-    "softmax before cross-entropy": (net(3, nn.Softmax(1)), lambda y: functional.cross_entropy(y, CLASSES)),
-    "the same in float64": (net(3, nn.Softmax(1)), lambda y: functional.cross_entropy(y.double(), CLASSES)),
-    "the same, smoothed": (
-        net(3, nn.Softmax(1)), lambda y: functional.cross_entropy(y, CLASSES, label_smoothing=0.1),
-    ),
-    "sigmoid before cross-entropy": (net(3, nn.Sigmoid()), lambda y: functional.cross_entropy(y, CLASSES)),
-    "ReLU before cross-entropy": (net(3, nn.ReLU()), lambda y: functional.cross_entropy(y, CLASSES)),
-    "softmax before a weighted sum": (
-        net(3, nn.Softmax(1)), lambda y: 0.5 * functional.cross_entropy(y, CLASSES) + 0.1 * y.square().mean(),
-    ),
-    "sigmoid before logits": (
-        net(1, nn.Sigmoid()),
-        lambda y: functional.binary_cross_entropy_with_logits(y[:, 0], (CLASSES > 0).float()),
-    ),
-    "nll of logits": (net(3), lambda y: functional.nll_loss(y, CLASSES)),
-    "nll of probabilities": (net(3, nn.Softmax(1)), lambda y: functional.nll_loss(y, CLASSES)),
-    "regression on entries of a softmax": (
-        net(3, nn.Softmax(1)), lambda y: functional.mse_loss(y.gather(1, CLASSES[:, None])[:, 0], 5 * NUMBERS[:, 0]),
-    ),
-    "targets beyond a sigmoid": (net(1, nn.Sigmoid()), lambda y: functional.mse_loss(y, 10 + NUMBERS)),
-    "targets beyond a tanh": (net(1, nn.Tanh()), lambda y: functional.mse_loss(y, 10 + NUMBERS)),
-    "broadcast by mse_loss": (net(1), lambda y: functional.mse_loss(y, NUMBERS[:, 0])),
-    "broadcast by hand": (net(1), lambda y: (y - NUMBERS[:, 0]).square().mean()),
-    "broadcast the other way": (net(1), lambda y: (y[:, 0] - NUMBERS).abs().mean()),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", MISMATCHED)
-def test_outputs_that_do_not_fit_their_loss(name):
-    model, loss_of = MISMATCHED[name]
-    assert set(findings(model, lambda: loss_of(model(X)))) == {"output-mismatch"}
-
-
-FITTING = {
-    "cross-entropy on logits": (net(3), lambda y: functional.cross_entropy(y, CLASSES)),
-    "nll of log-probabilities": (net(3, nn.LogSoftmax(1)), lambda y: functional.nll_loss(y, CLASSES)),
-    "soft targets": (net(3), lambda y: functional.cross_entropy(y, ONE_HOT)),
-    "probabilities": (
-        net(1, nn.Sigmoid()), lambda y: functional.binary_cross_entropy(y[:, 0], (CLASSES > 0).float()),
-    ),
-    "logits": (net(1), lambda y: functional.binary_cross_entropy_with_logits(y[:, 0], (CLASSES > 0).float())),
-    "the Brier score": (net(3, nn.Softmax(1)), lambda y: functional.mse_loss(y, ONE_HOT)),
-    "an autoencoder": (net(8, nn.Sigmoid()), lambda y: functional.mse_loss(y, X.sigmoid())),
-    "a regression": (net(1), lambda y: functional.mse_loss(y, NUMBERS)),
-    "its targets in a row": (net(1), lambda y: functional.mse_loss(y[:, 0], NUMBERS[:, 0])),
-    "a sum of squares": (net(1, nn.Sigmoid()), lambda y: functional.mse_loss(y, NUMBERS, reduction="sum") / 100),
-    "positive numbers": (net(1, nn.Softplus()), lambda y: functional.mse_loss(y, NUMBERS.abs())),
-    "a distribution": (net(3, nn.LogSoftmax(1)), lambda y: functional.kl_div(y, ONE_HOT)),
-    "a softmax inside": (
-        nn.Sequential(nn.Linear(8, 8), nn.Softmax(1), nn.Linear(8, 3)), lambda y: functional.cross_entropy(y, CLASSES),
-    ),
-    "a policy gradient": (
-        net(3), lambda y: -(y.log_softmax(1).gather(1, CLASSES[:, None])[:, 0] * NUMBERS[:, 0]).mean(),
-    ),
-    "similarities": (net(4), lambda y: functional.cross_entropy(y @ y.t() / 4, torch.arange(16))),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", FITTING)
-@pytest.mark.filterwarnings("ignore:reduction")
-def test_outputs_that_fit_their_loss(name):
-    model, loss_of = FITTING[name]
-    assert findings(model, lambda: loss_of(model(X))) == {}
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -63,6 +63,9 @@ def test_hidden_layers_are_found_and_registered_ones_are_not():
     model = nn.Sequential(nn.Linear(2, 2))
     model.known, model.cache = [model[0]], {"mean": torch.zeros(3)}
     assert hidden_layers(model) == []
+    model._private = [nn.Linear(2, 3, bias=False)]
+    assert [path for path, _ in hidden_layers(model)] == ["_private"]
+    del model._private
     model[0].extra = [{"deep": (nn.Linear(2, 1),)}]
     ((path, parameters),) = hidden_layers(model)
     assert (path, [list(each.shape) for each in parameters]) == ("0.extra", [[1, 2], [1]])

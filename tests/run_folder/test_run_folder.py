@@ -189,5 +189,5 @@ def test_reading_what_is_no_run(tmp_path):
     with pytest.raises(RunFolderError, match="cannot be read"):
         run_folder.read_summary(tmp_path)
     (tmp_path / "summary.json").write_text("[]")
-    with pytest.raises(RunFolderError, match="is not a run's summary"):
+    with pytest.raises(RunFolderError, match="cannot be read: it is no JSON object"):
         run_folder.read_summary(tmp_path)
