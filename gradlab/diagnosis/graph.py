@@ -22,6 +22,33 @@ LITTLE = 0.01
 """Less than this, in parameters whose modules are not even called, is a part that this task does not need."""
 
 
+FIELDS = {
+    "trained": int, "unreached": dict, "not_optimized": dict, "strangers": list, "outside": dict, "fresh": list,
+    "chains": list,
+}  # fmt: skip
+"""What the recorder's `StepGraph.found` tells."""
+
+
+def graph_of(tables: Tables) -> Mapping[str, Any] | None:
+    """What the graphs of some steps say; None where nobody looked, or where a summary from elsewhere has it wrong."""
+    graph = tables.summary.get("graph")
+    if not isinstance(graph, dict) or not all(isinstance(graph.get(field), kind) for field, kind in FIELDS.items()):
+        return None
+    sizes = [*graph["unreached"].values(), *graph["not_optimized"].values(), *graph["outside"].values()]
+    links = [link for chain in graph["chains"] for link in (chain if isinstance(chain, list) else [None])]
+    shapes = [*graph["fresh"], *map(_shape_of, links)]
+    fits = all(isinstance(size, int) for size in sizes) and all(
+        isinstance(shape, list) and all(isinstance(length, int) for length in shape) for shape in shapes
+    )
+    return graph if fits else None
+
+
+def _shape_of(link: Any) -> Any:
+    """The shape in a link of a chain, an operation and a shape; None of anything else."""
+    is_link = isinstance(link, list | tuple) and len(link) == 2 and isinstance(link[0], str)
+    return link[1] if is_link else None
+
+
 def no_gradient(tables: Tables) -> Answer:
     """Parameters never get a gradient, or one that is exactly 0, while others get one.
 
@@ -34,7 +61,7 @@ def no_gradient(tables: Tables) -> Answer:
         return NotApplicable("the network of a configured run is whole")
     if not tables.steps.height:
         return NotApplicable("no step was recorded")
-    graph = tables.summary.get("graph")
+    graph = graph_of(tables)
     norms = _gradient_norms(tables.layers)
     if norms.height and not norms["ever"].any() and (norms["records"] >= FEW).any():
         return [_nothing_arrives(norms["module"].to_list(), graph)]
@@ -122,7 +149,7 @@ def not_optimized(tables: Tables) -> Answer:
     What to try: make the optimizer of `model.parameters()`, after all layers are in place; what shall stay as it is has
     `requires_grad=False`.
     """
-    graph = tables.summary.get("graph")
+    graph = graph_of(tables)
     if tables.config is not None or graph is None:
         return NotApplicable("nobody has looked at the graph of a step")
     missing: Mapping[str, int] = {
@@ -164,7 +191,7 @@ def unregistered_parameters(tables: Tables) -> Answer:
     What to try: `nn.ModuleList`, `nn.ModuleDict` or `nn.ParameterList` in place of the list or dict; make layers in
     `__init__`.
     """
-    graph = tables.summary.get("graph")
+    graph = graph_of(tables)
     if tables.config is not None or graph is None:
         return NotApplicable("nobody has looked at the graph of a step")
     findings = []

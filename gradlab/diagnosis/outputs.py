@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from gradlab.diagnosis.graph import graph_of
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
 from gradlab.operations import ONE_OF_MANY, SHAPE_ONLY, WEIGHT_LAYERS
 from gradlab.tables import Finding, Severity, Tables
@@ -30,10 +31,10 @@ def output_mismatch(tables: Tables) -> Answer:
 
     What to try: leave the last activation out, or take the loss that fits it; give targets the shape of the output.
     """
-    graph = tables.summary.get("graph")
+    graph = graph_of(tables)
     if tables.config is not None or graph is None:
         return NotApplicable("nobody has looked at the graph of a step")
-    chains: Sequence[Chain] = [[(str(name), shape) for name, shape in chain] for chain in graph["chains"]]
+    chains: Sequence[Chain] = graph["chains"]
     found: dict[str, Finding] = {}
     for chain in chains:
         for finding in (_wrong_shape(chain), _wrong_activation(chain), _out_of_reach(chain, tables)):

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from gradlab.diagnosis import diagnose
+from gradlab.tables import Tables
 from tests.diagnosis.short_trainings import CLASSES, RULES, X, findings, net
 from tests.diagnosis.tables import assert_not_applicable, tables, watched
 
@@ -182,3 +184,33 @@ def test_configured_runs_and_runs_without_a_graph_are_not_judged(rule):
     assert_not_applicable(rule, tables(), reason)
     if rule != "no-gradient":
         assert_not_applicable(rule, watched(tables().layers), reason)
+
+
+GRAPH = {
+    "trained": 10, "unreached": {"a.weight": 4}, "not_optimized": {"b.weight": 4}, "strangers": [False],
+    "outside": {"cells": 3}, "fresh": [[2, 3]], "chains": [[["NllLoss", []], ["Addmm", [4, 3]]]],
+}  # fmt: skip
+
+
+def of_graph(graph):
+    return Tables(layers=watched(tables().layers).layers, steps=tables().steps, summary={"graph": graph})
+
+
+def test_a_summary_from_elsewhere_is_read_and_a_wrong_one_is_none():
+    assert {finding.rule for finding in diagnose(of_graph(GRAPH))} >= set(RULES)
+    for name in GRAPH:
+        for wrong in (
+            None,
+            3.5,
+            "text",
+            [None],
+            [[["NllLoss"]]],
+            [[[1, [2]]]],
+            {"a": "b"},
+            [{"a": 1}],
+            [[["A", ["b"]]]],
+        ):
+            if isinstance(wrong, list) and name == "strangers":
+                continue  # any list of flags is one
+            for graph in ({**GRAPH, name: wrong}, {key: value for key, value in GRAPH.items() if key != name}, wrong):
+                assert not {finding.rule for finding in diagnose(of_graph(graph))} & set(RULES), (name, wrong)
