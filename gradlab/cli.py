@@ -171,18 +171,21 @@ def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = Fals
 
 @app.command()
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
     plots: Annotated[bool, typer.Option("--plots", help="Draw the pictures again.")] = False,
     plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = "png",
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless the verdict is healthy.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Print a finished run's summary again."""
+    """Print the summary of a run, as far as it has come."""
     from gradlab.results import load_run
 
     done = load_run(run)
     if plots:
         done.save_plots(plot_format)
     _show(done, json=json, quiet=False)
+    if check:
+        _check(done.verdict)
 
 
 @app.command()
@@ -276,7 +279,12 @@ def init(
 
 def _show(run: Any, *, json: bool, quiet: bool) -> None:
     if json:
-        _dump(run.summary)
+        diagnosis = {
+            "verdict": run.verdict,
+            "findings": [finding.to_json() for finding in run.findings],
+            "not_judged": run.not_judged,
+        }
+        _dump(run.summary if "verdict" in run.summary else {**run.summary, **diagnosis})
     elif not quiet:
         from rich.console import Console
 

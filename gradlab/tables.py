@@ -213,7 +213,7 @@ class Source:
         return None
 
     def problems(self) -> Sequence[str]:
-        """What could not be read of the tables that were asked for so far, a line each."""
+        """What could not be written in time, or cannot be read of the tables that were asked for, a line each."""
         return ()
 
     def findings(self, tables: "Tables") -> Sequence[Finding]:
@@ -329,7 +329,7 @@ class Tables:
 
     @property
     def problems(self) -> Sequence[str]:
-        """What could not be read of the tables that were asked for so far, a line each."""
+        """What could not be written in time, or cannot be read of the tables that were asked for, a line each."""
         return self._source.problems()
 
     # What rules and views ask for besides.

@@ -242,7 +242,7 @@ class RecordsInFolder:
             self.write()
         writer = self.folder.writer
         before = None if self.last is None else self.last.step + 1
-        written = run_folder.FolderSource(writer.path, writer.summary({}), before)
+        written = run_folder.FolderSource(writer.path, writer.summary(self.folder.said), before)
         return _Both(written, self._waiting.source()) if self._waiting.records else written
 
     def end(self, summary: Mapping[str, Any], begun: float, *, plots: bool) -> None:

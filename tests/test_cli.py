@@ -112,6 +112,32 @@ def test_check_fails_where_nothing_could_be_judged_and_says_so(in_process, tmp_p
     assert "nothing could be judged (vanishing-gradient: one hidden layer" in shown
 
 
+def test_show_checks_a_run_that_is_there_and_diagnoses_one_that_goes_on(in_process, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    arguments = ("run", "tiny.yaml", "-q", "--no-plots", "train.steps=60", "train.learning_rate=0.1")
+    assert in_process(*arguments)[0] == 0
+    (path,) = run_folder.find_runs(tmp_path / "runs")
+    assert in_process("show", path, "--check")[0] == 0
+    assert in_process(*arguments, "--runs", "bad", "model.depth=15", "model.activation=sigmoid")[0] == 0
+    (bad,) = run_folder.find_runs(tmp_path / "bad")
+    assert [in_process("show", bad, *options)[0] for options in ([], ["--check"])] == [0, 1]
+    summary = json.loads((bad / "summary.json").read_text())
+    running = {key: summary[key] for key in ("schema", "id", "name", "config")} | {"status": "running"}
+    (bad / "summary.json").write_text(json.dumps(running))
+    code, out, err = in_process("show", bad, "--check", "--json")
+    assert (code, err) == (1, "")
+    assert {key: json.loads(out)[key] for key in ("status", "verdict")} == {
+        "status": "running",
+        "verdict": summary["verdict"],
+    }
+    assert json.loads(out)["findings"] == summary["findings"]
+    for table in ("layers", "steps", "evaluations"):
+        for part in (bad / table).iterdir():
+            part.unlink()
+    code, _, err = in_process("show", bad, "--check")
+    assert (code, err) == (1, "not healthy: nothing could be judged\n")
+
+
 def test_plot_format(in_process, tmp_path):
     (tmp_path / "tiny.yaml").write_text(SMALL)
     assert in_process("run", "tiny.yaml", "-q", "--plot-format", "svg")[0] == 0

@@ -167,6 +167,7 @@ def test_on_a_full_disk_nothing_is_forgotten_and_the_folder_says_what_happened(t
     assert run.recorded_steps == list(range(9))
     assert run.summary["status"] == "completed"
     assert run.summary["problems"][0].startswith("steps 3 to 6 were written late: cannot write")
+    assert run_folder.read_tables(tmp_path / "run").problems == run.summary["problems"]
 
 
 def test_a_disk_that_stays_full_costs_the_folder_and_not_the_training(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """From a run's tables to its findings and its verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +84,10 @@ class Diagnosed(Source):
     def config(self) -> Config | None:
         """The config of the source."""
         return self._source.config()
+
+    def problems(self) -> Sequence[str]:
+        """What the source says could not be written or read."""
+        return self._source.problems()
 
     def findings(self, tables: Tables) -> list[Finding]:
         """What the rules find."""

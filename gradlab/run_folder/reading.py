@@ -83,8 +83,10 @@ class FolderSource(Source):
         return read_parts(name, [part for part in found if part.file.exists()])
 
     def problems(self) -> Sequence[str]:
-        """What there is to say about the tables that were read so far."""
-        return [problem for problems in self._unreadable.values() for problem in problems]
+        """What could not be written in time, as the summary says, and what cannot be read of the tables so far."""
+        written = self._summary.get("problems")
+        said = [problem for problem in written if isinstance(problem, str)] if isinstance(written, list) else []
+        return [*said, *(problem for problems in self._unreadable.values() for problem in problems)]
 
     def config(self) -> Config | None:
         """The resolved config; None of a model that was only watched, or of a config that this version cannot read."""

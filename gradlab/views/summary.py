@@ -4,7 +4,7 @@ It fits 80 columns whatever the numbers are. Where the output is no terminal, it
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,8 @@ BAR = 7
 """Characters of the bar that shows log10 RMS δ."""
 LEAST_DECADES = 3
 """The bars span at least so many decades, so that a level profile looks level."""
+PROBLEMS = 5
+"""Problems of the folder that are shown at most."""
 COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
@@ -55,6 +57,7 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
         yield paragraph(f"nothing could be judged ({reasons})", width, "yellow", first="  ", rest="  ")
     for finding in run.findings:
         yield from _finding(finding, width)
+    yield from _problems(run.problems, width)  # after all tables were read
     yield Text(str(run.path), style="dim")
 
 
@@ -68,6 +71,17 @@ def _labels(run: Tables, width: int) -> Iterator[Text]:
     if (schema := other_schema(run.summary)) is not None:
         known = f"written by another version of gradlab (schema {schema}; this one is {SCHEMA}), read as far as it goes"
         yield paragraph(known, width, "yellow")
+
+
+def _problems(problems: Sequence[str], width: int) -> Iterator[Text]:
+    """What the folder says of itself: rows that are missing, or came late."""
+    if not problems:
+        return
+    yield Text("what could not be written or read", style="yellow")
+    for problem in problems[:PROBLEMS]:
+        yield paragraph(one_line(problem), width, first="  ", rest="  ")
+    if len(problems) > PROBLEMS:
+        yield Text(f"  and {len(problems) - PROBLEMS} more")
 
 
 # ------------------------------------------------------------------------------------------------------------- layers

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from gradlab.config import SCHEMA
-from gradlab.tables import Finding
+from gradlab.tables import Finding, Source
 from gradlab.views.summary import BAR, bar, print_summary
 from tests.views.synthetic import INF, NAN, ODD_RUNS, changed, make_run
 
@@ -155,6 +155,21 @@ def test_status_says_where_it_ended():
     assert "interrupted after 3 steps" in printed(make_run(status="interrupted"))
     assert "no step was recorded" in printed(make_run(steps=[]))
     assert "completed" not in printed(make_run())
+
+
+class Damaged(Source):
+    """A folder of which some is missing."""
+
+    def problems(self):
+        return ["layers/000003.parquet cannot be read: \x1b[31m" + "x " * 60, *map(str, range(9))]
+
+
+def test_what_could_not_be_written_or_read_is_said():
+    text = printed(changed(make_run(), source=Damaged()))
+    assert "what could not be written or read\n  layers/000003.parquet cannot be read: \\x1b[31mx x" in text
+    assert "\n  3\n  and 5 more\n" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "could not be written" not in printed(make_run())
 
 
 def test_a_layer_of_nan_does_not_look_healthy():
