@@ -256,6 +256,7 @@ def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, to
     always = {0, steps - 1} | full_passes | pictures
     evaluations = spread(EVALUATIONS, steps + 1)
     records: list[StepRecord] = []
+    walks = 0
     recorder = Recorder(
         experiment.model,
         experiment.optimizers,
@@ -276,6 +277,9 @@ def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, to
             seconds = perf_counter() - start
             record = records.pop() if records else None
             _append(writer, step, record, seconds, config.train.learning_rate)
+            if recorder.walks > walks:
+                walks = recorder.walks
+                writer.write_modules(recorder.module_rows())
             view.update(step.step, step.loss, _delta_rms(record))
             totals["steps"] = number + 1
             totals["step_seconds"] += seconds

@@ -9,3 +9,8 @@ SHAPE_ONLY = {
 """Operations that choose or move entries."""
 ONE_OF_MANY = {"Gather", "Select", "Index", "IndexSelect", "TakeAlongDim"}
 """Those that choose some entries."""
+AVERAGES = {
+    "Mean", "Sum", "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "MkldnnAdaptiveAvgPool2D",
+}  # fmt: skip
+"""Those that make one entry of several, each of which counts alike. A sum is one: the mean is often a sum that is
+divided."""

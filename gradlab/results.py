@@ -22,7 +22,7 @@ class Run(HasTables):
     """A run folder, read as far as it has been written; parts are read when they are first asked for.
 
     It has the attributes of its snapshot (`gradlab.tables.Tables`): `name`, `path`, `config`, `status`, `summary`,
-    `verdict`, `findings`, and the tables `layers`, `steps`, `evaluations`, `histograms` and `theory`.
+    `verdict`, `findings`, and the tables `layers`, `steps`, `evaluations`, `histograms`, `theory` and `modules`.
 
     Args:
         path: the run folder.

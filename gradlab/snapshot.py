@@ -19,6 +19,7 @@ PUBLIC = (
     "evaluations",
     "histograms",
     "theory",
+    "modules",
 )
 """Attributes of a snapshot that a run and a watch have too."""
 

@@ -37,10 +37,7 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
     "steps": {
         "step": (pl.Int64, "Number of the step, from 0."),
         "epoch": (pl.Int64, "Number of the epoch, from 0; null for a watched model."),
-        "loss": (
-            pl.Float64,
-            "Loss of the batch; of a watched model, what `backward` was called on.",
-        ),
+        "loss": (pl.Float64, "Loss of the batch; of a watched model, what `backward` was called on."),
         "learning_rate": (pl.Float64, "Learning rate of the optimizer; of several, of the last one's first group."),
         "gradient_norm": (pl.Float64, "Norm of the gradient of all parameters, before clipping."),
         "gradient_scale": (pl.Float64, "What a GradScaler multiplied the loss with; all numbers are those without it."),
@@ -83,6 +80,22 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "activation_std": (pl.Float64, "√(E (φ − E φ)²)."),
         "chi": (pl.Float64, "χ: E δ² of this layer, divided by that of the next."),
         "delta_relative": (pl.Float64, "RMS δ, relative to the last hidden layer."),
+    },
+    "modules": {
+        "layer": (pl.Int32, "As in `layers`."),
+        "module": (pl.String, "As in `layers`; a row a module, in the order in which they computed something first."),
+        "kind": (pl.String, "As in `layers`."),
+        "type": (pl.String, "Class of the module, `Linear`; of a function, its name."),
+        "shape": (pl.List(pl.Int64), "Shape of the output of its first call, in the step whose graph was walked."),
+        "entries": (pl.Int64, "Entries of the outputs of all its calls in that step."),
+        "parameters": (pl.Int64, "Entries of its own parameters that are trained."),
+        "optimizer": (pl.Int32, "Number of the optimizer that updates it; null for none or several."),
+        "chain": (pl.Int32, "Number of the way from the loss to the input on which it lies; null where none does."),
+        "before": (pl.List(pl.String), "The modules whose output enters it with no other recorded one between."),
+        "averaged": (pl.List(pl.Float64), "For each of those, how many entries become one on the way: 64 for a mean."),
+        "last": (pl.Boolean, "Whether the loss uses its output with no other recorded module between."),
+        "losses": (pl.List(pl.Int64), "Which of the step's backward passes reach it, by number from 0."),
+        "recurrent": (pl.Boolean, "Whether what it returns enters a later call of it in the same step."),
     },
 }
 """The columns of every table: type and what it is. Those of `layers` that are statistics come from `STATISTICS`."""
@@ -311,6 +324,11 @@ class Tables:
     def theory(self) -> pl.DataFrame:
         """What mean-field theory predicts, a row a hidden layer; empty where it does not cover the network."""
         return self._source.table("theory")
+
+    @cached_property
+    def modules(self) -> pl.DataFrame:
+        """The graph of a step, a row a module: what feeds it, and its chain; empty where no graph was walked."""
+        return self._source.table("modules")
 
     @cached_property
     def findings(self) -> list[Finding]:

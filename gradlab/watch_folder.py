@@ -6,7 +6,7 @@ Nothing here ends a training. What cannot be written is kept, said once, and wri
 import hashlib
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import perf_counter
@@ -151,6 +151,7 @@ class RecordsInFolder:
 
     Args:
         folder: where to write.
+        modules: tells the rows of the table `modules`.
         strict: raise what cannot be written, instead of warning.
 
     Attributes:
@@ -159,8 +160,12 @@ class RecordsInFolder:
         record_seconds: what recording them took.
     """
 
-    def __init__(self, folder: WatchFolder, *, strict: bool) -> None:
+    def __init__(
+        self, folder: WatchFolder, modules: Callable[[], Sequence[Mapping[str, Any]]], *, strict: bool
+    ) -> None:
         self.folder = folder
+        self._modules = modules
+        self._written: Sequence[Mapping[str, Any]] = ()
         self._strict = strict
         self._waiting = RecordsInMemory()
         self._oldest = 0.0
@@ -195,11 +200,20 @@ class RecordsInFolder:
                 if self._trouble is not None:
                     self._recovered(*self._trouble)
                 self._waiting = RecordsInMemory()
+                self._write_modules()
                 return True
             self._oldest = perf_counter()
             if self._trouble is None:
                 self._failed(records, failure)
             return False
+
+    def _write_modules(self) -> None:
+        """Write the graph of the modules where it has changed; what fails is tried again with the next records."""
+        rows = self._modules()
+        if rows != self._written:
+            with suppress(*_FAULTS):
+                self.folder.writer.write_modules(rows)
+                self._written = rows
 
     def _readable(self) -> Sequence[Timed]:
         """The records that wait, without those that cannot be read from their device."""

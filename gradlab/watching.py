@@ -89,8 +89,8 @@ class Watch(HasTables):
     """A training that is watched; made by `watch`. Also afterwards, it answers like a run of `gradlab.load_run`.
 
     It has the attributes of its snapshot (`gradlab.tables.Tables`): `name`, `path`, `config` (None), `status`,
-    `summary`, `verdict`, `findings`, and the tables `layers`, `steps` and `histograms`; `evaluations` and `theory` are
-    empty, because nobody told gradlab how to evaluate, and theory needs a config.
+    `summary`, `verdict`, `findings`, and the tables `layers`, `steps`, `histograms` and `modules`; `evaluations` and
+    `theory` are empty, because nobody told gradlab how to evaluate, and theory needs a config.
 
     Args:
         model: see `watch`, like all that follow.
@@ -178,7 +178,7 @@ class Watch(HasTables):
             warnings.warn(message, RuntimeWarning, stacklevel=3)
             self._into = None
             return
-        self._open.take(RecordsInFolder(folder, strict=self._strict))
+        self._open.take(RecordsInFolder(folder, self._recorder.module_rows, strict=self._strict))
         self._recorder.go_on_at(folder.first)
 
     def __exit__(
@@ -202,7 +202,7 @@ class Watch(HasTables):
     def tables(self) -> "Tables":
         """The training so far as a snapshot, made once for each state of the data."""
         from gradlab.diagnosis import Diagnosed
-        from gradlab.tables import Tables
+        from gradlab.tables import Tables, rows_frame
 
         state = (self._recorder.step, self.status, self._open.records)
         if self._snapshot is None or self._snapshot[0] != state:
@@ -212,6 +212,7 @@ class Watch(HasTables):
                 name=name,
                 path=self._into or Path(),
                 status=self.status,
+                modules=rows_frame("modules", self._recorder.module_rows()),
                 summary={
                     "name": name,
                     "status": self.status,

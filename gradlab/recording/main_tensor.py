@@ -18,7 +18,7 @@ def main_tensor(output: Any) -> Tensor | None:
     result has one entry and is passed over.
     """
     first = None
-    for tensor in _tensors(output, 0):
+    for tensor in tensors_in(output):
         if is_number(tensor) and is_readable(tensor):
             if tensor.numel() > 1 and tensor.requires_grad:
                 return tensor
@@ -37,19 +37,20 @@ def is_readable(tensor: Tensor) -> bool:
     return tensor.layout is torch.strided and not tensor.is_meta and not stands_in(tensor) and tensor.numel() > 0
 
 
-def _tensors(output: Any, depth: int) -> Iterator[Tensor]:
+def tensors_in(output: Any, depth: int = 0) -> Iterator[Tensor]:
+    """All tensors of a module's output, in its own order."""
     if isinstance(output, Tensor):
         yield output
     elif depth > 4:
         return
     elif isinstance(output, Mapping):
         for value in output.values():
-            yield from _tensors(value, depth + 1)
+            yield from tensors_in(value, depth + 1)
     elif isinstance(output, list | tuple):
         for value in output:
-            yield from _tensors(value, depth + 1)
+            yield from tensors_in(value, depth + 1)
     elif dataclasses.is_dataclass(output):
         for field in dataclasses.fields(output):
-            yield from _tensors(getattr(output, field.name), depth + 1)
+            yield from tensors_in(getattr(output, field.name), depth + 1)
     elif hasattr(output, "__dict__") and not callable(output):
-        yield from _tensors(dict(vars(output)), depth + 1)
+        yield from tensors_in(dict(vars(output)), depth + 1)

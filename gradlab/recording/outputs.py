@@ -152,6 +152,8 @@ class Outputs:
                 h = inputs[0]
             if index not in self._undecided or self._is_own(step, index, x):
                 self._take(step, index, x, h, saturation)
+                if step.notes.graph is not None:
+                    step.notes.graph.modules.note(index, output, x)
                 if step.look is not None:
                     step.look.at_output(index, self._numbering.modules[index].kind, module, inputs, x)
         step.fields.seconds += perf_counter() - start
@@ -181,6 +183,8 @@ class Outputs:
         else:
             index = self._numbering.of_function(caller, name, saturation)
             self._take(step, index, x, h, saturation)
+            if step.notes.graph is not None:
+                step.notes.graph.modules.note(index, x, x)
             if step.look is not None:
                 step.look.at_output(index, "activation", caller, (), x)
         step.fields.seconds += perf_counter() - start

@@ -155,6 +155,19 @@ class Recorder:
             self._guard.failed("the graph of the step", error)
             return None
 
+    @property
+    def walks(self) -> int:
+        """Steps whose graph was walked: `module_rows` says more when there is one more."""
+        return self._model.graph.walks
+
+    def module_rows(self) -> Sequence[Mapping[str, Any]]:
+        """The rows of the table `modules`, as far as the steps so far tell; see `ModuleGraph`."""
+        try:
+            return self._model.graph.modules.rows()
+        except Exception as error:
+            self._guard.failed("the graph of the modules", error)
+            return ()
+
     def look_at_units(self, x: Tensor) -> None:
         """Pass all samples through the network, before the coming step; its rows will say which units are dead.
 
@@ -180,9 +193,10 @@ class Recorder:
         look = self._look if self._output.records in RECORDS else None
         if look is not None:
             look.begin(self._output.records)
-        step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number), look=look)
         if self._output.records in step_graph.LOOKS:
             step.notes.graph = self._model.graph
+            step.notes.graph.modules.begin()
+        step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number), look=look)
         if self._output.records in LOOKS:
             groups = [watched.optimizer.param_groups for watched in self._optimizers]
             step.notes.left = LeftGradients(witnesses([[p for g in each for p in g["params"]] for each in groups]))
@@ -193,6 +207,8 @@ class Recorder:
         old.give_up()
         step = self._new_step(old.number)
         step.notes = old.notes
+        if step.notes.graph is not None:
+            step.notes.graph.modules.begin()
         step.fields.undecided = self._hooks.undecided
         step.record(old.phases, histograms=old.histograms is not None, look=old.look)
         step.full_pass, step.passes.scale = old.full_pass, old.passes.scale

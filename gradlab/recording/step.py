@@ -105,7 +105,8 @@ class Step:
     def listen(self, listening: bool) -> None:
         """Record what modules do from now on, or do not; native hooks help where nothing is unusual."""
         self.listening = self.recorded and listening
-        unusual = self.histograms is not None or self.look is not None or len(self.phases) != 1
+        looks = self.histograms is not None or self.look is not None or self.notes.graph is not None
+        unusual = looks or len(self.phases) != 1
         self.fields.open = self.listening and not unusual
 
     def found(self) -> Mapping[int, Mapping[str, float]]:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradlab.operations import WEIGHT_LAYERS
+from gradlab.recording.module_graph import ModuleGraph
+from gradlab.recording.numbering import Numbering
 from gradlab.recording.structure import is_lazy
 from gradlab.recording.torch_private import operation, output_shape
 
@@ -37,12 +39,18 @@ class StepGraph:
     Args:
         model: the watched model.
         optimizers: what updates it.
+        numbering: its recorded modules; without them, nothing is said of modules.
+
+    Attributes:
+        walks: steps whose graph was walked.
+        modules: what the graphs say of the modules.
     """
 
-    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
+    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer], numbering: Numbering | None = None) -> None:
         self._model = model
+        self.modules = ModuleGraph(numbering or Numbering(model, (), lambda module: None))
         self._optimizers = optimizers
-        self._walks = 0
+        self.walks = 0
         self._reached: set[str] = set()
         self._outside_reached: set[int] = set()
         self._chains: list[Chain] = []
@@ -59,12 +67,13 @@ class StepGraph:
         """
         nodes = [root.grad_fn for root in roots if isinstance(root, Tensor) and root.grad_fn is not None]
         if self._last != step:
-            self._walks += 1
+            self.walks += 1
             self._chains = []
         self._last = step
         names = {id(parameter): name for name, parameter in self._model.named_parameters()}
         others = []
-        for leaf in _leaves(nodes):
+        inputs, users_first = _order(nodes)
+        for leaf in (node.variable for node in users_first if hasattr(node, "variable")):
             if id(leaf) in names:
                 self._reached.add(names[id(leaf)])
             elif isinstance(leaf, nn.Parameter):
@@ -72,15 +81,16 @@ class StepGraph:
         self._note_others(others)
         for node in nodes:
             self._chains += _chains(node)[: MOST_CHAINS - len(self._chains)]
+        self.modules.walk(inputs, users_first, nodes)
 
     def _note_others(self, others: Sequence[nn.Parameter]) -> None:
         """Parameters that the model does not have. Those that are made anew in each step cannot learn."""
         optimized = self._optimized()
         self._outside_reached |= {id(each) for each in others}
         unknown = [each for each in others if id(each) not in optimized]
-        if self._walks > 1 and unknown and not any(self._was_there(each) for each in unknown):
+        if self.walks > 1 and unknown and not any(self._was_there(each) for each in unknown):
             self._fresh = [list(each.shape) for each in unknown]
-        elif self._walks > 1:
+        elif self.walks > 1:
             self._fresh = []
         self._others |= {id(each): weakref.ref(each) for each in others}
 
@@ -103,7 +113,7 @@ class StepGraph:
             fresh: shapes of parameters that were made anew in each step.
             chains: the operations before the losses of the last walk.
         """
-        if not self._walks:
+        if not self.walks:
             return None
         optimized = self._optimized()
         named = {
@@ -128,18 +138,19 @@ class StepGraph:
         }
 
 
-def _leaves(nodes: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors at which the graph of some nodes ends."""
-    stack, seen = list(nodes), set(nodes)
+def _order(roots: Iterable[Any]) -> tuple[dict[Any, list[Any]], list[Any]]:
+    """The graph of some nodes: what enters each node, and all nodes, each after those that use what it computes."""
+    stack = list(roots)
+    inputs: dict[Any, list[Any]] = {}
+    placed: dict[Any, None] = {}
     while stack:
-        node = stack.pop()
-        leaf = getattr(node, "variable", None)
-        if leaf is not None:
-            yield leaf
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                stack.append(following)
+        node = stack[-1]
+        if node not in inputs:
+            inputs[node] = [each for each, _ in node.next_functions if each is not None]
+            stack += [each for each in inputs[node] if each not in inputs]
+        else:
+            placed.setdefault(stack.pop())
+    return inputs, list(reversed(placed))
 
 
 def _chains(root: Any) -> list[Chain]:

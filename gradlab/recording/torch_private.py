@@ -7,6 +7,7 @@ import importlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -117,13 +118,24 @@ def register_hook(tensor: Tensor, function: Callable[[Tensor], None]) -> None:
 
 def operation(node: Any) -> str:
     """The operation whose derivative a node of autograd's graph computes: `Addmm`."""
-    return re.sub(r"Backward\d*$", "", type(node).__name__)
+    return _without_backward(type(node).__name__)
+
+
+@cache
+def _without_backward(name: str) -> str:
+    return re.sub(r"Backward\d*$", "", name)
 
 
 def output_shape(node: Any) -> list[int]:
     """The shape of what the operation of a node has computed; of several tensors, of the first one."""
     metadata = getattr(node, "_input_metadata", ())
     return [int(size) for size in metadata[0].shape] if metadata else []
+
+
+def metadata(node: Any) -> dict[str, Any]:
+    """What may be noted at a node of autograd's graph; it is gone with the graph."""
+    found: dict[str, Any] = node.metadata  # PyTorch's own types say that it is a method
+    return found
 
 
 def missing() -> list[str]:

@@ -58,7 +58,7 @@ class WatchedModel:
         self.numbering.renew(modules, self.parameters.owner_of)
         self._say_what_is_compiled()
         self.with_modes = modules_with_modes(model)
-        self.graph = StepGraph(model, optimizers)
+        self.graph = StepGraph(model, optimizers, self.numbering)
 
     def renew(self) -> None:
         """The model has changed."""

@@ -1,7 +1,7 @@
 """The run folder: the only package that knows file names.
 
     runs/<name>-<id>/
-      config.yaml  environment.json  summary.json  theory.parquet
+      config.yaml  environment.json  summary.json  theory.parquet  modules.parquet
       layers/000000.parquet …        a directory of part files for each table that grows (`parts.py`)
       plots/
       export/                        the run in other programs' formats

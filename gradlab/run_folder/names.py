@@ -6,10 +6,13 @@ CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
 THEORY = "theory.parquet"
+MODULES = "modules.parquet"
 LOCK = ".lock"
 
 GROWING = ("layers", "steps", "evaluations", "histograms")
 """Tables that are directories of parts."""
+WHOLE = {"theory": THEORY, "modules": MODULES}
+"""Tables that are one file, which is written anew."""
 FINISHED = ("completed", "diverged")
 """States of a run that is not run again."""
 

@@ -14,7 +14,7 @@ from gradlab.config.files import load_config
 from gradlab.errors import ConfigError, RunFolderError
 from gradlab.locking import is_locked
 from gradlab.reading import read_json
-from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, THEORY
+from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, WHOLE
 from gradlab.run_folder.parts import FAULTS, Part, parts, read_parts
 from gradlab.tables import SCHEMAS, UNKNOWN, Finding, Source, Tables, other_schema
 
@@ -132,7 +132,7 @@ def _parts(path: Path, table: str) -> list[Part]:
     """The files of a table, in the order in which they were written."""
     if table in GROWING:
         return parts(path / table)
-    return [Part(0, 0, path / THEORY)] if (path / THEORY).is_file() else []
+    return [Part(0, 0, path / WHOLE[table])] if (path / WHOLE[table]).is_file() else []
 
 
 class Progress(NamedTuple):

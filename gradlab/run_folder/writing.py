@@ -15,7 +15,7 @@ from gradlab.config import SCHEMA, Config
 from gradlab.config.files import dump_config
 from gradlab.errors import RunBusyError, RunFolderError
 from gradlab.locking import FileLock
-from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, THEORY
+from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, MODULES, SUMMARY, THEORY
 from gradlab.run_folder.parts import PartWriter, parquet, write_together
 from gradlab.run_folder.reading import is_run, read_summary
 from gradlab.statistics import StepRows
@@ -126,7 +126,7 @@ class RunWriter:
         """Clear what an earlier attempt left and write what is known before the first step."""
         with self._disk():
             marker.clear(self.path, GROWING)
-            files = [CONFIG, ENVIRONMENT, SUMMARY, THEORY]
+            files = [CONFIG, ENVIRONMENT, SUMMARY, THEORY, MODULES]
             marker.start(self.path, self.label.id, files)
             text = self.label.text or yaml.safe_dump(dict(self.label.config), sort_keys=False)
             write_file(self.path / CONFIG, text)
@@ -183,6 +183,11 @@ class RunWriter:
         """Write the prediction, one mapping a hidden layer."""
         with self._disk():
             write_file(self.path / THEORY, parquet(rows_frame("theory", rows)))
+
+    def write_modules(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the graph of a step, one mapping a module, in the place of what was known before."""
+        with self._disk():
+            write_file(self.path / MODULES, parquet(rows_frame("modules", rows)))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the summary; what the run is is added here. Numbers that are not finite become null."""

@@ -1,5 +1,6 @@
 """A run as CSV files, one a table."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +23,13 @@ def write_csv(run: Tables, folder: Path) -> Path:
 
 
 def _flat(table: pl.DataFrame) -> pl.DataFrame:
-    lists = [name for name, kind in table.schema.items() if isinstance(kind, pl.List)]
+    numbers = [name for name, kind in table.schema.items() if isinstance(kind, pl.List) and kind.inner != pl.String]
+    texts = [name for name, kind in table.schema.items() if isinstance(kind, pl.List) and kind.inner == pl.String]
     return table.with_columns(
-        pl.format("[{}]", pl.col(name).cast(pl.List(pl.String)).list.join(", ")).alias(name) for name in lists
+        *(pl.format("[{}]", pl.col(name).cast(pl.List(pl.String)).list.join(", ")).alias(name) for name in numbers),
+        *(pl.Series(name, [_json(each) for each in table[name].to_list()], pl.String) for name in texts),
     )
+
+
+def _json(texts: list[str] | None) -> str | None:
+    return None if texts is None else json.dumps(texts)

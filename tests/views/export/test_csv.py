@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from gradlab.tables import SCHEMAS
+from gradlab.tables import SCHEMAS, rows_frame
 from gradlab.views.export.exporting import export_run
 from tests.views.export.vocabulary import a_run
 from tests.views.synthetic import INF, NAN, ODD_RUNS, changed
@@ -17,10 +17,18 @@ def test_csv_is_read_back_the_same(options, tmp_path):
     for name, schema in SCHEMAS.items():
         flat = {column: pl.String if isinstance(kind, pl.List) else kind for column, kind in schema.items()}
         back = pl.read_csv(run.path / "export" / "csv" / f"{name}.csv", schema=flat)
-        if name == "histograms":
-            counts = [json.loads(text) for text in back["counts"]]
-            back = back.with_columns(pl.Series("counts", counts, dtype=schema["counts"]))
+        for column in (column for column, kind in schema.items() if isinstance(kind, pl.List)):
+            lists = [text and json.loads(text) for text in back[column]]
+            back = back.with_columns(pl.Series(column, lists, dtype=schema[column]))
         assert_frame_equal(back, getattr(run, name), check_exact=True)
+
+
+def test_csv_carries_lists_of_names(tmp_path):
+    names = [None, [], ["a, b", 'say "c"', "d;\n"]]
+    rows = [{"module": str(number), "before": before} for number, before in enumerate(names)]
+    run = changed(a_run(tmp_path), modules=rows_frame("modules", rows))
+    back = pl.read_csv(export_run(run, "csv") / "modules.csv")["before"]
+    assert [text and json.loads(text) for text in back] == names
 
 
 def test_csv_tells_null_from_nan(tmp_path):
