@@ -241,6 +241,31 @@ def export(
         _say(f"this run has no {', '.join(nothing)}")
 
 
+@app.command()
+def report(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="A run folder; several, or a folder of them, are put side by side."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to; otherwise report.html in the run folder, or here for several runs.",
+        ),
+    ] = None,
+) -> None:
+    """Write a report: one page in one file, to read in a browser, to mail or to print.
+
+    A sweep file among the paths says which runs are meant, and its claim is judged on them.
+    """
+    from gradlab.reporting import write_report
+
+    _say(f"wrote {write_report(paths, output)}")
+
+
 @app.command("list")
 def list_(registry: Annotated[Registry, typer.Argument(metavar="WHAT", help=", ".join(get_args(Registry)))]) -> None:
     """List what a config may name, such as activations, models or datasets; or the rules."""

@@ -421,7 +421,7 @@ def test_export_writes_a_run_for_other_programs(in_process, tmp_path):
     assert in_process("export", path, "--to", "excel")[0] == 2
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["export"], ["show"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["export"], ["show"], ["report"]])
 def test_help(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
@@ -432,7 +432,7 @@ def test_help(command, monkeypatch):
     assert max(map(len, lines)) <= 80
     named = {option for line in lines for option in line.split() if option.startswith("--")}
     info = app.registered_commands
-    callbacks = {"run": 8, "predict": 2, "sweep": 6, "compare": 6, "export": 3, "show": 3}
+    callbacks = {"run": 8, "predict": 2, "sweep": 6, "compare": 6, "export": 3, "show": 3, "report": 2}
     if command:
         assert len(named) >= callbacks[command[0]] - 1
     else:

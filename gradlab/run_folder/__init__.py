@@ -4,6 +4,7 @@
       config.yaml  environment.json  summary.json  theory.parquet  modules.parquet
       layers/000000.parquet …        a directory of part files for each table that grows (`parts.py`)
       plots/
+      report.html                    the page of `gradlab report`
       export/                        the run in other programs' formats
       .gradlab                       the marker of a folder that gradlab has made (`gradlab/marker.py`)
       .lock                          locked by the process that writes the run (`gradlab/locking.py`)
@@ -12,7 +13,7 @@ It writes into a new or empty folder, or into one with the marker, and replaces 
 another version (`gradlab.config.SCHEMA`) is read as far as it goes. Torch-free.
 """
 
-from gradlab.run_folder.names import FINISHED, GROWING, claim_picture, export_folder, plots_folder
+from gradlab.run_folder.names import FINISHED, GROWING, claim_picture, export_folder, plots_folder, report_file
 from gradlab.run_folder.reading import (
     FolderSource,
     Progress,
@@ -49,6 +50,7 @@ __all__ = [
     "read_environment",
     "read_summary",
     "read_tables",
+    "report_file",
     "run_path",
     "started",
 ]

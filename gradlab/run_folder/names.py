@@ -22,6 +22,11 @@ def plots_folder(path: Path) -> Path:
     return path / "plots"
 
 
+def report_file(path: Path) -> Path:
+    """Where the report of a run belongs."""
+    return path / "report.html"
+
+
 def export_folder(path: Path) -> Path:
     """Where a run in other programs' formats belongs."""
     return path / "export"

@@ -45,12 +45,12 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
     yield Text.assemble((run.name, "bold"), "  ", (str(run.summary.get("id", "")), "dim"))
     yield from _labels(run, width)
     if run.status != "completed":
-        yield Text(_status(run), style="bold yellow")
+        yield Text(status_line(run), style="bold yellow")
     if run.layers.height:
         yield _layers(run)
     else:
         yield Text("no step was recorded", style="yellow")
-    yield Text(separated(_totals(run), width))
+    yield Text(separated(totals(run), width))
     yield Text.assemble("verdict: ", (run.verdict, "bold green" if run.verdict == "healthy" else "bold"))
     if run.verdict == UNKNOWN and run.not_judged:
         reasons = "; ".join(f"{rule}: {run.not_judged[rule]}" for rule in VITAL if rule in run.not_judged)
@@ -152,14 +152,16 @@ def bar(value: float | None, low: float, high: float) -> str:
 # ------------------------------------------------------------------------------------------------------------- totals
 
 
-def _status(run: Tables) -> str:
+def status_line(run: Tables) -> str:
+    """How a run that is not completed stands, in a few words."""
     bad = run.bad_step
     if bad is not None:
         return f"diverged at step {bad}: the loss is not finite"
     return f"{run.status} after {run.steps.height} steps"
 
 
-def _totals(run: Tables) -> Iterator[str]:
+def totals(run: Tables) -> Iterator[str]:
+    """What is said of the whole run: steps, loss, accuracy, decades per layer, seconds, cost of recording."""
     yield f"{run.steps.height} steps"
     losses = run.steps["loss"].drop_nulls()
     if len(losses):

@@ -41,7 +41,7 @@ def delta_flow(axes: Axes, run: Tables) -> None:
     """RMS δ against depth, with the prediction for step 0."""
     delta = profiles(run.layers, "delta_rms", WEIGHTS)
     axes.set_title("signal δ")
-    _depth_lines(axes, run, delta, "RMS of ∂L/∂(pre-activation)", _predicted(run, delta))
+    _depth_lines(axes, run, delta, "RMS of ∂L/∂(pre-activation)", predicted_delta(run, delta))
 
 
 def weight_gradient_flow(axes: Axes, run: Tables) -> None:
@@ -75,7 +75,7 @@ def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicte
     return None
 
 
-def _predicted(run: Tables, delta: Profiles) -> Floats | None:
+def predicted_delta(run: Tables, delta: Profiles) -> Floats | None:
     """Predicted RMS δ of each layer of `delta`, scaled so that it equals the measured δ of the last hidden layer."""
     theory = dict(run.theory.select("layer", "delta_relative").drop_nulls().iter_rows())
     if not (theory and delta):

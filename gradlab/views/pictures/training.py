@@ -109,7 +109,7 @@ def loss(axes: Axes, run: Tables) -> None:
     axes.set_title("loss (cross-entropy, nats)")
     axes.set_ylabel("loss")
     table = run.steps.filter(pl.col("loss").is_finite())
-    splits = _splits(run, "loss")
+    splits = evaluated(run, "loss")
     values = np.concatenate([table["loss"].to_numpy(), *(frame["loss"].to_numpy() for frame in splits.values())])
     if not values.size:
         return write_instead(axes, "no finite loss was recorded")
@@ -133,7 +133,7 @@ def accuracy(axes: Axes, run: Tables) -> None:
     """Accuracy of both splits."""
     axes.set_title("accuracy")
     axes.set_ylabel("accuracy, %")
-    splits = _splits(run, "accuracy")
+    splits = evaluated(run, "accuracy")
     if not splits:
         return write_instead(axes, "no evaluation was recorded")
     _steps(axes, run)
@@ -151,7 +151,7 @@ def training_finding(run: Tables) -> str:
     if table.height:
         ends = [three_digits(table["loss"][index]) for index in sorted({0, table.height - 1})]
         words.append(f"Loss {' → '.join(ends)} in {run.steps.height} step{'s' if run.steps.height > 1 else ''}")
-    tests = _splits(run, "accuracy").get("test")
+    tests = evaluated(run, "accuracy").get("test")
     if tests is not None:
         words.append(f"test accuracy {tests['accuracy'][-1]:.1%}")
     bad = run.bad_step
@@ -166,7 +166,7 @@ def constant_loss(config: Config | None) -> float | None:
     return None if classes is None else math.log(classes)
 
 
-def _splits(run: Tables, column: str) -> dict[str, pl.DataFrame]:
+def evaluated(run: Tables, column: str) -> dict[str, pl.DataFrame]:
     """The finite evaluations of each split that has any."""
     frames = {
         split: run.evaluations.filter((pl.col("split") == split) & pl.col(column).is_finite()).sort("step")
