@@ -379,7 +379,7 @@ def test_compare_puts_finished_runs_side_by_side(in_process, tmp_path):
         "compare", "runs", "--format", "csv", "--where", "model.depth > 5", "--sort", "-test_loss"
     )
     assert (code, len(out.splitlines())) == (0, 3)
-    assert "not compared: 3 runs" in err
+    assert "not compared: 1 failed, 2 interrupted" in err
     code, out, _ = in_process("compare", "--format", "json", "--group-by", "model.depth, model.activation")
     assert (code, [row["n"] for row in json.loads(out)["rows"]]) == (0, [5, 5, 5, 5])
     code, out, err = in_process("compare", "--columns", "model.depth,verdict", "--plot", "pictures/all.svg")
@@ -421,7 +421,9 @@ def test_export_writes_a_run_for_other_programs(in_process, tmp_path):
     assert in_process("export", path, "--to", "excel")[0] == 2
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["export"], ["show"], ["report"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["export"], ["show"], ["report"]]
+)
 def test_help(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")

@@ -47,7 +47,8 @@ def print_summary(run: Tables, console: Console) -> None:
         run: a run, in whatever state.
         console: where to; its width is respected down to 80 columns.
     """
-    print_parts(_parts(run, console.width), console)
+    with np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
+        print_parts(_parts(run, console.width), console)
 
 
 def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
@@ -115,8 +116,7 @@ def _layers(run: Tables) -> Table:
     table.add_column("zero", justify="right", no_wrap=True)
     table.add_column("sat.", justify="right", no_wrap=True)
     table.add_column("log ΔW/W", justify="right", no_wrap=True)
-    with np.errstate(divide="ignore"):
-        low, high = scale_of(np.log10(delta.values_TL[-1:]))
+    low, high = scale_of(np.log10(delta.values_TL[-1:]))
     output = set(run.layers.filter(pl.col("kind") == "output")["layer"])
     for layer in np.unique(run.layers["layer"].to_numpy()).tolist():
         start, end = _at(delta, layer, 0), _at(delta, layer)
