@@ -9,9 +9,11 @@ import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
-from gradlab.measures.profiles import profiles
-from gradlab.measures.slopes import fit_depth, slope
-from gradlab.measures.spells import lasting, smooth, spell
+from gradlab.measures.chain_profiles import delta_over_chains
+from gradlab.measures.network import LAYERS, network_of
+from gradlab.measures.profiles import Profiles, by_module, profiles
+from gradlab.measures.slopes import Fits, fit_depth, slope
+from gradlab.measures.spells import Spell, lasting, smooth, spell
 from gradlab.tables import Finding, Tables
 from gradlab.text import modules_text
 
@@ -29,6 +31,14 @@ CURED_DECADES = 1.0
 R_SQUARED = 0.5
 """The line must explain at least this share of the profile's variance, so that one odd layer does not make a slope."""
 
+FEW_LAYERS = 4
+"""Fewer layers are no line: what their δ says must show in how their weights move."""
+MOVES = 10.0
+"""The relative updates of the first and the last of few layers must differ so many times: half of the decades of δ."""
+
+UNKNOWN_GRAPH = " (over the layers in the order in which they were called: what feeds what is not known)"
+"""What a message says where no graph of a step is known. Such a finding is a warning at worst, because networks that
+have nothing to do with one another look like one."""
 NEARLY_ALL = 0.8
 """Share of the weight layers with a normalization behind them, from which on δ is judged there."""
 
@@ -42,9 +52,12 @@ their products with activations become 0 some decades earlier."""
 def vanishing_gradient(tables: Tables) -> Answer:
     """The gradient signal δ shrinks from layer to layer on its way to the input, by a hundred or more in total.
 
-    The first layers then learn nothing while the last ones do. Judged on the RMS of δ = ∂L/∂h at the pre-activations
-    of the hidden layers: the slope of its log10 over depth, times the depth. Looked for in the first record, and then
-    in running medians over the training.
+    The first layers then learn nothing while the last ones do. Judged on δ = ∂L/∂h at the pre-activations of the hidden
+    layers: the slope of its log10 over depth, times the depth. Looked for in the first record, and then in running
+    medians over the training. In a configured network it is the RMS of δ over its layers. In others it is judged along
+    each chain of the graph of a step, in a form that no width, stride or pool changes, relative to the output from
+    which the δ comes, and at the output of a normalization that follows a layer. Fewer than four layers need other
+    evidence: that the relative updates of the first one are ten times smaller as well.
 
     What to try: at the start, an initializer made for the activation, BatchNorm, an activation of slope 1. If it came
     in training, a smaller learning rate, since initialization helps only at the start.
@@ -83,23 +96,41 @@ def _behind_norms(layers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
-    delta = profiles(
-        tables.judged if tables.config is not None else _behind_norms(tables.judged), "delta_rms", ["weight"]
-    )
-    if not delta:
+    profiles_, note = _profiles(tables)
+    if not profiles_:
         return NotApplicable("no δ was recorded")
-    if len(delta.layers) < 2:
+    if all(len(delta.layers) < 2 for delta in profiles_):
         return NotApplicable("one hidden layer has no depth to vanish or explode over")
-    fits = fit_depth(delta.layers, delta.values_TL)
-    if not (fits.n_T >= 2).any():
+    judged = [(delta, fit_depth(delta.layers, delta.values_TL)) for delta in profiles_ if len(delta.layers) >= 2]
+    if not any((fits.n_T >= 2).any() for _, fits in judged):
         return NotApplicable("δ is zero or not finite in all hidden layers but one")
+    found = [_along(tables, delta, fits, rule, sign, note) for delta, fits in judged]
+    return [finding for finding in found if finding is not None]
+
+
+def _profiles(tables: Tables) -> tuple[list[Profiles], str]:
+    """The profiles of δ that are judged, and what a message has to say of how they were made.
+
+    The layers of a configured network are a chain. Those of others are in the chains of the graph of a step.
+    """
+    if tables.config is None or tables.config.model.kind == "python":
+        network = network_of(tables)
+        if network is not None:
+            return delta_over_chains(network, tables.judged), ""
+    layers = tables.judged if tables.config is not None else _behind_norms(tables.judged)
+    delta = profiles(layers, "delta_rms", ["weight"])
+    return [delta] if delta else [], "" if tables.config is not None else UNKNOWN_GRAPH
+
+
+def _along(tables: Tables, delta: Profiles, fits: Fits, rule: str, sign: int, note: str) -> Finding | None:
+    """What there is to say of one chain of layers."""
     range_T = smooth(fits.range_T * (fits.r_squared_T >= R_SQUARED))
     present_T = lasting(sign * range_T, RANGE_DECADES, CURED_DECADES)
     if sign > 0:  # δ that is finite in the last layer and infinite in the first has no slope
         present_T |= np.isfinite(delta.values_TL[:, -1]) & np.isinf(delta.values_TL[:, 0])
     when = spell(delta.steps, present_T, sign * range_T)
-    if when is None:
-        return []
+    if when is None or (len(delta.layers) < FEW_LAYERS and not _moves_as_much(tables, delta, when, sign)):
+        return None
     gaps = int(np.ptp(delta.layers))
     range_decades = float(range_T[when.quote])
     r_squared = float(smooth(fits.r_squared_T)[when.quote])
@@ -110,25 +141,41 @@ def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
         if sign * range_decades >= CURED_DECADES
         else "δ overflows on its way to the input"
     )
-    severity = severity_of(when, "error")
+    severity = severity_of(when, "warning" if note else "error")
     if sign > 0 and when.at_start and severity == "info":
         # A vanishing gradient that recovers has cost time. An exploding one has moved the first layers too far in the
         # first steps, for good: with BatchNorm their weights have grown, so that later steps hardly turn them.
         severity = "warning"
-    return [
-        Finding(
-            rule=rule,
-            severity=severity,
-            message=f"{message}, {when}",
-            modules=delta.names(),
-            layers=tuple(delta.layers.tolist()),
-            steps=when.steps,
-            measured=numbers(decades_per_layer=range_decades / gaps, range_decades=range_decades, r_squared=r_squared),
-            threshold={"range_decades": sign * RANGE_DECADES, "r_squared": R_SQUARED},
-            predicted=_predicted(tables) if when.at_start else {},
-            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
-        )
-    ]
+    numbered = dict(tables.layers.select("module", "layer").unique(maintain_order=True).iter_rows())
+    return Finding(
+        rule=rule,
+        severity=severity,
+        message=f"{message}, {when}{note}",
+        modules=delta.names(),
+        layers=tuple(numbered[name] for name in delta.modules),
+        steps=when.steps,
+        measured=numbers(decades_per_layer=range_decades / gaps, range_decades=range_decades, r_squared=r_squared),
+        threshold={"range_decades": sign * RANGE_DECADES, "r_squared": R_SQUARED},
+        predicted=_predicted(tables) if when.at_start else {},
+        remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
+    )
+
+
+def _moves_as_much(tables: Tables, delta: Profiles, when: Spell, sign: int) -> bool:
+    """Whether the weights of the first layer move less than those of the last one, or more, as their δ says.
+
+    Two or three points always make a line, and what makes them may be one gate or one output with a scale of its own.
+    If the layers suffer from it, the weights show it: the relative updates differ tenfold and more. Where a layer does
+    not move at all, that is a difference, too.
+    """
+    moves = by_module(tables.layers, "update_ratio", LAYERS)
+    places = {name: column for column, name in enumerate(moves.modules)}
+    ends = [places.get(name) for name in (delta.modules[0], delta.modules[-1])]
+    if None in ends:
+        return False
+    within_T = (moves.steps >= when.first) & (moves.steps <= when.last)
+    first, last = (np.nanmedian(moves.values_TL[within_T, column]) if within_T.any() else np.nan for column in ends)
+    return bool(first >= MOVES * last > 0 if sign > 0 else last >= MOVES * first)
 
 
 def _predicted(tables: Tables) -> dict[str, float]:
