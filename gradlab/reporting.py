@@ -1,46 +1,98 @@
 """What `gradlab report` does: find the runs, make their page, write it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gradlab import marker, run_folder
+from gradlab.claims.judging import Verdict, judge
+from gradlab.claims.measuring import Observation
 from gradlab.errors import UserError
 from gradlab.results import Run, load_run
+from gradlab.sweeps.grid import Plan, load_plan
+from gradlab.tables import Tables
+from gradlab.views.comparison.comparison import compare
+from gradlab.views.comparison.runs import Runs, collect
 from gradlab.writing import write_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGES = (".html", ".htm")
 """Endings of a page."""
+MANY = Path("report.html")
+"""The page of several runs."""
 
 
 def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
     """Write the page of a run, or of several.
 
     Args:
-        paths: run folders, folders that hold runs.
+        paths: run folders, folders that hold runs, and at most one sweep file, whose runs and claim are meant then;
+            where only a sweep file is named, its runs are looked for in `runs`.
         output: the file; by default `report.html` in the run folder, or in the working directory for several.
 
     Returns:
         the file.
 
     Raises:
+        ConfigError: the sweep file is wrong.
         RunFolderError: there is no run, or the page cannot be written.
-        UserError: `output` is not named like a page, or is a file that is no report.
+        UserError: `output` is not named like a page, or is a file that is no report; or there are several sweep files.
     """
-    if len(paths) > 1:
-        raise UserError("a report is of one run so far", fix="gradlab compare puts several side by side.")
-    run = load_run(paths[0])
-    return write_run_report(run, output)
+    sweeps = [path for path in paths if path.is_file()]
+    folders = [path for path in paths if path not in sweeps] or [Path("runs")]
+    if len(sweeps) > 1:
+        raise UserError(f"{', '.join(map(str, sweeps))}: one sweep file at a time")
+    if not sweeps and len(folders) == 1 and (run_folder.is_run(folders[0]) or not folders[0].exists()):
+        return write_run_report(load_run(folders[0]), output)
+    file = output or MANY
+    _require_page(file)
+    runs, plan = collect(folders), None
+    if sweeps:
+        plan = load_plan(sweeps[0])
+        runs = _of_plan(runs, plan)
+    from gradlab.report import runs_page  # Bokeh takes half a second to import
+
+    snapshots = {run.id: load_run(run.path).tables for run in runs.finished}
+    title = sweeps[0].stem if sweeps else ", ".join(str(folder) for folder in folders)
+    _write(file, runs_page(title, compare(runs), runs, snapshots, _claim(plan, snapshots)))
+    return file
 
 
 def write_run_report(run: Run, output: Path | None = None) -> Path:
     """Write the page of a run; see `write_report`."""
-    from gradlab.report import run_page  # Bokeh takes half a second to import
+    from gradlab.report import run_page
 
     file = output or run_folder.report_file(run.path)
     _require_page(file)
     _write(file, run_page(run.tables, run.environment))
     marker.note_written(run.path, [file])
     return file
+
+
+def _of_plan(runs: Runs, plan: Plan) -> Runs:
+    """The runs of a sweep among all that were found."""
+    ids = {point.config.id for point in plan.points}
+    found = [run for run in runs.finished if run.id in ids]
+    if not found:
+        raise UserError("none of the sweep's runs is finished in these folders", fix="gradlab sweep runs them.")
+    return replace(runs, finished=found, unfinished=[], copies=[])
+
+
+def _claim(plan: Plan | None, snapshots: Mapping[str, Tables]) -> "tuple[Verdict, Figure] | str":
+    """The verdict on the claim of a sweep and its picture; or why there is none, in words."""
+    if plan is None or plan.claim is None:
+        return ""
+    missing = len(plan.points) - len(snapshots)
+    if missing > 0:
+        return f"{missing} of {len(plan.points)} runs are not finished"
+    from gradlab.views.claims.picture import draw
+
+    observations = [Observation.of(snapshots[point.config.id]) for point in plan.points]
+    verdict = judge(plan.claim, observations)
+    return verdict, draw(verdict, observations)
 
 
 def _require_page(file: Path) -> None:

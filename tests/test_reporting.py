@@ -1,13 +1,17 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from gradlab.errors import RunFolderError, UserError
+from gradlab.measures.headline import headline
 from gradlab.reporting import write_report
 from gradlab.results import load_run
 from gradlab.run_folder import Label, lock_folder
+from gradlab.sweeps.grid import load_plan
+from tests.views.synthetic import make_run
 
 
 @pytest.fixture
@@ -81,3 +85,59 @@ def test_a_run_and_the_command_write_the_same(folder, tmp_path):
 def test_bokeh_is_imported_for_a_report_only():
     code = "import sys, gradlab.cli, gradlab.reporting, gradlab.results; assert 'bokeh' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+SWEEP = """
+base:
+  model: {width: 4, depth: 2}
+  data: {name: digits}
+  train: {steps: 1}
+grid: {seed: [0, 1]}
+claim:
+  title: It is claimed
+  sentence: Nothing much.
+  expect: [{says: it is so, of: {}, measure: decades_per_layer_start, below: 9}]
+  picture: [{draw: profile, column: delta_rms, of: {}, lines: model.depth, title: δ}]
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """A sweep file, and the runs of its two points in `runs`."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SWEEP, encoding="utf-8")
+    for point in load_plan(file).points:
+        path = tmp_path / "runs" / point.config.folder
+        path.parent.mkdir(exist_ok=True)
+        run = make_run(depth=2)
+        settings = point.config.model_dump(mode="json")
+        with lock_folder(path, Label(point.config.id, "sweep", settings)) as writer:
+            writer.start({}, {})
+            writer.write_rows({"steps": run.steps.to_dicts()})
+            about = {"status": "completed", "steps": 3, "verdict": "healthy", "findings": [], **headline(run)}
+            writer.write_summary(about)
+    return file
+
+
+def test_several_runs_are_a_page_in_the_working_directory(sweep, tmp_path):
+    assert write_report([Path("runs")]) == Path("report.html")
+    assert "2 runs in 1 configuration" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert write_report(sorted((tmp_path / "runs").iterdir()), tmp_path / "b.html").is_file()
+
+
+def test_a_sweep_file_brings_its_claim(sweep, tmp_path):
+    text = write_report([sweep]).read_text(encoding="utf-8")
+    assert "The claim: It is claimed" in text
+    assert "Verdict: confirmed" in text
+    gone = next((tmp_path / "runs").iterdir())
+    gone.rename(tmp_path / "elsewhere")
+    assert "1 of 2 runs are not finished" in write_report([sweep]).read_text(encoding="utf-8")
+
+
+def test_one_sweep_at_a_time_and_not_without_runs(sweep, tmp_path):
+    with pytest.raises(UserError, match="one sweep file at a time"):
+        write_report([sweep, sweep])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="there are no runs"):
+        write_report([sweep, tmp_path / "none"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +23,12 @@ MEASURED = (
 """The statistics in the list."""
 
 
+GRAPH = ("type", "output shape", "parameters", "fed by")
+"""What the graph of the step says of a module."""
+MOST_NAMED = 3
+"""Modules named in a cell at most; the others are counted."""
+
+
 @dataclass(frozen=True)
 class Module:
     """A recorded module.
@@ -31,7 +38,7 @@ class Module:
         layer: the layer it belongs to.
         name: its name; the whole model has none.
         kind: as in the table `layers`.
-        shape: the shape of its output; empty where it is not known.
+        graph: what the graph of the step says of it, a row of the table `modules`; empty where it says nothing.
         start: its statistics in the first record that has them, by name; None where none has.
         end: the same in the last record.
         findings: what was found of it.
@@ -41,7 +48,7 @@ class Module:
     layer: int
     name: str
     kind: str
-    shape: str
+    graph: Mapping[str, Any]
     start: Mapping[str, float | None]
     end: Mapping[str, float | None]
     findings: Sequence[Finding]
@@ -62,9 +69,19 @@ def modules_of(run: Tables) -> list[Module]:
         .to_dicts()
         for moment in ("first", "last")
     )
+    graph = {row["module"]: row for row in run.modules.to_dicts()}
     findings = {row["module"]: _findings_of(run, row["module"], row["layer"]) for row in first}
     return [
-        Module(number, row["layer"], row["module"], row["kind"], "", row, later, findings[row["module"]])
+        Module(
+            number,
+            row["layer"],
+            row["module"],
+            row["kind"],
+            graph.get(row["module"], {}),
+            row,
+            later,
+            findings[row["module"]],
+        )
         for number, (row, later) in enumerate(zip(first, last, strict=True))
     ]
 
@@ -86,8 +103,8 @@ def network_table(modules: Sequence[Module], prefix: str = "") -> Markup:
         modules: the modules.
         prefix: `data-run` of the links on a page of many runs.
     """
-    shapes = any(module.shape for module in modules)
-    head = ["layer", "module", "kind", *(["shape"] if shapes else []), *(
+    known = any(module.graph for module in modules)
+    head = ["layer", "module", "kind", *(GRAPH if known else []), *(
         element("th", words, scope="col", class_="number", title=STATISTICS[name].doc) for words, name in (
             ("RMS δ, start", "delta_rms"), ("end", "delta_rms"), ("norm of ∂L/∂W", "weight_gradient_norm"),
             ("activation", "activation_mean"), ("zero", "zero_fraction"), ("saturated", "saturated_fraction"),
@@ -95,18 +112,28 @@ def network_table(modules: Sequence[Module], prefix: str = "") -> Markup:
         )
     ), "health"]  # fmt: skip
     rows = [
-        element("tr", list(_cells(module, prefix, shapes=shapes)), class_=f"health {module.health}")
-        for module in modules
+        element("tr", list(_cells(module, prefix, known=known)), class_=f"health {module.health}") for module in modules
     ]
     return element("div", table(head, rows, class_="network"), class_="tall")
 
 
-def _cells(module: Module, prefix: str, *, shapes: bool) -> Iterator[Markup]:
+def _graph(module: Module) -> Iterator[str]:
+    """The cells of `GRAPH`."""
+    row = module.graph
+    shape, before = row.get("shape"), row.get("before") or []
+    yield str(row.get("type") or ABSENT)
+    yield " × ".join(map(str, shape)) if shape else ABSENT
+    yield ABSENT if row.get("parameters") is None else f"{row['parameters']:,}"
+    names = [name or "the model" for name in before]
+    yield ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+
+
+def _cells(module: Module, prefix: str, *, known: bool) -> Iterator[Markup]:
     end = module.end
     link = element(
         "a", module.name or "the model", href="#pictures", data_module=module.number, data_run=prefix or None
     )
-    for cell in (module.layer, link, module.kind, *([module.shape] if shapes else [])):
+    for cell in (module.layer, link, module.kind, *(_graph(module) if known else [])):
         yield element("td", cell)
     mean = end["activation_mean"]
     spread = ABSENT if mean is None else f"{compact(mean, decimals=2)} ± {compact(end['activation_std'], decimals=2)}"

@@ -51,7 +51,11 @@ MOST_HISTOGRAMS = 24
 
 
 def run_numbers(
-    run: Tables, *, budget: float | None = None, statistics: Sequence[str] = tuple(STATISTICS)
+    run: Tables,
+    *,
+    budget: float | None = None,
+    statistics: Sequence[str] = tuple(STATISTICS),
+    points: int = MOST_POINTS,
 ) -> dict[str, Any]:
     """What the scripts of the page draw of a run, as plain JSON types.
 
@@ -60,6 +64,7 @@ def run_numbers(
         budget: characters that its matrices may take, by default `BUDGET`. Where they would take more, steps are
             thinned out.
         statistics: what can be chosen.
+        points: how many points the line of the loss may have.
     """
     modules = run.layers.select("module", "layer", "kind").unique("module", keep="first", maintain_order=True)
     names = {name: number for number, name in enumerate(modules["module"])}
@@ -79,8 +84,8 @@ def run_numbers(
             }
             for statistic, group, column, matrix in drawn
         ],
-        "lines": _lines(run),
-        "histograms": list(_histograms(run, names)),
+        "lines": _lines(run, points),
+        "histograms": list(_histograms(run, names)) if budget is None else [],
         "findings": [evidence_of(finding, names) for finding in run.findings],
         "bad_step": run.bad_step,
     }
@@ -192,9 +197,9 @@ def _theory(run: Tables, statistic: str, group: str, layers: Sequence[int]) -> l
     return scaled.tolist()  # type: ignore[no-any-return]
 
 
-def _lines(run: Tables) -> dict[str, Any]:
+def _lines(run: Tables, points: int) -> dict[str, Any]:
     """Loss of the batches, loss and accuracy of the splits, and the loss of a constant guess."""
-    lines = {"loss batch": thinned_line(run.steps, "loss", MOST_POINTS)}
+    lines = {"loss batch": thinned_line(run.steps, "loss", points)}
     for quantity in ("loss", "accuracy"):
         for split, frame in evaluated(run, quantity).items():
             lines[f"{quantity} {split}"] = frame.select("step", quantity)

@@ -295,6 +295,8 @@
     }));
   }
   function chooseRun(number) {
+    const before = state.matrix ?? { statistic: "delta_rms", group: "weight" };
+    Object.assign(state, { matrix: null, chosen: [], column: 0 });
     state.run = number;
     state.finding = -1;
     const { matrices, findings } = run(), select = find("statistic");
@@ -322,7 +324,7 @@
     drawSpread();
     drawLines("loss");
     drawLines("accuracy");
-    if (matrices.length) chooseMatrix(Math.max(0, matrices.findIndex((each) => each.statistic === "delta_rms" && each.group === "weight")));
+    if (matrices.length) chooseMatrix(Math.max(0, matrices.findIndex((each) => each.statistic === before.statistic && each.group === before.group)));
   }
   function spreadModules() {
     const before = find("spread-module").value, quantity = find("spread-quantity").value;
@@ -548,6 +550,8 @@
       const link = event.target.closest("[data-module], [data-finding], [data-run]");
       if (!link) return;
       if (link.dataset.run !== undefined && Number(link.dataset.run) !== state.run) chooseRun(Number(link.dataset.run));
+      const section = link.hash && find(link.hash.slice(1));
+      if (section?.tagName === "DETAILS") section.open = true;
       if (link.dataset.module !== undefined) chooseModule(Number(link.dataset.module));
       if (link.dataset.finding !== undefined) chooseFinding(Number(link.dataset.finding));
     });

@@ -11,6 +11,7 @@ from gradlab.report import run_page
 from gradlab.tables import Finding
 from gradlab.text import compact
 from tests.report.browser import chromium, opened
+from tests.report.many import BROKEN, page_of
 from tests.report.test_page import ATTACK, attacked
 from tests.views.synthetic import INF, NAN, make_run
 
@@ -179,3 +180,37 @@ def test_numbers_are_written_as_in_the_terminal(browser, write):
         assert page.evaluate(f"{json.dumps(some)}.map((each) => gradlab.compact(each))") == [
             compact(each) for each in some
         ]
+
+
+def test_the_comparison_sorts_filters_and_leads_to_its_runs(browser, tmp_path):
+    text, comparison, snapshots = page_of(unfinished=[BROKEN])
+    file = tmp_path / "many.html"
+    file.write_text(text, encoding="utf-8")
+    with opened(browser, file) as page:
+        rows = page.locator("table.sortable tbody tr")
+        heads = page.locator("table.sortable th button").all_inner_texts()
+        number = heads.index("decades per layer start")
+        for direction, reverse in (("ascending", False), ("descending", True)):
+            page.locator("table.sortable th button").nth(number).click()
+            assert page.locator("table.sortable th").nth(number).get_attribute("aria-sort") == direction
+            keys = [float(row.locator("td").nth(number).get_attribute("data-value")) for row in rows.all()]
+            assert keys == sorted(
+                (row.means["decades_per_layer_start"].value for row in comparison.rows), reverse=reverse
+            )
+        page.fill("#filter", "tanh")
+        assert page.locator("#filtered").inner_text() == "3 of 6 rows"
+        assert page.locator("table.sortable tbody tr:visible").count() == 3
+        page.select_option("#run-select", "5")
+        assert page.evaluate("gradlab.state.run") == 5
+        link = page.locator("table.sortable tbody tr:visible a").first
+        run = int(link.get_attribute("data-run"))
+        link.click()
+        assert page.evaluate("gradlab.state.run") == run
+        assert page.locator(f"#run-{run}").get_attribute("open") is not None
+        ids = [id_ for row in comparison.rows for id_ in (one.id for one in row.runs)]
+        last = (
+            snapshots[ids[run]]
+            .layers.filter((pl.col("step") == 2) & pl.col("kind").is_in(["weight", "output"]))
+            .sort("layer")
+        )
+        assert value(page, "profile now") == pytest.approx(np.log10(last["delta_rms"].to_numpy()).tolist(), abs=1e-5)

@@ -92,12 +92,13 @@ def _title(comparison: Comparison) -> str:
         return "Gradient flow"
     (low, least), (high, most) = (pick(known, key=lambda item: item[1]) for pick in (min, max))
     return (
-        f"RMS δ changes by {least:+.2f} decades per layer toward the input with {_label(low)}, "
-        f"by {most:+.2f} with {_label(high)}"
+        f"RMS δ changes by {least:+.2f} decades per layer toward the input with {row_label(low)}, "
+        f"by {most:+.2f} with {row_label(high)}"
     ).replace("-", MINUS)
 
 
-def _label(row: ComparedConfiguration) -> str:
+def row_label(row: ComparedConfiguration) -> str:
+    """The settings of a row in words."""
     return ", ".join(setting_label(key, value) for key, value in row.settings.items()) or "every run"
 
 
@@ -140,7 +141,7 @@ def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[Compa
 def _listed(panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
     """Draw a panel for each row, with its settings as title."""
     for axes, row in zip(panels.flat, rows, strict=False):
-        _panel(axes, row, _label(row))
+        _panel(axes, row, row_label(row))
     for axes in panels.flat[len(rows) :]:
         axes.set_axis_off()
 

@@ -23,9 +23,9 @@ from rich.text import Text
 
 from gradlab.measures.intervals import Mean
 from gradlab.measures.settings import known_settings
-from gradlab.text import ABSENT, counted, one_line, same_decimals, setting_text, settings_text, tally
+from gradlab.text import ABSENT, counted, same_decimals, setting_text, settings_text, tally
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison, ten_to_the
-from gradlab.views.comparison.runs import UNREADABLE, Runs
+from gradlab.views.comparison.runs import Runs
 from gradlab.views.progress import strip
 from gradlab.views.summary import scale_of
 from gradlab.views.terminal import paragraph, plain_table, print_parts
@@ -142,7 +142,7 @@ def print_comparison(comparison: Comparison, runs: Runs, console: Console, colum
 
 def _parts(comparison: Comparison, runs: Runs, columns: Sequence[str], width: int) -> Iterator[Text | Table]:
     if comparison.rows:
-        yield paragraph(_title(comparison), width, "bold")
+        yield paragraph(comparison_title(comparison), width, "bold")
         yield from _shared(comparison.shared, width)
         fitting, left_out = fitting_columns(comparison, list(columns), width)
         yield _table(fitting)
@@ -152,7 +152,8 @@ def _parts(comparison: Comparison, runs: Runs, columns: Sequence[str], width: in
     yield from _unfinished(comparison, runs, width)
 
 
-def _title(comparison: Comparison) -> str:
+def comparison_title(comparison: Comparison) -> str:
+    """How many runs in how many rows, and over what the means are."""
     runs = sum(len(row.runs) for row in comparison.rows)
     what = "group" if comparison.groups else "configuration"
     text = f"{counted(runs, 'run')} in {counted(len(comparison.rows), what)}"
@@ -326,25 +327,14 @@ def _unfinished(comparison: Comparison, runs: Runs, width: int) -> Iterator[Text
         yield Text(f"{len(runs.copies)} {noun} too: {runs.copies[0]}{' …' if len(runs.copies) > 1 else ''}")
     if runs.other_schemas:
         yield paragraph(runs.other_schemas, width, "yellow")
-    for line in not_compared(runs, [*comparison.differing, *comparison.folded]):
-        yield Text(line, style="dim" if line.startswith(" ") else "yellow")
-
-
-def not_compared(runs: Runs, differing: Sequence[str] = ()) -> Iterator[str]:
-    """Lines about the runs that cannot be compared: how many there are of each status, and the first of them.
-
-    Args:
-        runs: the runs.
-        differing: settings that tell runs apart.
-    """
     if not runs.unfinished:
         return
     counts = Counter(sorted(run.status for run in runs.unfinished))
-    yield f"not compared: {tally(counts)}"
-    unreadable_first = sorted(runs.unfinished, key=lambda run: (run.status != UNREADABLE, run.status))
-    for run in unreadable_first[:MOST_LISTED]:
-        label = settings_text({key: run.settings[key] for key in differing if key in run.settings})
+    yield Text(f"not compared: {tally(counts)}", style="yellow")
+    for run in sorted(runs.unfinished, key=lambda run: run.status)[:MOST_LISTED]:
+        differing = [key for key in (*comparison.differing, *comparison.folded) if key in run.settings]
+        label = settings_text({key: run.settings[key] for key in differing})
         line = "  ".join(filter(None, (f"{run.status:<11}", str(run.path), label, run.reason)))
-        yield f"  {one_line(line)}"
+        yield Text(f"  {line}", style="dim")
     if len(runs.unfinished) > MOST_LISTED:
-        yield f"  and {len(runs.unfinished) - MOST_LISTED} more"
+        yield Text(f"  and {len(runs.unfinished) - MOST_LISTED} more", style="dim")

@@ -65,11 +65,16 @@ def new_figure(height: float) -> Figure:
 
 
 def save_figure(figure: Figure, file: Path) -> None:
-    """Write a picture in the format of the file's ending; the same picture gives the same bytes."""
+    """Write a picture in the format of the file's ending."""
+    write_file(file, picture_bytes(figure, file.suffix[1:]))
+
+
+def picture_bytes(figure: Figure, format: str) -> bytes:
+    """A picture in a format; the same picture gives the same bytes."""
     drawn = BytesIO()
     with drawing():  # matplotlib reads some settings only now
-        figure.savefig(drawn, format=file.suffix[1:], metadata={"Date": None} if file.suffix == ".svg" else None)
-    write_file(file, drawn.getvalue())
+        figure.savefig(drawn, format=format, metadata={"Date": None} if format == "svg" else None)
+    return drawn.getvalue()
 
 
 def write_figure(figure: Figure, file: Path) -> None:
