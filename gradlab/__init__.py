@@ -9,6 +9,8 @@ gradlab.load_run(run.path)
 with gradlab.watch(model, optimizer) as recorder:   # any nn.Module, around an unchanged training loop
     …
 recorder.rows(), recorder.diagnose()
+
+gradlab.inspect(model, batch, loss_of)              # one forward and one backward pass, before it trains
 """
 
 import importlib
@@ -18,16 +20,19 @@ if TYPE_CHECKING:
     from gradlab.config import Config
     from gradlab.errors import StopTraining
     from gradlab.experiment import run
+    from gradlab.inspecting import Inspection, inspect
     from gradlab.results import Run, load_run
     from gradlab.watching import watch
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Run", "StopTraining", "load_run", "run", "watch"]
+__all__ = ["Config", "Inspection", "Run", "StopTraining", "inspect", "load_run", "run", "watch"]
 
 _HOMES = {
     "Config": "config",
+    "Inspection": "inspecting",
     "Run": "results",
     "StopTraining": "errors",
+    "inspect": "inspecting",
     "load_run": "results",
     "run": "experiment",
     "watch": "watching",

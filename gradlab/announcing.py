@@ -5,6 +5,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from gradlab.text import printable
+
 if TYPE_CHECKING:
     from gradlab.tables import Finding
 
@@ -73,6 +75,6 @@ class Announcer:
         self._cost = self._ended - start
         for finding in new:
             self._said.add((finding.rule, finding.severity))
-            logger.log(LEVELS[finding.severity], "%s: %s", finding.rule, finding.message)
+            logger.log(LEVELS[finding.severity], "%s: %s", finding.rule, printable(finding.message))
             if self._on_finding is not None:
                 self._on_finding(finding)

@@ -6,7 +6,6 @@ Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written 
 import io
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -14,7 +13,9 @@ import typer
 
 from gradlab import interrupts
 from gradlab.errors import RunInterrupted, UserError
+from gradlab.printing import complain, say
 from gradlab.sweeps import ENGINES
+from gradlab.text import json_text
 from gradlab.views.export import TARGETS
 
 app = typer.Typer(
@@ -50,7 +51,7 @@ def _version(show: bool) -> None:
     if show:
         from gradlab import __version__
 
-        print(f"gradlab {__version__}")
+        say(f"gradlab {__version__}")
         raise typer.Exit
 
 
@@ -94,7 +95,7 @@ def run(
                 plot_format=plot_format,
                 progress=not silent,
                 fit_threads=True,
-                notify=(lambda line: None) if silent else _say,
+                notify=(lambda line: None) if silent else say,
             )
     except RunInterrupted as interruption:
         done, interrupted = interruption.run, True
@@ -146,7 +147,7 @@ def sweep(
     with interrupts.all_like_ctrl_c():
         done = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
     if done.report.interrupted:
-        _say("interrupted; the same command goes on where this one ended")
+        say("interrupted; the same command goes on where this one ended")
         raise typer.Exit(130)
     if done.report.failed or (check and not done.passed):
         raise typer.Exit(1)
@@ -162,11 +163,11 @@ def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = Fals
     loaded = load_config(config, overrides or ())
     prediction = theory.predict_on(loaded, datasets.load(loaded.data, loaded.seed))
     if json:
-        _dump(view.prediction_json(prediction, loaded))
+        say(json_text(view.prediction_json(prediction, loaded)))
     else:
-        from rich.console import Console
+        from gradlab.views import terminal
 
-        view.print_prediction(prediction, loaded, Console())
+        view.print_prediction(prediction, loaded, terminal.console())
 
 
 @app.command()
@@ -236,9 +237,11 @@ def export(
     from gradlab.views.export.exporting import empty_tables, export_run
 
     done = load_run(run)
-    _say(f"wrote {export_run(done.tables, to, into)}")
+    say(f"wrote {export_run(done.tables, to, into)}")
     if nothing := empty_tables(done.tables):
-        _say(f"this run has no {', '.join(nothing)}")
+        say(f"this run has no {', '.join(nothing)}")
+    for problem in done.tables.problems:
+        say(problem, sys.stderr)
 
 
 @app.command()
@@ -263,7 +266,7 @@ def report(
     """
     from gradlab.reporting import write_report
 
-    _say(f"wrote {write_report(paths, output)}")
+    say(f"wrote {write_report(paths, output)}")
 
 
 @app.command("list")
@@ -280,12 +283,10 @@ def schema() -> None:
 
     Save it, and begin a config with [bold]# yaml-language-server: $schema=schema.json[/bold]
     """
-    import json
-
     from gradlab.config import Config
 
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    say(json_text(document))
 
 
 @app.command()
@@ -296,10 +297,10 @@ def init(
     from gradlab.config.files import starter, write_starter
 
     if str(file) == "-":
-        print(starter(), end="")
+        say(starter())
     else:
         write_starter(file)
-        _say(f"wrote {file}; now: gradlab run {file}")
+        say(f"wrote {file}; now: gradlab run {file}")
 
 
 def _show(run: Any, *, json: bool, quiet: bool) -> None:
@@ -309,19 +310,18 @@ def _show(run: Any, *, json: bool, quiet: bool) -> None:
             "findings": [finding.to_json() for finding in run.findings],
             "not_judged": run.not_judged,
         }
-        _dump(run.summary if "verdict" in run.summary else {**run.summary, **diagnosis})
+        say(json_text(run.summary if "verdict" in run.summary else {**run.summary, **diagnosis}))
     elif not quiet:
-        from rich.console import Console
-
+        from gradlab.views import terminal
         from gradlab.views.summary import print_summary
 
-        print_summary(run.tables, Console())
+        print_summary(run.tables, terminal.console())
 
 
 def _check(verdict: str) -> None:
     """Exit with 1 unless a run is healthy."""
     if verdict == "unknown":
-        print("not healthy: nothing could be judged", file=sys.stderr)
+        say("not healthy: nothing could be judged", sys.stderr)
     if verdict != "healthy":
         raise typer.Exit(1)
 
@@ -329,16 +329,6 @@ def _check(verdict: str) -> None:
 def _names(text: str) -> list[str]:
     """`a, b` ─► a and b."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _dump(data: Any) -> None:
-    import json
-
-    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def main() -> None:
@@ -351,14 +341,15 @@ def main() -> None:
         try:
             app()
         finally:
-            print(end="", flush=True)
+            if sys.stdout is not None:  # it may be closed
+                sys.stdout.flush()
     except UserError as error:
-        _complain(error.message, error.fix)
+        complain(error.message, error.fix)
         sys.exit(2)
     except OSError as error:
         if not _lost(sys.stdout):
             raise
-        _complain(f"cannot write the output: {error.strerror or error}", "")
+        complain(f"cannot write the output: {error.strerror or error}")
         sys.exit(1)
 
 
@@ -375,20 +366,9 @@ def _fit_terminal() -> None:
 def _lost(stream: Any) -> bool:
     """Whether nothing can be written to a stream any more: its disk is full, or its terminal is gone."""
     try:
-        print(file=stream, flush=True)
+        stream.write("\n")
+        stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left goes nowhere, without another error
         return True
     return False
-
-
-def _complain(message: str, fix: str) -> None:
-    color = sys.stderr.isatty()
-    red, dim, plain = ("\x1b[31m", "\x1b[2m", "\x1b[0m") if color else ("", "", "")
-    lines = message.splitlines()
-    with suppress(OSError):
-        print(f"{red}Error:{plain} {lines[0]}" if len(lines) == 1 else f"{red}Error:{plain}", file=sys.stderr)
-        if len(lines) > 1:
-            print("\n".join(lines), file=sys.stderr)
-        if fix:
-            print(f"{dim}{fix}{plain}", file=sys.stderr)

@@ -13,9 +13,11 @@ StopTraining                  no error: ends a training that is watched
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradlab.text import printable
+
 
 class GradlabError(Exception):
-    """The base of all gradlab errors.
+    """The base of all gradlab errors. What a message quotes of somebody else's is made safe for a terminal.
 
     Args:
         message: what is wrong, with what arrived and what was allowed.
@@ -23,9 +25,9 @@ class GradlabError(Exception):
     """
 
     def __init__(self, message: str, *, fix: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.fix = fix
+        self.message = printable(message)
+        self.fix = printable(fix)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.fix}" if self.fix else self.message

@@ -99,7 +99,7 @@ def _run(
     with run_folder.lock_run(runs, config) as writer:
         previous = writer.previous
         if previous is not None and not rerun:
-            if previous["status"] in run_folder.FINISHED:  # by another process, while this one prepared
+            if previous.get("status", "damaged") in run_folder.FINISHED:  # by another process, while this one prepared
                 return load_run(writer.path)
             notify(f"{writer.path}: an earlier attempt {_fate(previous['status'])}; starting afresh")
         writer.start(environment(experiment.device))

@@ -5,8 +5,10 @@ A pipe would wait for a writer that never comes, and a device may never end.
 
 import errno
 import json
+import math
 import os
 import stat
+import sys
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 MOST_JSON = 2**26
 """Bytes of a summary and the like."""
+MOST_DEPTH = 50
+"""Of mappings and lists within each other."""
 KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISCHR, "a device"),
@@ -68,7 +72,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a file that holds a JSON object.
+    """The content of a file that holds a JSON object. Numbers that are not finite, or too large for a float, are None.
 
     Raises:
         OSError: it cannot be read, is no regular file, or is larger than any that gradlab writes.
@@ -77,7 +81,21 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_file(path, MOST_JSON).decode())
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")
-    return content
+    return {key: _usable(value, 1) for key, value in content.items()}
+
+
+_TOO_DEEP = "it is nested too deeply"
+
+
+def _usable(value: Any, depth: int) -> Any:
+    if isinstance(value, dict | list):
+        if depth > MOST_DEPTH:
+            raise ValueError(_TOO_DEEP)
+        if isinstance(value, list):
+            return [_usable(item, depth + 1) for item in value]
+        return {key: _usable(item, depth + 1) for key, item in value.items()}
+    too_large = isinstance(value, int) and value.bit_length() > sys.float_info.max_exp - 1
+    return None if too_large or (isinstance(value, float) and not math.isfinite(value)) else value

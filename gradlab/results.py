@@ -34,7 +34,7 @@ class Run(HasTables):
     def __init__(self, path: str | Path) -> None:
         tables = run_folder.read_tables(Path(path))
         if "verdict" not in tables.summary:  # it goes on, or something has ended it: it is diagnosed as far as it is
-            source = Diagnosed(run_folder.FolderSource(tables.path, tables.summary))
+            source = Diagnosed(tables._source)
             tables = Tables(source, name=tables.name, path=tables.path, status=tables.status, summary=tables.summary)
         self.tables = tables
 

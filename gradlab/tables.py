@@ -205,6 +205,9 @@ def verdict_of(findings: Iterable[Finding]) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ snapshot
 
+INSPECTED = "inspected"
+"""The status of a snapshot of one forward and one backward pass, without a step (`gradlab.inspect`)."""
+
 DEATH_THROES = 5
 """Records up to the first loss that is not finite that show the divergence itself, not what led to it."""
 
@@ -267,7 +270,7 @@ class Tables:
         source: where the parts come from.
         name: what the run is called.
         path: its folder; of a run that has none, the working directory.
-        status: `running`, `completed`, `diverged`, `interrupted` or `failed`.
+        status: `running`, `completed`, `diverged`, `interrupted`, `failed`, or `inspected`.
         summary: what `summary.json` holds.
         parts: tables, the config or the findings, by name, that are at hand already.
     """
@@ -349,8 +352,6 @@ class Tables:
     def problems(self) -> Sequence[str]:
         """What could not be written in time, or cannot be read of the tables that were asked for, a line each."""
         return self._source.problems()
-
-    # What rules and views ask for besides.
 
     @cached_property
     def recorded_steps(self) -> list[int]:

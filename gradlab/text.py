@@ -6,13 +6,19 @@
     settings   setting_text · settings_text · wanted_text
     names      did_you_mean · first_of · tally · counted · layers_text · modules_text
     lines      dotted · one_line · separated
-    JSON       strict_json
+    JSON       strict_json · json_text
+    foreign    printable
 
 Nothing here knows what a number or a name is about.
+
+What a file of somebody else says reaches a terminal through `printable` only: it may hold sequences that a terminal
+obeys, and characters that turn the direction of what follows.
 """
 
 import difflib
+import json
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -257,6 +263,38 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey: a visible character for each that commands it.
+
+    Control characters become their pictures (`␛` for the one that begins a command). Those of the upper half, those
+    that turn the direction of writing, and those that nobody sees become `�`. Line breaks stay. The text keeps its
+    length.
+    """
+    return text if text.isprintable() else text.translate(_SHOWN)
+
+
+class _Shown(dict[int, int | str]):
+    """What is shown for a character, by its number."""
+
+    def __missing__(self, number: int) -> int | str:
+        self[number] = shown = _shown(number)
+        return shown
+
+
+def _shown(number: int) -> int | str:
+    if number == 0x7F:
+        return "␡"
+    if number < 0x20:
+        return "\n" if number == 0x0A else chr(0x2400 + number)
+    obeyed = unicodedata.category(chr(number)) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "�" if obeyed and number not in _JOINERS else number
+
+
+_JOINERS = (0x200C, 0x200D)
+"""They join and part letters in Persian, Hindi and others, and the parts of emoji."""
+_SHOWN = _Shown()
+
+
 def separated(parts: Iterable[str], width: int) -> str:
     """Parts with `·` between them, in lines of a width. A line is broken between parts only."""
     lines = [""]
@@ -276,3 +314,15 @@ def strict_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [strict_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_text(data: Any) -> str:
+    """Strictly valid JSON in lines; a character that a terminal would obey is written as its number."""
+    text = json.dumps(strict_json(data), indent=2, ensure_ascii=False, allow_nan=False)
+    if text.isprintable():
+        return text
+    return "".join(character if printable(character) == character else _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    return json.dumps(character)[1:-1]

@@ -21,7 +21,7 @@ from gradlab.recording.structure import is_lazy
 from gradlab.results import conclude
 from gradlab.run_folder.writing import FLUSH_ROWS, FLUSH_SECONDS
 from gradlab.tables import Source, other_schema
-from gradlab.text import first_of
+from gradlab.text import first_of, printable
 from gradlab.watch_records import RecordsInMemory, Timed, rows_of
 
 _OTHER = "Name another folder, or remove it."
@@ -83,7 +83,7 @@ class WatchFolder:
         try:
             return self.writer.previous or {}
         except RunFolderError as error:
-            warnings.warn(f"gradlab goes on with {self.writer.path}, although {error.message}", stacklevel=6)
+            warnings.warn(printable(f"gradlab goes on with {self.writer.path}, although {error.message}"), stacklevel=6)
             return {}
 
     def _require_unfinished(self, before: Mapping[str, Any]) -> None:
@@ -248,7 +248,7 @@ class RecordsInFolder:
     def _tell(self, message: str) -> None:
         if self._strict:
             raise RunFolderError(message)
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+        warnings.warn(printable(message), RuntimeWarning, stacklevel=4)
 
     def source(self) -> Source:
         """All records: those in the folder, and those that wait."""

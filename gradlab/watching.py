@@ -35,6 +35,7 @@ from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
 from gradlab.snapshot import HasTables
+from gradlab.text import printable
 from gradlab.watch_records import RecordsInMemory
 
 if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplotlib before somebody asks for rows
@@ -175,7 +176,7 @@ class Watch(HasTables):
             if not is_distributed():
                 raise
             message = f"another process of this job writes {path}; the rows of this one stay in memory"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
+            warnings.warn(printable(message), RuntimeWarning, stacklevel=3)
             self._into = None
             return
         self._open.take(RecordsInFolder(folder, self._recorder.module_rows, strict=self._strict))

@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 ORDER = [
-    "errors", "text", "operations", "reading", "user_code", "memory", "writing", "locking", "interrupts",
+    "text", "errors", "printing", "operations", "reading", "user_code", "memory", "writing", "locking", "interrupts",
     "seeding", "choices", "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory",
     "measures", "recording", "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views",
-    "report", "results", "watch_records", "watch_folder", "announcing", "watching", "experiment", "integrations",
-    "sweeps", "reporting", "cli", "__main__", "__init__",
+    "report", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting", "experiment",
+    "integrations", "sweeps", "reporting", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = [
@@ -25,6 +25,7 @@ TORCH = [
     "watch_records",
     "watch_folder",
     "watching",
+    "inspecting",
     "experiment",
     "integrations",
 ]

@@ -379,7 +379,7 @@ def test_compare_puts_finished_runs_side_by_side(in_process, tmp_path):
         "compare", "runs", "--format", "csv", "--where", "model.depth > 5", "--sort", "-test_loss"
     )
     assert (code, len(out.splitlines())) == (0, 3)
-    assert "not compared: 3 runs" in err
+    assert "not compared: 1 failed, 2 interrupted" in err
     code, out, _ = in_process("compare", "--format", "json", "--group-by", "model.depth, model.activation")
     assert (code, [row["n"] for row in json.loads(out)["rows"]]) == (0, [5, 5, 5, 5])
     code, out, err = in_process("compare", "--columns", "model.depth,verdict", "--plot", "pictures/all.svg")

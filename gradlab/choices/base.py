@@ -53,13 +53,13 @@ class Options(BaseModel):
         """
         return {
             key: _plain(value)
-            for key, default in _defaults(type(self)).items()
-            if (value := getattr(self, key)) != default or key == self.tag
+            for key, default in defaults_of(type(self)).items()
+            if ((value := getattr(self, key)) is not default and value != default) or key == self.tag
         }
 
 
 @functools.cache
-def _defaults(kind: type[Options]) -> Mapping[str, Any]:
+def defaults_of(kind: type[Options]) -> Mapping[str, Any]:
     """The default of each field that counts."""
     fields = {key: info for key, info in kind.model_fields.items() if not info.exclude}
     return {key: info.get_default(call_default_factory=True) for key, info in fields.items()}

@@ -50,7 +50,7 @@ class Observation:
     @classmethod
     def of(cls, run: Tables) -> "Observation":
         """An observation of a snapshot, with the settings in its summary."""
-        return cls(run, settings_of(run.summary["config"]))
+        return cls(run, settings_of(run.summary.get("config", {})))
 
 
 def measured(measure: Headline | LayerMeasure | EvaluationMeasure | FindingMeasure, run: Tables) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
-from gradlab.tables import Finding, Severity, Tables
+from gradlab.tables import INSPECTED, Finding, Severity, Tables
 from gradlab.text import first_of
 
 NEARLY_ALL = 0.95
@@ -63,11 +63,13 @@ def no_gradient(tables: Tables) -> Answer:
         return NotApplicable("no step was recorded")
     graph = graph_of(tables)
     norms = _gradient_norms(tables.layers)
-    if norms.height and not norms["ever"].any() and (norms["records"] >= FEW).any():
+    one_pass = tables.status == INSPECTED
+    enough = 1 if one_pass else FEW
+    if norms.height and not norms["ever"].any() and (norms["records"] >= enough).any():
         return [_nothing_arrives(norms["module"].to_list(), graph)]
     unreached: Mapping[str, int] = graph["unreached"] if graph else {}
     cut_off = list(dict.fromkeys(name.rpartition(".")[0] or name for name in unreached))
-    never = (pl.col("records") >= FEW) & (pl.col("zero") >= NEARLY_ALL * pl.col("records"))
+    never = (pl.col("records") >= enough) & (pl.col("zero") >= NEARLY_ALL * pl.col("records"))
     zero = [module for module in norms.filter(never)["module"] if module not in cut_off]
     findings = []
     if cut_off:
@@ -76,7 +78,9 @@ def no_gradient(tables: Tables) -> Answer:
         computed = set(tables.layers["module"].unique())
         called = [module for module in cut_off if module in computed or _has_part(module, computed)]
         findings.append(_cut_off(cut_off, called, share))
-    if zero:
+    if zero and one_pass:
+        findings.append(_zero_in_one_pass(zero))
+    elif zero:
         share = len(zero) / max(1, norms.height)
         findings.append(
             Finding(
@@ -94,6 +98,20 @@ def no_gradient(tables: Tables) -> Answer:
             )
         )
     return findings
+
+
+def _zero_in_one_pass(modules: Sequence[str]) -> Finding:
+    """Before the first step, a gradient of 0 is often meant: what follows starts at 0, and will not stay there."""
+    return Finding(
+        "no-gradient",
+        "info",
+        f"the gradient of {_some(modules)} is exactly 0 in this pass, while others have one",
+        modules=tuple(modules),
+        remedies=(
+            "Look at what multiplies the output of these modules: a weight or a gate that starts at 0 is fine if it "
+            "gets a gradient itself.",
+        ),
+    )
 
 
 def _gradient_norms(layers: pl.DataFrame) -> pl.DataFrame:
@@ -149,6 +167,8 @@ def not_optimized(tables: Tables) -> Answer:
     What to try: make the optimizer of `model.parameters()`, after all layers are in place; what shall stay as it is has
     `requires_grad=False`.
     """
+    if tables.status == INSPECTED:
+        return NotApplicable("a single pass needs no optimizer")
     graph = graph_of(tables)
     if tables.config is not None or graph is None:
         return NotApplicable("nobody has looked at the graph of a step")

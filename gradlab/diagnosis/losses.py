@@ -9,7 +9,7 @@ from gradlab.config import Config
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
 from gradlab.measures.trend import Trend, trend
-from gradlab.tables import Finding, Severity, Tables
+from gradlab.tables import INSPECTED, Finding, Severity, Tables
 
 STALLED = 0.95
 """A run whose training loss stays above this share of ln(classes) has learned nothing. The loss of the best constant
@@ -51,6 +51,8 @@ def stalled_loss(tables: Tables) -> Answer:
     """
     if tables.status == "diverged":
         return NotApplicable("the run diverged")
+    if tables.status == INSPECTED:
+        return NotApplicable("nothing is learned in a single pass")
     return _watched_stalled(tables) if tables.config is None else _configured_stalled(tables)
 
 
@@ -126,6 +128,8 @@ def rising_loss(tables: Tables) -> Answer:
     """
     if tables.status == "diverged":
         return NotApplicable("the run diverged")
+    if tables.status == INSPECTED:
+        return NotApplicable("nothing is learned in a single pass")
     if tables.config is not None:
         train = tables.split("train").filter(pl.col("loss").is_finite())["loss"]
         if len(train) < 2:

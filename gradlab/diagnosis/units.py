@@ -14,7 +14,7 @@ from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
 from gradlab.measures.profiles import Flags, Floats, Profiles, by_module
 from gradlab.measures.spells import Spell, smooth, spell
 from gradlab.measures.trend import trend
-from gradlab.tables import Finding, Tables
+from gradlab.tables import INSPECTED, Finding, Severity, Tables
 from gradlab.text import modules_text
 
 DEAD_FRACTION = 0.7
@@ -162,7 +162,7 @@ def symmetric_units(tables: Tables) -> Answer:
 
     What to try: any random initializer.
     """
-    units = _copies(tables)
+    units = _copies(tables, zero_weights=tables.status != INSPECTED)
     if not units:
         return NotApplicable("neither a full pass over the training split nor four records in a row were looked at")
     widths = None if tables.config is None else tables.config.model.hidden_widths
@@ -174,10 +174,11 @@ def symmetric_units(tables: Tables) -> Answer:
     if when is None:
         return []
     modules = units.names(copies_TL[when.quote])
+    severity: Severity = "warning" if tables.status == INSPECTED else "error"  # they may come apart in training
     return [
         Finding(
             rule="symmetric-units",
-            severity="error" if when.at_end else "info",  # what came apart is no trouble
+            severity=severity if when.at_end else "info",  # what came apart is no trouble
             message=f"all units are copies of one another in {modules_text(modules)}, {when}",
             modules=modules,
             layers=tuple(units.layers[copies_TL[when.quote]].tolist()),
@@ -188,14 +189,15 @@ def symmetric_units(tables: Tables) -> Answer:
     ]
 
 
-def _copies(tables: Tables) -> Profiles:
+def _copies(tables: Tables, *, zero_weights: bool) -> Profiles:
     """1 where the units of an activation are copies, as their outputs are the same, or where all weights are 0.
 
-    Weights of 0 count where a gradient is there to move them, and in the records in which units were looked at.
+    Weights of 0 count where a gradient is there to move them, and in the records in which units were looked at; not
+    before the first step, which moves most of them.
     """
     looked = tables.judged.filter(pl.col("across_units_std").is_not_null())["step"].unique()
     rows = tables.judged.filter(pl.col("step").is_in(looked.implode()))
     same = (pl.col("activation_rms") > 0) & (pl.col("across_units_std") <= COPIES * pl.col("activation_rms"))
-    zero = (pl.col("weight_norm") == 0) & pl.col("weight_gradient_norm").is_not_null()
+    zero = pl.lit(zero_weights) & (pl.col("weight_norm") == 0) & pl.col("weight_gradient_norm").is_not_null()
     copies = pl.when(pl.col("kind") == "activation").then(same).otherwise(zero)
     return by_module(rows, copies.cast(pl.Float64), ["activation", "weight", "output"])

@@ -68,7 +68,7 @@ def fit_depth(layers_L: Numbers, values_TL: Floats) -> Fits:
     dx_TL = np.where(usable_TL, x_L - ((usable_TL * x_L).sum(1) / count_T)[:, None], 0)
     dy_TL = np.where(usable_TL, y_TL - (y_TL.sum(1) / count_T)[:, None], 0)
     xx_T, xy_T, yy_T = (dx_TL**2).sum(1), (dx_TL * dy_TL).sum(1), (dy_TL**2).sum(1)
-    value_T = np.divide(xy_T, xx_T, out=np.full(len(n_T), np.nan), where=n_T >= 2)
+    value_T = np.divide(xy_T, xx_T, out=np.full(len(n_T), np.nan), where=(n_T >= 2) & (xx_T > 0))
     explained_T = np.divide(xy_T**2, xx_T * yy_T, out=np.ones(len(n_T)), where=(xx_T > 0) & (yy_T > 1e-20))
     r_squared_T = np.where(n_T >= 2, explained_T, np.nan)  # a flat profile is a perfect line
     gaps = float(np.ptp(layers_L)) if len(layers_L) else 0.0

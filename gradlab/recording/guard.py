@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from gradlab.text import printable
+
 
 class Guard:
     """Decides what becomes of errors in hooks.
@@ -20,7 +22,7 @@ class Guard:
         """Say something, once."""
         if message not in self._said:
             self._said.add(message)
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            warnings.warn(printable(message), RuntimeWarning, stacklevel=2)
 
     def failed(self, where: str, error: Exception) -> None:
         """Something could not be recorded; called while the error is being handled.

@@ -73,7 +73,7 @@ class StepGraph:
         names = {id(parameter): name for name, parameter in self._model.named_parameters()}
         others = []
         inputs, users_first = _order(nodes)
-        for leaf in (node.variable for node in users_first if hasattr(node, "variable")):
+        for leaf in _leaves(users_first):
             if id(leaf) in names:
                 self._reached.add(names[id(leaf)])
             elif isinstance(leaf, nn.Parameter):
@@ -136,6 +136,15 @@ class StepGraph:
             "fresh": self._fresh,
             "chains": self._chains,
         }
+
+
+def leaves(loss: Tensor) -> list[Tensor]:
+    """The tensors from which a loss was computed, and which get a gradient."""
+    return list(_leaves(_order([loss.grad_fn])[1]))
+
+
+def _leaves(nodes: Iterable[Any]) -> Iterator[Tensor]:
+    return (node.variable for node in nodes if hasattr(node, "variable"))
 
 
 def _order(roots: Iterable[Any]) -> tuple[dict[Any, list[Any]], list[Any]]:

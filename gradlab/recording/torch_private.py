@@ -23,6 +23,8 @@ NormBase: type[nn.Module] = batchnorm._NormBase
 """The base of batch and instance normalization."""
 operators = torch._C._nn
 """Functions like `torch._C._nn.gelu`, which `torch.nn.functional` may hand out under its own name."""
+GRADIENT_HOOKS = "_post_accumulate_grad_hooks"
+"""What is called when the gradient of a tensor is there; an optimizer may step in it."""
 BACKWARD_HOOKS, REGISTER_HOOK_DICT = "_backward_hooks", "_register_hook_dict"
 """A tensor's hooks, and the method of its node that makes them known; the native hooks ask for them by these names."""
 
@@ -87,6 +89,20 @@ def running_wrapper() -> DistributedDataParallel | None:
 def version(tensor: Tensor) -> int:
     """How often a tensor has been written to."""
     return tensor._version
+
+
+def take_gradient_hooks(tensor: Tensor) -> dict[int, Any]:
+    """Take away what is called when the gradient of a tensor is there; to be put back with `put_gradient_hooks`."""
+    hooks = getattr(tensor, GRADIENT_HOOKS, None) or {}
+    taken = dict(hooks)
+    hooks.clear()
+    return taken
+
+
+def put_gradient_hooks(tensor: Tensor, taken: dict[int, Any]) -> None:
+    """Put back what was taken."""
+    if taken:
+        getattr(tensor, GRADIENT_HOOKS).update(taken)
 
 
 def loss_scale(scaler: GradScaler) -> Tensor | float:
@@ -166,6 +182,7 @@ def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "queue_callback", lambda: Variable._execution_engine
     yield "_input_metadata", lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
     yield BACKWARD_HOOKS, lambda: Tensor
+    yield GRADIENT_HOOKS, lambda: Tensor
     yield REGISTER_HOOK_DICT, lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
     yield "_active_ddp_module", lambda: DistributedDataParallel
     yield "_scale", lambda: GradScaler("cpu")

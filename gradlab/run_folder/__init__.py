@@ -17,6 +17,7 @@ from gradlab.run_folder.names import FINISHED, GROWING, claim_picture, export_fo
 from gradlab.run_folder.reading import (
     FolderSource,
     Progress,
+    examined_summary,
     failure,
     find_runs,
     is_busy,
@@ -38,6 +39,7 @@ __all__ = [
     "RunWriter",
     "cannot_write",
     "claim_picture",
+    "examined_summary",
     "export_folder",
     "failure",
     "find_runs",

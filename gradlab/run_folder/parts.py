@@ -17,13 +17,25 @@ from typing import NamedTuple
 import polars as pl
 
 from gradlab.marker import PART
+from gradlab.memory import require_memory
 from gradlab.tables import SCHEMAS, empty_table
+from gradlab.text import counted
 from gradlab.writing import make_folder, replacing
 
 TOGETHER = 4
 """Parts of the same size that become one."""
 MERGED_ROWS = 1_000_000
 """Rows of a merged part at most. Merging so many takes a second and 130 MB."""
+KEYS: Mapping[str, Sequence[str]] = {
+    "layers": ("step", "layer", "module", "kind"),
+    "steps": ("step",),
+    "evaluations": ("step", "split"),
+    "histograms": ("step",),
+    "theory": ("layer",),
+    "modules": ("layer", "module", "kind"),
+}
+"""Columns that say what a row is about, and are never null."""
+MOST_STEPS = 2**53
 FAULTS = (Exception, pl.exceptions.PanicException)
 """What polars raises when a file is damaged: a panic is no `Exception`."""
 
@@ -68,12 +80,32 @@ def read_parts(table: str, found: Sequence[Part]) -> tuple[pl.DataFrame, list[st
     frames, problems = [], []
     for part in found:
         try:
-            frames.append(_conform(table, pl.read_parquet(part.file, glob=False)))
+            _require_room(part.file, table)
+            frame = _conform(table, pl.read_parquet(part.file, glob=False))
+            whole = frame.filter(_is_whole(table))
+            frames.append(whole)
+            if missing := frame.height - whole.height:
+                problems.append(
+                    f"{table}/{part.file.name}: {counted(missing, 'row')} left out, not of any step or module"
+                )
         except FileNotFoundError:
             raise
         except FAULTS as error:
             problems.append(f"{table}/{part.file.name} cannot be read: {_reason(error)}")
     return pl.concat([empty_table(table), *frames]), problems
+
+
+def _require_room(file: Path, table: str) -> None:
+    """Refuse a file of a few bytes that says it holds more rows than there is memory for."""
+    rows = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+    require_memory(rows * len(SCHEMAS[table]) * 8, "it")
+
+
+def _is_whole(table: str) -> pl.Expr:
+    """Whether a row says what it is about."""
+    keys = KEYS[table]
+    step = pl.col("step").is_between(0, MOST_STEPS) if "step" in keys else pl.lit(True)
+    return pl.all_horizontal(*(pl.col(name).is_not_null() for name in keys), step)
 
 
 def _conform(table: str, frame: pl.DataFrame) -> pl.DataFrame:

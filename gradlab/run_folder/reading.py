@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +11,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from gradlab.config import Config
-from gradlab.config.files import load_config
+from gradlab.config.files import load_config, recorded_config
 from gradlab.errors import ConfigError, RunFolderError
 from gradlab.locking import is_locked
 from gradlab.reading import read_json
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, WHOLE
 from gradlab.run_folder.parts import FAULTS, Part, parts, read_parts
+from gradlab.run_folder.summary import examine_summary, finding_of
 from gradlab.tables import SCHEMAS, UNKNOWN, Finding, Source, Tables, other_schema
 
 
@@ -34,13 +36,22 @@ def find_runs(root: Path) -> Iterator[Path]:
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """The summary of a run.
+    """The summary of a run, as far as it has the right form.
+
+    Raises:
+        RunFolderError: there is no run at `path`, or its summary is damaged.
+    """
+    return examined_summary(path)[0]
+
+
+def examined_summary(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The summary of a run, as far as it has the right form; and a line for each thing that has not.
 
     Raises:
         RunFolderError: there is no run at `path`, or its summary is damaged.
     """
     try:
-        return read_json(path / SUMMARY)
+        return examine_summary(path)
     except FileNotFoundError:
         raise _no_run(path) from None
     except (OSError, ValueError) as error:
@@ -55,14 +66,17 @@ class FolderSource(Source):
         summary: its summary.
         before: leave out the steps from this number on. Otherwise, of a run that goes on, a table that is read after
             its parts were merged may have rows that were written later than those of another table.
+        problems: what could not be read of the summary.
     """
 
-    def __init__(self, path: Path, summary: Mapping[str, Any], before: int | None = None) -> None:
+    def __init__(
+        self, path: Path, summary: Mapping[str, Any], before: int | None = None, problems: Sequence[str] = ()
+    ) -> None:
         self._path = path
         self._summary = summary
         self._before = before
         self._parts = {table: _parts(path, table) for table in SCHEMAS}
-        self._unreadable: dict[str, list[str]] = {}
+        self._unreadable: dict[str, list[str]] = {SUMMARY: list(problems)}
 
     def table(self, name: str) -> pl.DataFrame:
         """A table as far as it had been written and can be read; empty, with its columns, where there is none."""
@@ -83,24 +97,25 @@ class FolderSource(Source):
         return read_parts(name, [part for part in found if part.file.exists()])
 
     def problems(self) -> Sequence[str]:
-        """What could not be written in time, as the summary says, and what cannot be read of the tables so far."""
-        written = self._summary.get("problems")
-        said = [problem for problem in written if isinstance(problem, str)] if isinstance(written, list) else []
-        return [*said, *(problem for problems in self._unreadable.values() for problem in problems)]
+        """What could not be written in time, as the summary says, and what of the folder cannot be read so far."""
+        unreadable = (problem for problems in self._unreadable.values() for problem in problems)
+        return [*self._summary.get("problems", ()), *unreadable]
 
     def config(self) -> Config | None:
         """The resolved config; None of a model that was only watched, or of a config that this version cannot read."""
-        watched = "watch" in self._summary.get("config", ())
-        try:
-            return None if watched else load_config(self._path / CONFIG)
-        except ConfigError:
-            if other_schema(self._summary) is None:
-                raise
+        recorded = self._summary.get("config", {})
+        if "watch" in recorded:
             return None
+        try:
+            return load_config(self._path / CONFIG)
+        except ConfigError as error:
+            if other_schema(self._summary) is None:
+                self._unreadable[CONFIG] = [f"{CONFIG} cannot be read: {problem.message}" for problem in error.problems]
+            return recorded_config(recorded)
 
     def findings(self, tables: Tables) -> Sequence[Finding]:
         """What was found when the run ended."""
-        return [Finding.from_json(finding) for finding in self._summary.get("findings", ())]
+        return list(map(finding_of, self._summary.get("findings", ())))
 
     def verdict(self, tables: Tables) -> str:
         """The verdict of then; `unknown` where the run has not ended."""
@@ -117,15 +132,16 @@ def read_tables(path: Path) -> Tables:
     Raises:
         RunFolderError: there is no run at `path`, or its summary is damaged.
     """
-    summary = read_summary(path)
-    about = {"name": str(summary.get("name", path.name)), "status": str(summary["status"])}
-    return Tables(FolderSource(path, summary), path=path, summary=summary, **about)
+    summary, problems = examined_summary(path)
+    about = {"name": summary.get("name", path.name), "status": summary.get("status", UNKNOWN)}
+    return Tables(FolderSource(path, summary, problems=problems), path=path, summary=summary, **about)
 
 
 def read_environment(path: Path) -> dict[str, Any]:
-    """Versions, device and threads of a run; empty where the run died before it wrote them."""
-    file = path / ENVIRONMENT
-    return read_json(file) if file.is_file() else {}
+    """Versions, device and threads of a run; empty where the run died before it wrote them, or they cannot be read."""
+    with suppress(OSError, ValueError):
+        return read_json(path / ENVIRONMENT)
+    return {}
 
 
 def _parts(path: Path, table: str) -> list[Part]:

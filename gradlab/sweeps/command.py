@@ -19,6 +19,7 @@ from gradlab.sweeps.grid import Plan, Point, load_plan
 from gradlab.sweeps.running import Report, look_up_all, run_sweep
 from gradlab.sweeps.states import PointState
 from gradlab.sweeps.sweep_file import written
+from gradlab.views import terminal
 from gradlab.views.claims.report import print_verdict
 from gradlab.views.sweep import PointLine, SweepProgress, print_plan, print_report, sweep_progress
 
@@ -28,7 +29,7 @@ def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
     points = load_plan(source, overrides).points
     states = look_up_all(points, runs)
     row = _rows(points)
-    print_plan([row(point, states[point.config.id]) for point in points], Console())
+    print_plan([row(point, states[point.config.id]) for point in points], terminal.console())
 
 
 def make_engine(name: str, workers: int | None, **options: Any) -> Engine:
@@ -97,7 +98,7 @@ def sweep(
             points, engine, runs=runs, listener=_ProgressListener(progress, row), plots=plots, retry_failed=retry_failed
         )
     rows = [row(point, report.states[point.config.id]) for point in points]
-    console = Console()
+    console = terminal.console()
     print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=console)
     verdict = _judge(plan, report, run_folder.claim_picture(runs, source.stem), console)
     return SweepResult(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))

@@ -18,11 +18,15 @@ own. Settings are applied from the outside in: `model.activation` before `model.
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from gradlab.choices import Options
+from gradlab.choices.base import defaults_of
 from gradlab.claims.claim import Claim
 from gradlab.claims.parsing import check_runs
 from gradlab.config import Config
@@ -150,11 +154,11 @@ def _values(settings: Settings) -> dict[str, Any]:
 def _configs(sweep: Sweep) -> list[Point]:
     points: dict[str, Point] = {}
     problems: dict[str, Problem] = {}  # by message: one value is wrong in the same way in many points
-    checked = _CheckedSections()
+    checked = _CheckedSections(sweep.base)
     for settings in _combinations(sweep):
         values = _values(settings)
         try:
-            config = checked.config(_overridden(sweep.base, values))
+            config = checked.config(values)
         except ConfigError as error:
             for problem in error.problems:
                 if problem.message in problems:
@@ -176,26 +180,42 @@ def _configs(sweep: Sweep) -> list[Point]:
 
 
 class _CheckedSections:
-    """Sections of configs that were checked: points with the same data share them, and they are checked once."""
+    """Sections of configs that were checked: points that set the same in a section share it, and it is checked once.
 
-    def __init__(self) -> None:
-        self._sections: dict[tuple[str, str], Options] = {}
+    Args:
+        base: what the points have in common.
+    """
 
-    def config(self, document: Document) -> Config:
-        """The config of a document.
+    def __init__(self, base: Document) -> None:
+        self._base = base
+        self._sections: dict[str, dict[str, Options]] = {name: {} for name in SECTIONS}
+
+    def config(self, values: Mapping[str, Any]) -> Config:
+        """The config of a point.
+
+        Args:
+            values: what the point sets.
 
         Raises:
             ConfigError: all that is wrong with it.
         """
-        data = document.data
-        keys = {name: (name, repr(data[name])) for name in SECTIONS if name in data}
-        known = {name: self._sections[key] for name, key in keys.items() if key in self._sections}
-        try:
-            config = replace(document, data={**data, **known}).config()
-        except ConfigError:
-            return document.config()  # says where each part stands
+        set_in: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        others = {}
+        for key, value in values.items():
+            section = key.partition(".")[0]
+            if section in set_in:
+                set_in[section][key] = value
+            else:
+                others[key] = value
+        keys = {name: repr(within) for name, within in set_in.items()}
+        known = {name: self._sections[name].get(key) for name, key in keys.items()}
+        if None not in known.values() and not any("." in key for key in others):
+            with suppress(ValidationError):
+                return Config.model_validate({**self._base.data, **others, **known})
+        config = _overridden(self._base, values).config()  # says where each part stands, if it is wrong
         for name, key in keys.items():
-            self._sections[key] = getattr(config, name)
+            section, default = getattr(config, name), defaults_of(Config)[name]
+            self._sections[name][key] = default if section == default else section
         return config
 
 

@@ -48,10 +48,10 @@ def look_up(runs: Path, config: Config) -> PointState:
         summary = run_folder.read_summary(path)
     except RunFolderError:
         return PointState("pending", path)
-    status = str(summary.get("status"))
+    status = summary.get("status", "interrupted")
     if status == "running" and not run_folder.is_busy(path):
         status = "interrupted"
-    return PointState(status, path, str(summary.get("verdict", "")), run_folder.failure(summary))
+    return PointState(status, path, summary.get("verdict", ""), run_folder.failure(summary))
 
 
 def record_failure(runs: Path, config: Config, traceback: str) -> PointState:

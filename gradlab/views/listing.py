@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from gradlab.choices import (
     Options,
 )
 from gradlab.text import setting_text
+from gradlab.views import terminal
 
 REGISTRIES: Mapping[str, Mapping[str, type[Options]]] = {
     "activations": ACTIVATIONS,
@@ -41,7 +41,7 @@ def print_listing(registry: str) -> None:
     table.add_column(overflow="fold")
     for name, line in _rules() if registry == "rules" else _choices(registry):
         table.add_row(Text(name), line)
-    Console().print(table)
+    terminal.console().print(table)
 
 
 def _rules() -> Iterator[tuple[str, Text]]:

@@ -7,7 +7,6 @@ Nothing is shown where the output is no terminal.
 """
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -17,6 +16,8 @@ import rich.live
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from gradlab.views import terminal
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ZERO_BLOCK, BROKEN_BLOCK, ABSENT_BLOCK = "·", "!", " "
@@ -129,7 +130,7 @@ def live(total_steps: int, enabled: bool = True, console: Console | None = None)
         console: where to draw; by default stderr, so that stdout holds results only. Nothing is drawn where it is
             redirected or cannot move the cursor.
     """
-    console = console or Console(file=sys.stderr)
+    console = console or terminal.console(errors=True)
     if not (enabled and can_be_drawn_over(console)):
         yield Live(total_steps, None, console)
         return
@@ -142,7 +143,7 @@ def live(total_steps: int, enabled: bool = True, console: Console | None = None)
 def progress_bar(console: Console, *texts: str) -> Progress:
     """A bar as wide as the console, with the count, some texts about its task, and the time that is left."""
     bar = BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan")
-    columns = (bar, MofNCompleteColumn(), *map(TextColumn, texts), TimeRemainingColumn())
+    columns = (bar, MofNCompleteColumn(), *(TextColumn(text, markup=False) for text in texts), TimeRemainingColumn())
     return Progress(*columns, console=console, auto_refresh=False, expand=True)
 
 

@@ -5,6 +5,8 @@ It fits 80 columns whatever the numbers are. Where the output is no terminal, it
 
 import math
 from collections.abc import Iterator, Sequence
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,7 +19,7 @@ from gradlab.diagnosis import VITAL
 from gradlab.measures.profiles import Floats, Profiles, activation_kind, profiles, unit_shares
 from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
-from gradlab.tables import UNKNOWN, Finding, Tables, other_schema
+from gradlab.tables import INSPECTED, UNKNOWN, Finding, Tables, other_schema
 from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
@@ -31,6 +33,13 @@ PROBLEMS = 5
 COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
+def summary_text(run: Tables, width: int = 80) -> str:
+    """The summary as plain text, in lines of a width."""
+    text = StringIO()
+    print_summary(run, Console(file=text, width=width, color_system=None))
+    return text.getvalue().rstrip()
+
+
 def print_summary(run: Tables, console: Console) -> None:
     """Print the summary of a run.
 
@@ -38,11 +47,13 @@ def print_summary(run: Tables, console: Console) -> None:
         run: a run, in whatever state.
         console: where to; its width is respected down to 80 columns.
     """
-    print_parts(_parts(run, console.width), console)
+    with np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
+        print_parts(_parts(run, console.width), console)
 
 
 def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
-    yield Text.assemble((run.name, "bold"), "  ", (str(run.summary.get("id", "")), "dim"))
+    identity = str(run.summary.get("id", ""))
+    yield Text.assemble((run.name, "bold"), "  " if identity else "", (identity, "dim"))
     yield from _labels(run, width)
     if run.status != "completed":
         yield Text(status_line(run), style="bold yellow")
@@ -58,7 +69,8 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
     for finding in run.findings:
         yield from _finding(finding, width)
     yield from _problems(run.problems, width)  # after all tables were read
-    yield Text(str(run.path), style="dim")
+    if run.path != Path():
+        yield Text(str(run.path), style="dim")
 
 
 def _labels(run: Tables, width: int) -> Iterator[Text]:
@@ -104,8 +116,7 @@ def _layers(run: Tables) -> Table:
     table.add_column("zero", justify="right", no_wrap=True)
     table.add_column("sat.", justify="right", no_wrap=True)
     table.add_column("log ΔW/W", justify="right", no_wrap=True)
-    with np.errstate(divide="ignore"):
-        low, high = scale_of(np.log10(delta.values_TL[-1:]))
+    low, high = scale_of(np.log10(delta.values_TL[-1:]))
     output = set(run.layers.filter(pl.col("kind") == "output")["layer"])
     for layer in np.unique(run.layers["layer"].to_numpy()).tolist():
         start, end = _at(delta, layer, 0), _at(delta, layer)
@@ -154,6 +165,8 @@ def bar(value: float | None, low: float, high: float) -> str:
 
 def status_line(run: Tables) -> str:
     """How a run that is not completed stands, in a few words."""
+    if run.status == INSPECTED:
+        return "one forward and one backward pass, before any step"
     bad = run.bad_step
     if bad is not None:
         return f"diverged at step {bad}: the loss is not finite"
@@ -162,9 +175,12 @@ def status_line(run: Tables) -> str:
 
 def totals(run: Tables) -> Iterator[str]:
     """What is said of the whole run: steps, loss, accuracy, decades per layer, seconds, cost of recording."""
-    yield f"{run.steps.height} steps"
     losses = run.steps["loss"].drop_nulls()
-    if len(losses):
+    if run.status == INSPECTED:
+        yield f"loss {compact(losses[0])}" if len(losses) else "loss unknown"
+    else:
+        yield f"{run.steps.height} steps"
+    if len(losses) and run.status != INSPECTED:
         yield f"loss {compact(losses[0])} → {compact(losses[-1])}"
     tests = run.evaluations.filter(pl.col("split") == "test").sort("step")
     if tests.height:
@@ -186,7 +202,7 @@ def _recording_cost(run: Tables) -> Iterator[str]:
     """How long recording took in all, and how long compared with the steps without it."""
     recording, steps = (float(run.steps[column].sum()) for column in ("record_seconds", "step_seconds"))
     bare = steps - recording
-    if bare > 0:
+    if bare > 0 and run.status != INSPECTED:
         yield f"recording {recording:.2g} s, {recording / bare:.2f} × the bare steps"
 
 

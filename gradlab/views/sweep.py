@@ -7,7 +7,6 @@
 Where the output is no terminal, the progress is a plain line for every run that has ended.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gradlab.printing import say
 from gradlab.text import clock, tally
+from gradlab.views import terminal
 from gradlab.views.progress import can_be_drawn_over, progress_bar
 from gradlab.views.terminal import plain_table
 
@@ -140,7 +141,7 @@ class SweepProgress:
         if self._prints_lines:
             done = f"{self._states.total():{len(str(self._total))}}/{self._total}"
             about = " · ".join(filter(None, (row.verdict, row.reason)))
-            print(f"{done}  {row.status}  {row.label}  {monotonic() - begun:.1f} s  {about}".rstrip(), flush=True)
+            say(f"{done}  {row.status}  {row.label}  {monotonic() - begun:.1f} s  {about}".rstrip())
 
     def draw(self) -> RenderableType:
         """The bar, and a line for every worker."""
@@ -160,7 +161,7 @@ def sweep_progress(console: Console | None = None) -> Iterator[SweepProgress]:
     Args:
         console: where to draw; by default stderr, so that stdout holds results only.
     """
-    console = console or Console(file=sys.stderr)
+    console = console or terminal.console(errors=True)
     progress = SweepProgress(console)
     if not can_be_drawn_over(console):
         yield progress

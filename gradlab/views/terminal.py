@@ -1,11 +1,37 @@
-"""What the views in the terminal share: plain tables, paragraphs, and how both are printed."""
+"""What the views in the terminal share: consoles, plain tables, paragraphs, and how they are printed."""
 
+import sys
 import textwrap
 from collections.abc import Iterable
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from gradlab.text import printable
+
+
+class _SafeConsole(Console):
+    """Shows what a text holds, also where a terminal would obey it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, str):
+            renderable = printable(renderable)
+        elif isinstance(renderable, Text) and not renderable.plain.isprintable():
+            safe = renderable.copy()
+            safe.plain = printable(renderable.plain)
+            renderable = safe
+        return super().render(renderable, options)
+
+
+def console(*, errors: bool = False) -> Console:
+    """The terminal. Texts that are printed to it may be somebody else's.
+
+    Args:
+        errors: standard error instead of standard output.
+    """
+    return _SafeConsole(file=sys.stderr if errors else None, markup=False, emoji=False, highlight=False)
 
 
 def plain_table(gap: int = 1) -> Table:

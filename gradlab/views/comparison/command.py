@@ -1,16 +1,17 @@
 """What `gradlab compare` does: read runs, fold them into rows, print and draw the rows."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from gradlab.errors import UserError
+from gradlab.printing import say
+from gradlab.text import json_text
+from gradlab.views import terminal
 from gradlab.views.comparison import formats
 from gradlab.views.comparison.comparison import check_name, compare
-from gradlab.views.comparison.runs import collect
-from gradlab.views.comparison.table import column_names, print_comparison
+from gradlab.views.comparison.runs import UNREADABLE, collect
+from gradlab.views.comparison.table import column_names, not_compared, print_comparison
 
 
 def show_comparison(
@@ -35,9 +36,11 @@ def show_comparison(
         plot: the file to draw a picture into; None draws nothing.
 
     Raises:
-        UserError: a name, an expression or a path is wrong, or there is nothing to compare.
+        UserError: a name, an expression or a path is wrong, or there is no run that can be read.
     """
     runs = collect(paths)
+    if not runs.finished and all(run.status == UNREADABLE for run in runs.unfinished):
+        raise UserError("\n".join(not_compared(runs)))
     comparison = compare(runs, where=where, group_by=group_by, sort=sort)
     known = column_names(comparison)
     for name in columns if comparison.rows else ():
@@ -46,15 +49,16 @@ def show_comparison(
         from gradlab.views.comparison.picture import save_picture  # matplotlib takes half a second to import
 
         left_out = save_picture(comparison, plot)
-        print(f"drew {plot}{f'; {left_out}' if left_out else ''}", file=sys.stderr)
+        say(f"drew {plot}{f'; {left_out}' if left_out else ''}", sys.stderr)
     match form:
         case "markdown":
-            print(formats.markdown(comparison, columns), end="")
+            say(formats.markdown(comparison, columns))
         case "csv":
-            print(formats.comma_separated(comparison, columns), end="")
+            say(formats.comma_separated(comparison, columns))
         case "json":
-            print(json.dumps(formats.as_json(comparison, runs), indent=2, ensure_ascii=False, allow_nan=False))
+            say(json_text(formats.as_json(comparison, runs)))
         case _:
-            print_comparison(comparison, runs, Console(), columns)
-    if form in ("markdown", "csv") and runs.unfinished:
-        print(f"not compared: {len(runs.unfinished)} runs that are not finished", file=sys.stderr)
+            print_comparison(comparison, runs, terminal.console(), columns)
+    if form != "table":
+        for line in not_compared(runs):
+            say(line, sys.stderr)

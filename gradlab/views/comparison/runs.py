@@ -17,6 +17,9 @@ from gradlab.measures.headline import numbers_of
 from gradlab.measures.settings import RunSettings, settings_of
 from gradlab.tables import SEVERITIES, other_schema
 
+UNREADABLE = "unreadable"
+"""The status of a run whose folder is damaged, or none of gradlab's."""
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -127,18 +130,18 @@ def _folders(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _read(folder: Path) -> FinishedRun | UnfinishedRun:
     try:
-        summary = run_folder.read_summary(folder)
-        return _understood(folder, summary)
+        summary, problems = run_folder.examined_summary(folder)
     except RunFolderError as error:
-        return UnfinishedRun(folder, "unreadable", reason=error.message)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON, but not a summary
-        return UnfinishedRun(
-            folder, "unreadable", reason=f"its summary.json is damaged: {type(error).__name__}: {error}"
-        )
+        return UnfinishedRun(folder, UNREADABLE, reason=error.message)
+    if not problems and summary["status"] in run_folder.FINISHED and "verdict" not in summary:
+        problems = ["summary.json has no verdict"]
+    if problems:
+        return UnfinishedRun(folder, UNREADABLE, reason="; ".join(problems))
+    return _understood(folder, summary)
 
 
 def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | UnfinishedRun:
-    status = str(summary["status"])
+    status = summary["status"]
     settings = settings_of(summary.get("config", {}))
     if status not in run_folder.FINISHED:
         if status == "running" and not run_folder.is_busy(folder):
@@ -147,11 +150,11 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | Unfin
     severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
     return FinishedRun(
         path=folder,
-        id=_id(summary),
+        id=_id(summary) or str(folder.absolute()),
         status=status,
-        verdict=str(summary["verdict"]),
+        verdict=summary["verdict"],
         severity=min(severities, default=len(SEVERITIES)),
-        settings=RunSettings({"name": summary["name"], **settings}),
+        settings=RunSettings({"name": summary.get("name", folder.name), **settings}),
         numbers=numbers_of(summary),
         profiles={moment: summary.get(f"log10_delta_{moment}") or [] for moment in ("start", "end")},
         schema=other_schema(summary),
@@ -164,4 +167,4 @@ def _id(summary: Mapping[str, Any]) -> str:
     A data file counts by its content, and is not looked at: it may be anything by now.
     """
     config = None if other_schema(summary) is None else recorded_config(summary.get("config"))
-    return str(summary["id"]) if config is None or config.names_files else config.id
+    return str(summary.get("id", "")) if config is None or config.names_files else config.id

@@ -23,9 +23,9 @@ from rich.text import Text
 
 from gradlab.measures.intervals import Mean
 from gradlab.measures.settings import known_settings
-from gradlab.text import ABSENT, counted, same_decimals, setting_text, settings_text, tally
+from gradlab.text import ABSENT, counted, one_line, same_decimals, setting_text, settings_text, tally
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison, ten_to_the
-from gradlab.views.comparison.runs import Runs
+from gradlab.views.comparison.runs import UNREADABLE, Runs
 from gradlab.views.progress import strip
 from gradlab.views.summary import scale_of
 from gradlab.views.terminal import paragraph, plain_table, print_parts
@@ -327,14 +327,25 @@ def _unfinished(comparison: Comparison, runs: Runs, width: int) -> Iterator[Text
         yield Text(f"{len(runs.copies)} {noun} too: {runs.copies[0]}{' …' if len(runs.copies) > 1 else ''}")
     if runs.other_schemas:
         yield paragraph(runs.other_schemas, width, "yellow")
+    for line in not_compared(runs, [*comparison.differing, *comparison.folded]):
+        yield Text(line, style="dim" if line.startswith(" ") else "yellow")
+
+
+def not_compared(runs: Runs, differing: Sequence[str] = ()) -> Iterator[str]:
+    """Lines about the runs that cannot be compared: how many there are of each status, and the first of them.
+
+    Args:
+        runs: the runs.
+        differing: settings that tell runs apart.
+    """
     if not runs.unfinished:
         return
     counts = Counter(sorted(run.status for run in runs.unfinished))
-    yield Text(f"not compared: {tally(counts)}", style="yellow")
-    for run in sorted(runs.unfinished, key=lambda run: run.status)[:MOST_LISTED]:
-        differing = [key for key in (*comparison.differing, *comparison.folded) if key in run.settings]
-        label = settings_text({key: run.settings[key] for key in differing})
+    yield f"not compared: {tally(counts)}"
+    unreadable_first = sorted(runs.unfinished, key=lambda run: (run.status != UNREADABLE, run.status))
+    for run in unreadable_first[:MOST_LISTED]:
+        label = settings_text({key: run.settings[key] for key in differing if key in run.settings})
         line = "  ".join(filter(None, (f"{run.status:<11}", str(run.path), label, run.reason)))
-        yield Text(f"  {line}", style="dim")
+        yield f"  {one_line(line)}"
     if len(runs.unfinished) > MOST_LISTED:
-        yield Text(f"  and {len(runs.unfinished) - MOST_LISTED} more", style="dim")
+        yield f"  and {len(runs.unfinished) - MOST_LISTED} more"

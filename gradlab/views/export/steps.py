@@ -1,5 +1,6 @@
 """A run's tables as named numbers, step after step, as TensorBoard and Weights & Biases take them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -37,6 +38,11 @@ class RecordedStep:
 def tables(run: Tables) -> dict[str, pl.DataFrame]:
     """Every table of a run by its name."""
     return {name: getattr(run, name) for name in SCHEMAS}
+
+
+def id_of(run: Tables) -> str:
+    """The id under which a run is exported; of a run without one, the name of its folder, of letters and digits."""
+    return str(run.summary.get("id", re.sub("[^0-9A-Za-z]", "-", run.path.name)[:64]))
 
 
 def recorded_steps(run: Tables) -> Iterator[RecordedStep]:

@@ -15,7 +15,7 @@ from typing import Any
 from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.tables import Tables
-from gradlab.views.export.steps import Histogram, recorded_steps
+from gradlab.views.export.steps import Histogram, id_of, recorded_steps
 from gradlab.views.export.text import texts
 from gradlab.writing import replacing
 
@@ -31,7 +31,7 @@ def write_tensorboard(run: Tables, folder: Path) -> Path:
     except ImportError:
         raise UserError("--to tensorboard needs TensorBoard", fix="pip install 'gradlab[tensorboard]'") from None
     folder.mkdir(parents=True, exist_ok=True)
-    ours = f".gradlab-{re.sub('[^0-9A-Za-z]', '-', str(run.summary['id']))}"  # foreign event files stay
+    ours = f".gradlab-{re.sub('[^0-9A-Za-z]', '-', id_of(run))}"  # foreign event files stay
     old = {file for file in folder.glob("events.out.tfevents.*") if file.name.endswith(ours)}
     new = folder / f"events.out.tfevents.{time.time_ns():020d}{ours}"
     with replacing(new) as temporary:

@@ -1,12 +1,12 @@
 """The texts of a run as Markdown: verdict and findings, config, prediction."""
 
-import json
 from typing import Any
 
 import polars as pl
 
 from gradlab.tables import Tables
-from gradlab.views.markdown import markdown_table
+from gradlab.text import json_text
+from gradlab.views.markdown import literal, markdown_table
 
 
 def settings(run: Tables) -> dict[str, Any]:
@@ -18,10 +18,12 @@ def settings(run: Tables) -> dict[str, Any]:
 
 def texts(run: Tables) -> dict[str, str]:
     """Verdict and findings, config, and prediction, keyed by the name in the export; what is missing is left out."""
-    findings = "\n".join(f"- {finding.severity}: {finding.message} ({finding.rule})" for finding in run.findings)
+    findings = "\n".join(
+        f"- {finding.severity}: {literal(finding.message)} ({literal(finding.rule)})" for finding in run.findings
+    )
     written = {
-        "run/findings": f"{run.status}, {run.verdict}\n\n{findings}".strip(),
-        "run/config": f"```json\n{json.dumps(settings(run), indent=2)}\n```" if settings(run) else "",
+        "run/findings": f"{literal(run.status)}, {literal(run.verdict)}\n\n{findings}".strip(),
+        "run/config": f"```json\n{json_text(settings(run))}\n```" if settings(run) else "",
         "run/theory": _markdown(run.theory) if run.theory.height else "",
     }
     return {name: text for name, text in written.items() if text}

@@ -9,7 +9,7 @@ from typing import Any
 from gradlab import run_folder
 from gradlab.errors import UserError
 from gradlab.tables import Tables
-from gradlab.views.export.steps import recorded_steps
+from gradlab.views.export.steps import id_of, recorded_steps
 from gradlab.views.export.text import settings
 
 PROJECT = "gradlab"
@@ -38,7 +38,7 @@ def write_wandb(run: Tables, folder: Path) -> Path | str:
     if not os.access(folder, os.W_OK):  # wandb would go to a temporary directory
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     for before in (folder / "wandb").glob("offline-run-*"):
-        if before.name.endswith(f"-{run.summary['id']}") and not before.is_symlink():
+        if before.name.endswith(f"-{id_of(run)}") and not before.is_symlink():
             shutil.rmtree(before, ignore_errors=True)  # both would be uploaded
     try:
         logged = _start(wandb, run, folder)
@@ -58,7 +58,7 @@ def _start(wandb: Any, run: Tables, folder: Path) -> Any:
         raise UserError("wandb is disabled and would drop everything", fix="Unset WANDB_MODE, or set it to offline.")
     return wandb.init(
         project=PROJECT,
-        id=run.summary["id"],
+        id=id_of(run),
         name=run.path.name,
         config=settings(run),
         dir=folder,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from gradlab.errors import UserError
@@ -40,7 +41,7 @@ def figure(run: Tables, name: str) -> Figure:
     if name not in PICTURES:
         raise UserError(f"there is no picture {name!r}", fix=f"Pictures are: {', '.join(PICTURES)}.")
     draw, height = PICTURES[name]
-    with drawing():
+    with drawing(), np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
         drawn = new_figure(height)
         draw(drawn, run)
     return drawn

@@ -34,7 +34,7 @@ def test_a_run_that_has_recorded_nothing_is_not_exported(to, tmp_path):
 
 def test_what_there_is_gets_exported_and_the_rest_is_named(tmp_path, accumulate):
     run = a_run(tmp_path, steps=[], status="running", histograms=False)
-    assert empty_tables(run) == ["layers", "steps", "evaluations", "histograms"]
+    assert empty_tables(run) == ["layers", "steps", "evaluations", "histograms", "modules"]
     assert not accumulate(export_run(run, "tensorboard"))[0]
     assert pl.read_csv(export_run(run, "csv") / "theory.csv").height == run.theory.height
 
