@@ -4,7 +4,7 @@
     means      mean_and_interval
     time       clock · duration
     settings   setting_text · settings_text · wanted_text
-    names      did_you_mean · first_of · tally · counted · layers_text · modules_text
+    names      did_you_mean · first_of · tally · counted · layers_text · modules_text · shortened
     lines      dotted · one_line · separated
     JSON       strict_json · json_text
     foreign    printable
@@ -248,6 +248,15 @@ def modules_text(modules: Sequence[str]) -> str:
     if len(words) > MODULES + 1:
         words = [*words[:MODULES], f"{len(words) - MODULES} more"]
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def shortened(name: str, width: int) -> str:
+    """A name in so many characters: a long one without its middle. The end says most, so that more of it is kept."""
+    line = one_line(name)
+    if len(line) <= width:
+        return line
+    start = max(0, (width - 1) // 3)
+    return f"{line[:start]}…{line[len(line) - (width - 1 - start) :]}"
 
 
 # --------------------------------------------------------------------------------------------------------------- lines

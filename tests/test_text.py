@@ -23,6 +23,7 @@ from gradlab.text import (
     separated,
     setting_text,
     settings_text,
+    shortened,
     strict_json,
     tally,
     three_digits,
@@ -251,3 +252,15 @@ def test_strict_json_has_no_nan_and_no_infinity():
 )
 def test_bytes_as_one_says_them(size, text):
     assert bytes_text(size) == text
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 8, 14, 40])
+def test_shortened_names_fit_and_keep_more_of_their_ends(width):
+    name = "bert.encoder.layer.0.attention.self.query"
+    start, mark, end = shortened(name, width).partition("…")
+    assert len(start + mark + end) == width
+    assert name.startswith(start)
+    assert name.endswith(end)
+    assert len(end) >= len(start)
+    assert shortened(name, 41) == name
+    assert shortened("a\x1b", 9) == "a\\x1b"

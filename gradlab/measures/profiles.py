@@ -3,7 +3,7 @@
 Suffixes say what the axes of an array are: T recorded steps, L layers. No function here raises, whatever the data are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +94,14 @@ def delta_profile(layers: pl.DataFrame, step: int) -> pl.DataFrame:
         .select("layer", "delta_rms")
         .sort("layer")
     )
+
+
+def layer_names(layers: pl.DataFrame) -> Mapping[int, str]:
+    """For each layer number, the name of its weight layer; where it has none, that of its first module."""
+    first = layers.unique(["layer", "module"], keep="first", maintain_order=True)
+    weights = first.filter(pl.col("kind").is_in(["weight", "output"]))
+    named = pl.concat([weights, first]).unique("layer", keep="first", maintain_order=True)
+    return dict(zip(named["layer"].to_list(), named["module"].to_list(), strict=True))
 
 
 def activation_kind(layers: pl.DataFrame) -> str:

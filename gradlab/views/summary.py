@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from gradlab.config import SCHEMA
 from gradlab.diagnosis import VITAL
-from gradlab.measures.profiles import Floats, Profiles, activation_kind, profiles, unit_shares
+from gradlab.measures.profiles import Floats, Profiles, activation_kind, layer_names, profiles, unit_shares
 from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import INSPECTED, UNKNOWN, Finding, Tables, other_schema
-from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text
+from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text, shortened
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -58,7 +58,7 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
     if run.status != "completed":
         yield Text(status_line(run), style="bold yellow")
     if run.layers.height:
-        yield _layers(run)
+        yield _layers(run, width)
     else:
         yield Text("no step was recorded", style="yellow")
     yield Text(separated(totals(run), width))
@@ -99,38 +99,57 @@ def _problems(problems: Sequence[str], width: int) -> Iterator[Text]:
 # ------------------------------------------------------------------------------------------------------------- layers
 
 
-def _layers(run: Tables) -> Table:
+COLUMNS: tuple[tuple[str, JustifyMethod], ...] = (
+    ("δ RMS start → end", "center"), ("log δ", "left"), ("|∂L/∂W|", "right"), ("activation", "right"),
+    ("zero", "right"), ("sat.", "right"), ("log ΔW/W", "right"),
+)  # fmt: skip
+"""The columns after the name of the layer, and how they are aligned."""
+SHORTEST_NAME = 8
+"""Names of modules are not made shorter than this."""
+
+
+def _layers(run: Tables, width: int) -> Table:
     """A row for each layer: δ at the first and the last recorded step, everything else at the last step that has it."""
+    rows = list(_rows(run))
+    heads = [("δ RMS" if run.status == INSPECTED and not place else head) for place, (head, _) in enumerate(COLUMNS)]
+    sizes = [max([len(head), *(len(cells[place]) for _, cells in rows)]) for place, head in enumerate(heads)]
+    names = dict(layer_names(run.layers)) if run.config is None else {}
+    room = max(SHORTEST_NAME, width - sum(sizes) - len(sizes))
+    table = plain_table()
+    table.add_column("module" if names else "layer", justify="left" if names else "right", no_wrap=True)
+    for head, (_, justify) in zip(heads, COLUMNS, strict=True):
+        table.add_column(head, justify=justify, no_wrap=True, style="cyan" if head == "log δ" else "")
+    output = set(run.layers.filter(pl.col("kind") == "output")["layer"])
+    for layer, cells in rows:
+        number = "out" if layer in output else str(layer)
+        table.add_row(Text(shortened(names.get(layer) or number, room)), *cells)
+    return table
+
+
+def _rows(run: Tables) -> Iterator[tuple[int, list[str]]]:
+    """The number of each layer, and what the table says of it."""
     kind = activation_kind(run.layers)
     delta = profiles(run.layers, "delta_rms", ("weight", "output"))
     gradient = profiles(run.layers, "weight_gradient_norm", ("weight", "output"))
     ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
     mean, std = (profiles(run.layers, column, (kind,)) for column in ("activation_mean", "activation_std"))
     zero, saturated = (unit_shares(run.layers, column) for column in ("zero_fraction", "saturated_fraction"))
-    table = plain_table()
-    table.add_column("layer", justify="right", no_wrap=True)
-    table.add_column("δ RMS start → end", justify="center", no_wrap=True)
-    table.add_column("log δ", no_wrap=True, style="cyan")
-    table.add_column("|∂L/∂W|", justify="right", no_wrap=True)
-    table.add_column("activation", justify="right", no_wrap=True)
-    table.add_column("zero", justify="right", no_wrap=True)
-    table.add_column("sat.", justify="right", no_wrap=True)
-    table.add_column("log ΔW/W", justify="right", no_wrap=True)
     low, high = scale_of(np.log10(delta.values_TL[-1:]))
-    output = set(run.layers.filter(pl.col("kind") == "output")["layer"])
     for layer in np.unique(run.layers["layer"].to_numpy()).tolist():
         start, end = _at(delta, layer, 0), _at(delta, layer)
-        table.add_row(
-            "out" if layer in output else str(layer),
-            f"{compact(start):>7} → {compact(end):<7}",
-            bar(end, low, high),
-            compact(_at(gradient, layer)),
-            _mean_and_std(_at(mean, layer), _at(std, layer)),
-            percent(_at(zero, layer)),
-            percent(_at(saturated, layer)),
-            log10_text(_at(ratio, layer)),
+        change = f"{compact(start):>7} → {compact(end):<7}"
+        yield (
+            layer,
+            [
+                compact(end) if run.status == INSPECTED else change,
+                bar(end, low, high),
+                compact(_at(gradient, layer)),
+                _mean_and_std(_at(mean, layer), _at(std, layer)),
+                percent(_at(zero, layer)),
+                percent(_at(saturated, layer)),
+                log10_text(_at(ratio, layer)),
+            ],
         )
-    return table
 
 
 def _at(values: Profiles, layer: int, index: int = -1) -> float | None:

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from rich.console import Console
 
 from gradlab.config import SCHEMA
-from gradlab.tables import Finding, Source
+from gradlab.tables import INSPECTED, Finding, Source
 from gradlab.views.summary import BAR, bar, print_summary
 from tests.views.synthetic import INF, NAN, ODD_RUNS, changed, make_run
 
@@ -170,6 +171,32 @@ def test_what_could_not_be_written_or_read_is_said():
     assert "\n  3\n  and 5 more\n" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "could not be written" not in printed(make_run())
+
+
+def watched(prefix, status="completed"):
+    """A run without a config whose modules have long names."""
+    run = make_run(depth=3)
+    named = run.layers.with_columns(module=pl.lit(prefix) + pl.col("module"))
+    return changed(run, layers=named, config=None, status=status, path=Path())
+
+
+def test_layers_of_watched_models_have_their_names():
+    for width, prefix in ((80, ""), (80, "bert.encoder.layer."), (200, "bert.encoder.layer."), (80, "[red]\x1b[31m")):
+        lines = printed(watched(prefix), width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert lines[1].startswith("module")
+        cells = [line.split("  ")[0].split()[0] for line in lines[2:6]]
+        assert all(cell.endswith(f"{layer}.linear"[-6:]) for layer, cell in enumerate(cells)), cells
+        if not prefix or width == 200:
+            assert cells == [f"{prefix}{layer}.linear" for layer in range(4)]
+        assert "\x1b" not in "".join(lines)
+
+
+def test_one_pass_has_one_column_of_signals():
+    text = printed(watched("", INSPECTED))
+    assert "δ RMS  log δ" in " ".join(text.split("module")[1].split("\n")[0].split()).replace("δ RMS log", "δ RMS  log")
+    assert "→" not in text.split("loss")[0]
+    assert "before any step" in text
 
 
 def test_a_layer_of_nan_does_not_look_healthy():
