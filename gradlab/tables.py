@@ -80,6 +80,7 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "activation_std": (pl.Float64, "√(E (φ − E φ)²)."),
         "chi": (pl.Float64, "χ: E δ² of this layer, divided by that of the next."),
         "delta_relative": (pl.Float64, "RMS δ, relative to the last hidden layer."),
+        "output_delta_relative": (pl.Float64, "The same at the outputs of the hidden layers."),
     },
     "modules": {
         "layer": (pl.Int32, "As in `layers`."),

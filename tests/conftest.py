@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -10,3 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("gradlab", deadline=None)  # machines are shared: time says nothing about correctness
 settings.load_profile("gradlab")
+
+# Whoever starts the tests with nohup has SIGHUP ignored, also in the processes that tests start and end with it.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

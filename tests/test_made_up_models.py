@@ -34,14 +34,14 @@ KIND = {
 NORMALIZATION = {
     "gradlab/choices/normalizations.py": [
         (
-            "NORMALIZATIONS: Mapping[str, type[Normalization]] = by_name(NoNormalization, BatchNorm)",
+            "NORMALIZATIONS: Mapping[str, type[Normalization]] = by_name(",
             'class Halving(Normalization):\n    """Half of it."""\n\n    name: Literal["halving"] = "halving"\n'
             '    traits = NormalizationTraits("Halving")\n    place: Place = "before"\n    """Where."""\n\n\n'
-            "NORMALIZATIONS: Mapping[str, type[Normalization]] = by_name(NoNormalization, BatchNorm, Halving)",
+            "NORMALIZATIONS: Mapping[str, type[Normalization]] = by_name(Halving, ",
         )
     ],
     "gradlab/networks/normalizations.py": [
-        ('    "none": lambda', '    "halving": lambda choice, units: Halving(),\n    "none": lambda'),
+        ('    "batch_norm": lambda', '    "halving": lambda choice, units: Halving(),\n    "batch_norm": lambda'),
         (
             "_MODULES: Mapping",
             "class Halving(nn.Module):\n    def forward(self, x):\n        return x / 2\n\n\n_MODULES: Mapping",

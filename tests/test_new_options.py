@@ -25,10 +25,10 @@ CHANGES = {
         ("    every: Coun", '    sharpness: int = 0\n    """How often."""\n    every: Coun'),
     ],
     "gradlab/choices/models.py": [
-        ("    residual: bool = False\n", '    gates: bool = False\n    """Gates."""\n    residual: bool = False\n')
+        ("    residual: bool | Res", '    gates: bool = False\n    """Gates."""\n    residual: bool | Res')
     ],
     "gradlab/choices/normalizations.py": [
-        ("    place: Place = ", '    momentum: float = 0.1\n    """Of the statistics."""\n    place: Place = ')
+        ("    place: Place = ", '    rounds: int = 1\n    """How many."""\n    place: Place = ')
     ],
     "gradlab/choices/datasets.py": [
         ("    standardize: bool = True\n", '    shuffle: bool = True\n    """Order."""\n    standardize: bool = True\n')

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gradlab.choices.activations import ACTIVATIONS, ALIASES, Activation, ReLU
-from gradlab.choices.base import NonNegative, OneOf, Options, Size, by_name
+from gradlab.choices.base import NonNegative, OneOf, Options, Positive, Size, by_name
 from gradlab.choices.initializers import INITIALIZERS, HeNormal, Initializer
 from gradlab.choices.normalizations import (
     NORMALIZATIONS,
@@ -69,6 +69,13 @@ class Model(Options):
         return self
 
 
+class ResidualScale(Options):
+    """How a residual block adds what it computes to what enters it: x + scale · block(x)."""
+
+    scale: Positive | Literal["zero"]
+    """A number that stays; or zero: one that is learned, and starts at 0 (ReZero, Bachlechner et al. 2020)."""
+
+
 class MLP(Model):
     """Hidden layers of Linear, normalization or none, and activation; then a Linear output layer."""
 
@@ -88,8 +95,9 @@ class MLP(Model):
     """Short for a normalization: none, or the place of a batch_norm; true means before, false none."""
     normalization: NormalizationOption = NoNormalization()
     """none, or a name, or a mapping of a name and its options: {name: batch_norm, place: after}."""
-    residual: bool = False
-    """x + block(x) wherever the widths match."""
+    residual: bool | ResidualScale = False
+    """true: x + block(x) wherever the widths match; {scale: 0.1}: x + 0.1 · block(x); {scale: zero}: a scale that is
+    learned, and starts at 0."""
 
     @field_validator("width")
     @classmethod
@@ -100,6 +108,18 @@ class MLP(Model):
         if depth is not None and len(width) != depth:
             raise ValueError(f"lists {len(width)} layers, but depth is {depth}")
         return width[0] if len(set(width)) == 1 else width  # one spelling, one id
+
+    @field_validator("residual")
+    @classmethod
+    def _residual(cls, residual: bool | ResidualScale) -> bool | ResidualScale:
+        return True if residual == ResidualScale(scale=1.0) else residual  # one spelling, one id
+
+    @property
+    def residual_scale(self) -> float | None:
+        """What a block is multiplied with at the start, before its input is added; None where no input is added."""
+        if isinstance(self.residual, ResidualScale):
+            return 0.0 if self.residual.scale == "zero" else float(self.residual.scale)
+        return 1.0 if self.residual else None
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:
@@ -117,7 +137,10 @@ class MLP(Model):
         parts = [f"{self.depth} × {self.activation.label}", width, self.initializer.label]
         if self.normalization.where != "none":
             parts.append(f"{self.normalization.traits.label} {self.normalization.where}")
-        return ", ".join([*parts, *(["residual"] if self.residual else [])])
+        if self.residual_scale is not None:
+            scaled = "" if self.residual is True else f", scale {getattr(self.residual, 'scale', '')}"
+            parts.append(f"residual{scaled}")
+        return ", ".join(parts)
 
 
 MODELS: Mapping[str, type[Model]] = by_name(MLP)

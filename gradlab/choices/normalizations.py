@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from gradlab.choices.base import Choice, OneOf, by_name
+from gradlab.choices.base import Choice, NonNegative, OneOf, Positive, by_name
 
 Place = Literal["before", "after"]
 
@@ -48,16 +48,47 @@ class NoNormalization(Normalization):
     traits = NormalizationTraits("no normalization")
 
 
-class BatchNorm(Normalization):
+class _Scaled(Normalization):
+    """What every normalization shares: its place, and the scale γ that comes after the division."""
+
+    place: Place = "before"
+    """Before or after the activation."""
+    gamma: NonNegative = 1.0
+    """What γ starts at: each unit is multiplied by it once it is normalized."""
+    epsilon: Positive = 1e-5
+    """Is added to the variance, or the mean square, by whose root a unit is divided."""
+    affine: bool = True
+    """Whether γ (and β) are learned; false keeps them as they start."""
+
+
+class BatchNorm(_Scaled):
     """Each unit to mean 0 and variance 1 over the batch, then scaled and shifted (Ioffe & Szegedy 2015)."""
 
     name: Literal["batch_norm"] = "batch_norm"
     traits = NormalizationTraits("BatchNorm", uses_batch_statistics=True)
-    place: Place = "before"
-    """Before or after the activation."""
+    beta: float = 0.0
+    """What the shift β starts at."""
+    momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of each batch in the running mean and variance, which evaluation uses."""
 
 
-NORMALIZATIONS: Mapping[str, type[Normalization]] = by_name(NoNormalization, BatchNorm)
+class LayerNorm(_Scaled):
+    """Each sample to mean 0 and variance 1 over the units of the layer, then scaled and shifted (Ba et al. 2016)."""
+
+    name: Literal["layer_norm"] = "layer_norm"
+    traits = NormalizationTraits("LayerNorm")
+    beta: float = 0.0
+    """What the shift β starts at."""
+
+
+class RMSNorm(_Scaled):
+    """Each sample to mean square 1 over the units of the layer, then scaled (Zhang & Sennrich 2019)."""
+
+    name: Literal["rms_norm"] = "rms_norm"
+    traits = NormalizationTraits("RMSNorm")
+
+
+NORMALIZATIONS: Mapping[str, type[Normalization]] = by_name(NoNormalization, BatchNorm, LayerNorm, RMSNorm)
 
 
 # ----------------------------------------------------------------------------------------------------------- shorthand

@@ -225,6 +225,7 @@ CONFIG = Form(
     expected_at={
         "tags": "a list of words",
         "model.width": "a whole number, at least 1, or a list of them",
+        "model.residual": "true, false, {scale: 0.1} or {scale: zero}",
         "data.dataset": "a name or a number",
         "data.version": "a whole number or 'active'",
     },

@@ -29,13 +29,18 @@ class HiddenLayer(nn.Module):
             parts.insert(1 if config.normalization.where == "before" else 2, ("norm", norm))
         for name, part in parts:
             self.add_module(name, part)
-        self.residual = config.residual and fan_in == fan_out
+        scale = config.residual_scale if fan_in == fan_out else None
+        self.residual = scale is not None
+        learned = nn.Parameter(torch.zeros(1, dtype=torch.float64)) if scale == 0 else None
+        self.scale = learned if scale == 0 else None if scale == 1 else scale
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, fan_in) ─► (batch, fan_out)."""
         out = x
         for part in self.children():
             out = part(out)
+        if self.scale is not None:
+            out = self.scale * out
         return x + out if self.residual else out
 
 

@@ -6,11 +6,13 @@ from math import exp, sqrt
 from gradlab.choices import MLP, Data
 from gradlab.networks import initializers
 from gradlab.networks.activations import traits
-from gradlab.theory.batch_norm import EPSILON, SMALLEST_BATCH
-from gradlab.theory.mean_field import Layer, has_formulas
+from gradlab.theory.batch_norm import SMALLEST_BATCH
+from gradlab.theory.blocks import Layer, block
 
 NARROW = 32
 """A layer with fewer units is far from infinitely wide."""
+ALIGNED = 0.05
+"""Residual blocks are not covered where so large a share of E δ² lies along the signal: 2.5 % of RMS δ."""
 SCATTER = 0.3
 """A standard deviation of ln(mean square) above this is worth a caveat: it is a factor of 1.16 in RMS."""
 
@@ -24,7 +26,7 @@ def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | N
         layers: its hidden layers, as far as they are known already.
     """
     name, norm = model.initializer.label, model.normalization
-    if not has_formulas(norm):
+    if block(norm) is None:
         return f"there are no formulas for {norm.traits.label} {norm.where} the activation"
     if initializers.mean(model.initializer) != 0:
         return f"{name} gives weights a mean that is not 0, and all units of a layer are copies of one another"
@@ -36,15 +38,28 @@ def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | N
         return (
             f"with BatchNorm and {batch} samples a batch the expected δ² is infinite; {SMALLEST_BATCH} are the fewest"
         )
-    smallest = min((layer.normalized for layer in layers if layer.normalized is not None), default=1.0)
-    if smallest < EPSILON:
-        return f"BatchNorm's ε of {EPSILON:g}, which is left out, outweighs a variance of {smallest:.1g}"
-    # Where residual blocks add up a mean, x² grows faster than δ², while δ·x stays the same from block to block (for
-    # homogeneous φ exactly). The part of δ along x comes to outweigh the random rest that second moments follow.
-    biased = (layer.skip and layer.output.mean**2 > 1e-12 * layer.output.second_moment for layer in layers)
-    if norm.where == "none" and any(biased):
+    if norm.where == "none" and _alignment(layers, model.hidden_widths) > ALIGNED:
         return f"residual blocks with {model.activation.label}, whose mean is not 0, let δ align with the signal"
     return None
+
+
+def _alignment(layers: Sequence[Layer], widths: Sequence[int]) -> float:
+    """How much of E δ² at the outputs of residual blocks lies along the signal, relative to the rest, at the most.
+
+    δ·x stays the same from block to block (for homogeneous φ exactly). At the last block it is random, (δ·x)² ~ δ² x²/n
+    per unit; toward the input the part of δ² along x is therefore (δ·x)²/x², and the rest grows as second moments say.
+    Where residual blocks add up a mean, x² grows faster than that, and the part along x comes to outweigh the rest.
+    """
+    if not any(layer.skip and layer.output.mean**2 > 1e-12 * layer.output.second_moment for layer in layers):
+        return 0.0
+    last = layers[-1].signal.second_moment
+    grown, along = 1.0, 0.0
+    for layer, after, width in zip(layers[-2::-1], layers[:0:-1], widths[-2::-1], strict=True):
+        grown *= after.backward * after.slope + (1.0 if after.skip else 0.0)
+        if not after.skip or not grown or not layer.signal.second_moment:
+            break
+        along = max(along, last / layer.signal.second_moment / grown / width)
+    return along
 
 
 def caveats(model: MLP, data: Data, layers: Sequence[Layer], features: int, batch: int) -> tuple[str, ...]:
@@ -56,8 +71,10 @@ def _activation(model: MLP, features: int) -> Iterator[str]:
     name = model.activation.label
     if not traits(model.activation).half_stable:
         return
-    if model.normalization.where != "none":
+    if model.normalization.traits.uses_batch_statistics:
         yield f"BatchNorm with {name} is loose: for silu theory says 1.106 a layer, and 1.15 to 1.17 is measured."
+        return
+    if model.normalization.where != "none":  # the size of what enters the activation is that of the normalization
         return
     fans = zip((features, *model.hidden_widths), model.hidden_widths, strict=False)
     sigma_w2 = [fan_in * (initializers.variance(model.initializer, fan_in, out) or 0.0) for fan_in, out in fans]
@@ -66,8 +83,8 @@ def _activation(model: MLP, features: int) -> Iterator[str]:
 
 
 def _normalization(model: MLP, data: Data, layers: Sequence[Layer], batch: int) -> Iterator[str]:
-    if model.normalization.where == "none":
-        if model.residual and not data.standardize:
+    if not model.normalization.traits.uses_batch_statistics:
+        if model.residual_scale is not None and not data.standardize:
             yield "The mean of the inputs is taken as 0; they are not standardized."
         return
     yield "With BatchNorm the first layers, near the real inputs, and the last ones, near the loss, are off."
@@ -75,17 +92,13 @@ def _normalization(model: MLP, data: Data, layers: Sequence[Layer], batch: int) 
         yield "The mean of the inputs is taken as 0 in the first layer; they are not standardized."
     if batch < 16:
         yield f"At {batch} samples a batch, δ² behind BatchNorm has a heavy tail, and single networks scatter widely."
-    smallest = min((layer.normalized for layer in layers if layer.normalized is not None), default=1.0)
-    if smallest < 100 * EPSILON:
-        yield f"BatchNorm's ε of {EPSILON:g} is left out, but is not small beside a variance of {smallest:.1g}."
 
 
 def _width(model: MLP, layers: Sequence[Layer]) -> Iterator[str]:
     narrow = min(model.hidden_widths)
     if narrow < NARROW:
         yield f"A layer of {narrow} units is far from infinitely wide."
-    where = model.normalization.where
-    if where == "after" or (where == "none" and traits(model.activation).homogeneous):
+    if model.normalization.where != "none" or traits(model.activation).homogeneous:
         # ln of a product of L means over n units: variance Σ spread/n; √(5 L/n) for ReLU
         scatter = sqrt(sum(layer.spread / width for layer, width in zip(layers, model.hidden_widths, strict=True)))
         if scatter > SCATTER:

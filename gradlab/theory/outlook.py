@@ -22,6 +22,12 @@ DECADES: dict[str, tuple[float, float]] = {
 }
 
 
+_CLOSED = (
+    " That is δ between the residual blocks: their scales start at 0, so that within them δ is 0 until the scales have "
+    "left it."
+)
+
+
 @dataclass(frozen=True)
 class Outlook:
     """Depths at which something is lost, in hidden layers; None where that is never, or deeper than 10,000 layers.
@@ -53,7 +59,9 @@ def line(values_L: Array) -> float | None:
     return float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
 
 
-def look_ahead(*, q: Sequence[float], decades_per_layer: float | None, log10_delta_last: float, dtype: str) -> Outlook:
+def look_ahead(
+    *, q: Sequence[float], decades_per_layer: float | None, log10_delta_last: float, dtype: str, closed: bool = False
+) -> Outlook:
     """Continue the lines of δ and of the signal.
 
     Args:
@@ -61,6 +69,7 @@ def look_ahead(*, q: Sequence[float], decades_per_layer: float | None, log10_del
         decades_per_layer: slope of log10 RMS δ toward the input.
         log10_delta_last: of the RMS δ at the last hidden layer.
         dtype: float32 or float64.
+        closed: whether residual blocks start at scale 0, so that δ is that at their outputs.
     """
     smallest, largest = DECADES[dtype]
     slope = decades_per_layer or 0.0
@@ -72,7 +81,7 @@ def look_ahead(*, q: Sequence[float], decades_per_layer: float | None, log10_del
     delta_depth = _continued(1, limit - log10_delta_last, slope)
     signal_depth = _signal_depth(signal_L, signal_slope or 0.0, smallest, largest)
     return Outlook(
-        sentence=_sentence(depth, decades_per_layer, delta_depth, signal_depth, signal_L, dtype),
+        sentence=_sentence(depth, decades_per_layer, delta_depth, signal_depth, signal_L, dtype) + _CLOSED * closed,
         vanishing_depth=_continued(1, -THOUSANDFOLD, slope),
         exploding_depth=_continued(1, THOUSANDFOLD, slope),
         delta_out_of_range_depth=delta_depth,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import exp, inf, log, sqrt
+from math import exp, inf, isnan, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from gradlab.choices import MLP
 from gradlab.config import Config
 from gradlab.datasets import Dataset
+from gradlab.theory.blocks import Layer
 from gradlab.theory.coverage import caveats, not_covered
-from gradlab.theory.mean_field import Layer, forward, log_delta, weight_variance
+from gradlab.theory.mean_field import forward, log_deltas, weight_variance
 from gradlab.theory.outlook import Outlook, line, look_ahead
 from gradlab.theory.quadrature import Array
 
@@ -22,15 +23,19 @@ class LayerPrediction:
 
     Attributes:
         layer: its number, from 0.
-        preactivation_variance: q, second moment of what enters the activation, bias included. With BatchNorm before the
-            activation that is its output, and q = 1.
-        activation_mean: E φ of the activation's output, before a BatchNorm after it and before a residual sum.
+        preactivation_variance: q, second moment of what enters the activation, bias included. With a normalization
+            before the activation that is its output, and q = γ² + β² unless its ε counts.
+        activation_mean: E φ of the activation's output, before a normalization after it and before a residual sum.
         activation_rms: √(E φ²).
         activation_std: √(E (φ − E φ)²), over units and samples.
-        chi: χ_l = E δ_l² / E δ_{l+1}², per unit, δ at the outputs of weight layers. Without BatchNorm and residual
+        chi: χ_l = E δ_l² / E δ_{l+1}², per unit, δ at the outputs of weight layers. Without normalizations and residual
             connections χ_l = n_{l+1} Var(W_{l+1}) E φ'(√q_l z)² with the real n_{l+1}, the units of layer l + 1;
             the last hidden layer's successor is the output layer with its `classes` units.
         delta_relative: RMS δ relative to the last hidden layer.
+        output_delta_relative: the same at the outputs of the hidden layers, behind activation, normalization and
+            residual sum.
+
+    Where residual blocks start at scale 0, δ is 0 within them: `chi` and `delta_relative` are then NaN.
     """
 
     layer: int
@@ -40,6 +45,7 @@ class LayerPrediction:
     activation_std: float
     chi: float
     delta_relative: float
+    output_delta_relative: float
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Prediction:
     Attributes:
         layers: the hidden layers from the input to the output; none where theory does not cover the network.
         decades_per_layer: slope of the straight line of log10 RMS δ over the hidden layers, toward the input; None for
-            fewer than two layers, or where δ is 0.
+            fewer than two layers, or where δ is 0. Where residual blocks start at scale 0, δ at their outputs counts.
         depth_scale: ξ = 1/|ln χ| in layers, with χ of the last factor between two hidden layers, the one nearest to the
             fixed point (Schoenholz et al. 2017); infinite at χ = 1.
         delta_last: RMS δ at the last hidden layer, if the logits are small: δ of the mean cross-entropy at uniform
@@ -73,8 +79,8 @@ class Prediction:
         return self.ahead.sentence
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table `theory` (`tables.SCHEMAS`), a mapping a hidden layer."""
-        return [asdict(layer) for layer in self.layers]
+        """The table `theory` (`tables.SCHEMAS`), a mapping a hidden layer; what is not defined is None."""
+        return [{key: None if isnan(value) else value for key, value in asdict(row).items()} for row in self.layers]
 
 
 def predict_on(config: Config, dataset: Dataset) -> Prediction:
@@ -112,14 +118,19 @@ def predict(
         return _uncovered(reason)
 
     output = weight_variance(model.initializer, model.hidden_widths[-1], classes, layers[-1].signal.second_moment)
-    log_delta_L = log_delta(layers, classes * output)
+    log_delta_L, log_output_L = log_deltas(layers, classes * output)
     with np.errstate(invalid="ignore"):  # where δ is 0 in two neighbours
         log_chi_L = log_delta_L - np.append(log_delta_L[1:], 0.0)
         relative_L = (log_delta_L - log_delta_L[-1]) / 2
-    decades_L = relative_L / log(10)
+        output_relative_L = (log_output_L - log_output_L[-1]) / 2
+    closed = layers[-1].skip and layers[-1].slope == 0  # a residual block of scale 0
+    if closed:
+        relative_L = np.full_like(relative_L, np.nan)  # relative to 0
+        log_chi_L = relative_L
+    decades_L = (output_relative_L if closed else relative_L) / log(10)
     log_delta_last = log(sqrt((1 - 1 / classes) / classes) / batch) + float(log_delta_L[-1]) / 2
     return Prediction(
-        layers=_layer_predictions(layers, log_chi_L, relative_L),
+        layers=_layer_predictions(layers, log_chi_L, relative_L, output_relative_L),
         decades_per_layer=_toward_input(decades_L),
         depth_scale=_depth_scale(log_chi_L),
         delta_last=_exp(log_delta_last),
@@ -128,6 +139,7 @@ def predict(
             decades_per_layer=_toward_input(decades_L),
             log10_delta_last=log_delta_last / log(10),
             dtype=config.dtype,
+            closed=closed,
         ),
         caveats=caveats(model, config.data, layers, features, batch),
     )
@@ -138,7 +150,9 @@ def _uncovered(reason: str) -> Prediction:
     return Prediction((), None, None, None, ahead, not_covered=reason)
 
 
-def _layer_predictions(layers: Sequence[Layer], log_chi_L: Array, relative_L: Array) -> tuple[LayerPrediction, ...]:
+def _layer_predictions(
+    layers: Sequence[Layer], log_chi_L: Array, relative_L: Array, output_relative_L: Array
+) -> tuple[LayerPrediction, ...]:
     return tuple(
         LayerPrediction(
             layer=number,
@@ -148,6 +162,7 @@ def _layer_predictions(layers: Sequence[Layer], log_chi_L: Array, relative_L: Ar
             activation_std=sqrt(layer.output.variance),
             chi=_exp(log_chi_L[number]),
             delta_relative=_exp(relative_L[number]),
+            output_delta_relative=_exp(output_relative_L[number]),
         )
         for number, layer in enumerate(layers)
     )

@@ -62,7 +62,7 @@ def test_all_problems_at_once_each_with_its_line(file):
         "x.yaml:6: model.width: must be a whole number, at least 1, or a list of them, not [1, x]",
         f"x.yaml:7: model.activation: 'rleu' is not an activation; did you mean 'relu'?  (choices: {activations})",
         "x.yaml:8: model.initializer.sdt: unknown key; did you mean 'std'?  (choices: name, std)",
-        "x.yaml:9: model.residual: must be true or false, not 'no'",
+        "x.yaml:9: model.residual: must be true, false, {scale: 0.1} or {scale: zero}, not 'no'",
         "x.yaml:10: model.batch_norm: must be one of the choices, not 'sideways'  (choices: none, before, after)",
         "x.yaml:11: model.depth: given twice; first in line 5",
         "x.yaml:14: data.batch_size: must be a whole number, not 'ten'",
@@ -99,7 +99,8 @@ def test_all_problems_at_once_each_with_its_line(file):
         ("model: {batch_norm: none, normalization: none}",
          "x.yaml:1: model.normalization: batch_norm is short for normalization; keep one of them"),
         ("model: {normalization: batchnorm}", "'batchnorm' is not a normalization; did you mean 'batch_norm'"),
-        ("model: {normalization: {place: after}}", r"model.normalization: has no name  \(choices: none, batch_norm\)"),
+        ("model: {normalization: {place: after}}",
+         r"normalization: has no name  \(choices: none, batch_norm, layer_norm, rms_norm\)"),
         ("model: {normalization: {name: none, place: after}}", r"normalization.place: unknown key  \(choices: name\)"),
         ("model: {normalization: {name: batch_norm, place: under}}",
          r"normalization.place: must be one of the choices, not 'under'  \(choices: before, after\)"),
@@ -146,7 +147,7 @@ def test_what_two_keys_must_agree_on_is_told_beside_what_is_wrong_in_other_keys(
     text = "model:\n  depth: 3\n  width: [4, 5]\n  residual: 1\ntrain:\n  steps: 1\n  epochs: 2\n  learning_rate: 0\n"
     assert problems(file, text) == [
         "x.yaml:3: model.width: lists 2 layers, but depth is 3",
-        "x.yaml:4: model.residual: must be true or false, not 1",
+        "x.yaml:4: model.residual: must be true, false, {scale: 0.1} or {scale: zero}, not 1",
         "x.yaml:7: train.epochs: steps (1) and epochs (2) exclude each other; keep one",
         "x.yaml:8: train.learning_rate: must be greater than 0, not 0",
     ]

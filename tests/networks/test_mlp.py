@@ -141,3 +141,58 @@ def test_what_batch_normalization_makes_exact():
         assert linear.bias.grad.abs().max() < 1e-15
         along = (linear.weight * linear.weight.grad).sum().abs()
         assert along < 1e-3 * linear.weight.norm() * linear.weight.grad.norm()
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "rms_norm"])
+@pytest.mark.parametrize("affine", [True, False])
+def test_normalizations_equal_numpy(name, place, affine):
+    beta = {} if name == "rms_norm" else {"beta": -0.5}
+    norm = {"name": name, "place": place, "gamma": 1.5, "epsilon": 0.1, "affine": affine, **beta}
+    model = network(normalization=norm, activation="tanh", bias_std=0.4, depth=1)
+    x = np.random.default_rng(1).normal(size=(20, 8))
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    axis = 0 if name == "batch_norm" else 1
+
+    def normalized(values):
+        centred = values - values.mean(axis, keepdims=True) if name != "rms_norm" else values
+        return 1.5 * centred / np.sqrt((centred**2).mean(axis, keepdims=True) + 0.1) + beta.get("beta", 0.0)
+
+    h = x @ state["hidden.0.linear.weight"].T + state["hidden.0.linear.bias"]
+    out = np.tanh(normalized(h)) if place == "before" else normalized(np.tanh(h))
+    expected = out @ state["output.weight"].T + state["output.bias"]
+    np.testing.assert_allclose(model(torch.tensor(x)).detach().numpy(), expected, rtol=1e-11)
+    assert {parameter.requires_grad for parameter in model.hidden[0].norm.parameters()} == {affine}
+
+
+def test_batch_norm_has_its_momentum():
+    model = network(normalization={"name": "batch_norm", "momentum": 0.25}, depth=1)
+    x = torch.randn(20, 8, dtype=torch.float64)
+    model(x)
+    h = model.hidden[0].linear(x)
+    torch.testing.assert_close(model.hidden[0].norm.running_mean, 0.25 * h.mean(0))
+
+
+@pytest.mark.parametrize("scale", [0.3, "zero"])
+def test_residual_blocks_have_their_scale(scale):
+    model = network(residual={"scale": scale}, width=8, activation="tanh")
+    x = torch.randn(20, 8, dtype=torch.float64)
+    expected = x
+    for layer in model.hidden:
+        expected = expected + (0.3 if scale == 0.3 else 0.0) * torch.tanh(layer.linear(expected))
+    torch.testing.assert_close(model(x), model.output(expected))
+    learned = [name for name, _ in model.named_parameters() if name.endswith("scale")]
+    assert learned == ([] if scale == 0.3 else [f"hidden.{number}.scale" for number in range(4)])
+
+
+def test_a_learned_scale_moves():
+    model = network(residual={"scale": "zero"}, width=8, activation="tanh")
+    x, y = torch.randn(20, 8, dtype=torch.float64), torch.randint(3, (20,))
+    torch.nn.functional.cross_entropy(model(x), y).backward()
+    assert all(layer.scale.grad.abs() > 0 for layer in model.hidden)
+    assert all(not layer.linear.weight.grad.any() for layer in model.hidden)
+
+
+def test_a_block_without_a_matching_width_has_no_scale():
+    model = network(residual={"scale": "zero"}, width=[8, 5, 5, 4])
+    assert [layer.scale is not None for layer in model.hidden] == [True, False, True, False]

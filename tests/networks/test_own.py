@@ -20,7 +20,7 @@ from gradlab.errors import ConfigError, UserError
 from gradlab.networks import initializers
 from gradlab.networks.activations import activation, traits
 from gradlab.theory import predict
-from gradlab.theory.mean_field import moments
+from gradlab.theory.blocks import moments
 from tests import own
 
 ROOT = Path(__file__).parents[2]

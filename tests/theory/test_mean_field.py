@@ -11,9 +11,13 @@ from gradlab import choices
 from gradlab.config import Config
 from gradlab.networks.mlp import build_mlp
 from gradlab.theory import predict
-from gradlab.theory.mean_field import moments
+from gradlab.theory.blocks import moments
+from gradlab.theory.mean_field import forward
 
 CLASSES = 10
+RELU = {"activation": "relu", "initializer": "he_normal"}
+TANH = {"activation": "tanh", "initializer": "lecun_normal"}
+SIGMOID = {"activation": "sigmoid", "initializer": "glorot_normal"}
 
 
 def config(**model):
@@ -95,6 +99,46 @@ def test_batch_norm_does_not_depend_on_the_initializer(activation, factor):
         assert math.sqrt(prediction.layers[5].chi) == pytest.approx(factor, abs=3e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "activation", "initializer", "factor"),
+    [
+        ("layer_norm", "before", "relu", "he_normal", 1.0),
+        ("rms_norm", "before", "relu", {"name": "normal", "std": 3.0}, 1.0),
+        ("layer_norm", "before", "tanh", "lecun_normal", 1.0853),
+        ("rms_norm", "before", "tanh", "he_normal", 1.0853),
+        ("layer_norm", "after", "relu", "he_normal", 1.2112),
+        ("layer_norm", "after", "tanh", "lecun_normal", 1.0853),
+        ("rms_norm", "after", "relu", "he_normal", 1.0),
+        ("rms_norm", "after", "tanh", "lecun_normal", 1.0853),
+        # E φ² = 1/4 + Var φ: the mean that the logistic unit adds is not taken out, so that δ vanishes
+        ("layer_norm", "before", "sigmoid", "he_normal", 1.0167 * math.sqrt(0.0433789 / 0.2933789)),
+    ],
+)
+def test_factor_a_layer_of_layer_and_rms_normalization(name, place, activation, initializer, factor):
+    norm = {"name": name, "place": place}
+    prediction = predicted(256, activation=activation, initializer=initializer, depth=20, width=256, normalization=norm)
+    assert math.sqrt(prediction.layers[10].chi) == pytest.approx(factor, abs=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "growth", "m"), [(1.0, 8.13, 14.32), (0.3, 1.441, 1.808)])
+def test_growth_and_size_of_a_residual_network_of_the_reference(scale, growth, m):
+    options = {"activation": "tanh", "initializer": "lecun_normal", "depth": 20, "width": 512}
+    model = config(residual={"scale": scale}, **options).model
+    layers = forward(model, features=512, input_second_moment=1.0, batch=128)
+    backward = [1 + layer.backward * layer.slope for layer in layers]
+    assert math.sqrt(math.prod(backward)) == pytest.approx(growth, rel=1e-3)
+    assert layers[-1].signal.second_moment == pytest.approx(m, rel=1e-3)
+
+
+def test_blocks_that_start_at_scale_0_leave_delta_as_it_is():
+    prediction = predicted(64, activation="tanh", depth=6, width=64, residual={"scale": "zero"})
+    assert {layer.output_delta_relative for layer in prediction.layers} == {1.0}
+    assert {layer.preactivation_variance for layer in prediction.layers} == {2.0}  # σ_w² = 2 of he_normal, E x² = 1
+    assert (prediction.decades_per_layer, prediction.delta_last) == (0.0, 0.0)
+    assert {row["delta_relative"] for row in prediction.rows()} == {None}
+    assert "their scales start at 0" in prediction.outlook
+
+
 # ------------------------------------------------------------------------------------------------- networks in NumPy
 
 WIDTHS = [400, 150, 600, 300, 150, 500]
@@ -153,8 +197,8 @@ def test_unequal_widths(relu, initializer, variance, sigma_b):
 
 
 def torch_network(model, features, batch, seeds=16):
-    """log10 RMS of activations and of δ at the outputs of weight layers, by autograd, (L,) and (L + 1,)."""
-    signal, delta = [], []
+    """log10 RMS of activations and of δ at weight layers' and at blocks' outputs, by autograd, (L,), (L + 1,), (L,)."""
+    signal, delta, outputs = [], [], []
     for seed in range(seeds):
         generator = torch.Generator().manual_seed(1000 + seed)
         x = torch.randn(batch, features, generator=generator, dtype=torch.float64)
@@ -165,10 +209,13 @@ def torch_network(model, features, batch, seeds=16):
         for module in network.modules():
             module.register_forward_hook(lambda module, inputs, output, seen=seen: seen.update({module: output}))
         loss = torch.nn.functional.cross_entropy(network(x), y)
-        gradients = torch.autograd.grad(loss, [seen[linear] for linear in network.linears()])
-        delta.append([math.log10(g.square().mean().sqrt()) for g in gradients])
+        places = [[seen[linear] for linear in network.linears()], [seen[block] for block in network.hidden]]
+        gradients = torch.autograd.grad(loss, [*places[0], *places[1]])
+        sizes = [math.log10(g.square().mean().sqrt() + 1e-300) for g in gradients]
+        delta.append(sizes[: len(places[0])])
+        outputs.append(sizes[len(places[0]) :])
         signal.append([math.log10(seen[block.activation].detach().square().mean().sqrt()) for block in network.hidden])
-    return np.mean(signal, 0), np.mean(delta, 0)
+    return np.mean(signal, 0), np.mean(delta, 0), np.mean(outputs, 0)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +233,31 @@ def torch_network(model, features, batch, seeds=16):
         ({"activation": "tanh", "initializer": "glorot_normal", "batch_norm": "after", "bias_std": 0.5}, 0.03),
         ({"activation": "tanh", "initializer": "glorot_uniform", "residual": True}, 0.02),
         ({"activation": "softsign", "initializer": "he_normal", "residual": True, "bias_std": 0.2}, 0.02),
+        ({"activation": "tanh", "initializer": "lecun_normal", "residual": {"scale": 0.3}}, 0.02),
+        ({"activation": "relu", "initializer": "he_normal", "residual": {"scale": 0.1}}, 0.02),
+        ({"activation": "relu", "initializer": "he_normal", "residual": True, "depth": 4}, 0.05),
+        ({"activation": "relu", "initializer": "he_normal", "residual": True, "normalization": "layer_norm"}, 0.04),
+        *[
+            ({**network, "bias_std": 0.2, "normalization": norm}, 0.05)
+            for network in (RELU, SIGMOID, {"activation": "gelu", "initializer": "he_normal"})
+            for norm in (
+                "layer_norm",
+                "rms_norm",
+                {"name": "layer_norm", "place": "after"},
+                {"name": "rms_norm", "place": "after"},
+                {"name": "layer_norm", "gamma": 0.5, "beta": 0.3, "epsilon": 0.2},
+                {"name": "rms_norm", "gamma": 2.0, "place": "after", "epsilon": 0.2},
+            )
+        ],
+        *[
+            ({**TANH, "normalization": {"name": "batch_norm", **options}}, 0.04)
+            for options in (
+                {"gamma": 0.5, "beta": 0.3},
+                {"epsilon": 0.3},
+                {"gamma": 0.5, "beta": 0.3, "place": "after"},
+                {"epsilon": 0.3, "place": "after"},
+            )
+        ],
         (
             {"activation": "tanh", "initializer": "glorot_uniform", "residual": True, "width": [256] * 5 + [128] * 5},
             0.03,
@@ -216,7 +288,7 @@ def torch_network(model, features, batch, seeds=16):
 def test_networks_that_torch_differentiates(model, decades):
     width = model.get("width", 256)
     model = {"width": 256, "depth": len(width) if isinstance(width, list) else 10, **model}
-    signal, delta = torch_network(config(**model).model, features=256, batch=64)
+    signal, delta, outputs = torch_network(config(**model).model, features=256, batch=64)
     prediction = predicted(256, batch=64, **model)
     np.testing.assert_allclose(
         [math.log10(layer.activation_rms) for layer in prediction.layers], signal, atol=decades, rtol=0
@@ -224,3 +296,29 @@ def test_networks_that_torch_differentiates(model, decades):
     relative = [math.log10(layer.delta_relative) for layer in prediction.layers]
     np.testing.assert_allclose(relative, delta[:-1] - delta[-2], atol=decades, rtol=0)
     assert math.log10(prediction.delta_last) == pytest.approx(delta[-2], abs=0.2)
+    relative = [math.log10(layer.output_delta_relative) for layer in prediction.layers]
+    np.testing.assert_allclose(relative, outputs - outputs[-1], atol=1.3 * decades, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [128, 512])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *[
+            {**network, "normalization": {"name": name, "place": place}}
+            for network in (RELU, TANH, SIGMOID)
+            for name in ("layer_norm", "rms_norm")
+            for place in ("before", "after")
+        ],
+        *[{**TANH, "residual": residual} for residual in (True, {"scale": 0.3}, {"scale": "zero"})],
+    ],
+    ids=str,
+)
+def test_the_factor_a_layer_is_right_to_two_percent(model, width):
+    """Depth 20, five seeds: the slope over the inner layers, where the fixed point is reached."""
+    model = {"width": width, "depth": 20, **model}
+    measured = torch_network(config(**model).model, features=width, batch=64, seeds=5)[2]
+    expected = [math.log10(layer.output_delta_relative) for layer in predicted(width, batch=64, **model).layers]
+    slopes = [np.polyfit(np.arange(15), np.asarray(values)[3:18], 1)[0] for values in (measured, expected)]
+    assert 10 ** (slopes[0] - slopes[1]) == pytest.approx(1, abs=0.02)

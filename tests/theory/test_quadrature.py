@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from gradlab import choices
 from gradlab.networks.activations import activation
-from gradlab.theory.mean_field import LARGEST_Q, moments
+from gradlab.theory.blocks import LARGEST_Q, moments
 from gradlab.theory.quadrature import gaussian, sphere, sphere_pair
 from tests.own import NAMED_ACTIVATIONS
 

@@ -15,7 +15,12 @@ from gradlab.views.pictures.labels import column_label, is_logarithmic, is_share
 
 MOST_INSIDE = 4
 """A legend with more entries stands beside its panel."""
-OUTPUTS = {"weight": "pre-activations", "norm": "BatchNorm's outputs", "output": "logits", "block": "blocks' outputs"}
+OUTPUTS = {
+    "weight": "pre-activations",
+    "norm": "normalizations' outputs",
+    "output": "logits",
+    "block": "blocks' outputs",
+}
 """For each kind of module that is no activation, what its outputs are called."""
 
 

@@ -70,20 +70,33 @@ def _depth_lines(axes: Axes, run: Tables, values: Profiles, label: str, predicte
         log_line(axes, values.layers, values.values_TL[index], color=colour, marker="o", ms=2.2)
     name_lines(axes, values.layers, lines, left=fans_out(shown[:, 0], shown[:, -1]))
     if predicted is not None:
-        axes.plot(values.layers, predicted, label="theory, step 0", **THEORY_STYLE)
+        label = "theory, step 0" if _within_blocks(run) else "theory, block outputs"
+        axes.plot(values.layers, predicted, label=label, **THEORY_STYLE)
     legend(axes, shown, ncols=2, **LEGEND_ABOVE)
     return None
 
 
 def predicted_delta(run: Tables, delta: Profiles) -> Floats | None:
-    """Predicted RMS δ of each layer of `delta`, scaled so that it equals the measured δ of the last hidden layer."""
-    theory = dict(run.theory.select("layer", "delta_relative").drop_nulls().iter_rows())
-    if not (theory and delta):
+    """Predicted RMS δ of each layer of `delta`, scaled so that it equals the measured δ of the last hidden layer.
+
+    Where δ is predicted to be 0 within residual blocks, it is that at their outputs.
+    """
+    column = "delta_relative" if _within_blocks(run) else "output_delta_relative"
+    measured = delta if _within_blocks(run) else profiles(run.layers, "delta_rms", ("block",))
+    theory = dict(run.theory.select("layer", column).drop_nulls().iter_rows())
+    common = [index for index, layer in enumerate(measured.layers) if int(layer) in theory] if measured else []
+    if not (common and delta):
         return None
-    relative = np.array([theory.get(int(layer), np.nan) for layer in delta.layers])
-    last = int(np.argmax(np.where(np.isnan(relative), -1, delta.layers)))
-    scaled = relative * (delta.values_TL[0, last] / relative[last]) if relative[last] > 0 else relative * np.nan
+    last = common[-1]
+    at_last = theory[int(measured.layers[last])]
+    scale = measured.values_TL[0, last] / at_last if at_last > 0 else np.nan
+    scaled = scale * np.array([theory.get(int(layer), np.nan) for layer in delta.layers])
     return scaled if np.isfinite(scaled).any() else None
+
+
+def _within_blocks(run: Tables) -> bool:
+    """Whether δ within the hidden layers is predicted; it is not where residual blocks start at scale 0."""
+    return "output_delta_relative" not in run.theory.columns or bool(run.theory["delta_relative"].is_not_null().any())
 
 
 def flow_finding(run: Tables) -> str:
