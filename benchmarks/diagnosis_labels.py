@@ -42,7 +42,8 @@ class Evidence:
         predicted_range: log10 of predicted RMS δ, first hidden layer over last; NaN without a prediction.
         predicted_signal: the same of the activations, last over first.
         accuracy: best training accuracy in any evaluation.
-        stuck: whether that is no better than guessing the most frequent class, by three standard deviations.
+        stuck: whether the accuracy at the end is no better than guessing the most frequent class, by three standard
+            deviations; False where it is twice that of a guess, or more, and None in between.
         diverged: whether the loss was NaN or infinite.
         dead: the largest share of a layer's units that are 0 on every training sample, at the start and at the end.
         flat: the largest share of a layer's outputs where |φ'| is small, at the start and at the end.
@@ -55,7 +56,7 @@ class Evidence:
     predicted_range: float
     predicted_signal: float
     accuracy: float
-    stuck: bool
+    stuck: bool | None
     diverged: bool
     dead: tuple[float, float]
     flat: tuple[float, float]
@@ -72,13 +73,14 @@ def evidence(case: Case, trained: Trained) -> Evidence:
         predicted_range = predicted_signal = float("nan")
     diverged = not all(map(isfinite, trained.trace.losses))
     guess = trained.chance + 3 * sqrt(trained.chance * (1 - trained.chance) / trained.samples)
+    last = trained.last_accuracy
     start, end = trained.trace.units
     return Evidence(
         kind="rate" if case.group in UNSETTLED else _kind(predicted_range),
         predicted_range=predicted_range,
         predicted_signal=predicted_signal,
         accuracy=trained.accuracy,
-        stuck=trained.accuracy <= guess,
+        stuck=True if last <= guess else False if last >= 2 * trained.chance else None,
         diverged=diverged,
         dead=(max(start.dead), max(end.dead)),
         flat=(max(start.flat), max(end.flat)),

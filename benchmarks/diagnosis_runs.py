@@ -98,6 +98,7 @@ class Trained:
         trace: for other tools.
         prediction: of theory, for the network that was really built.
         accuracy: best training accuracy in any evaluation.
+        last_accuracy: median of the last three, by running or by batch statistics, whichever is better.
         test_gap: test accuracy at the end with the statistics of the split, minus that with running ones.
         chance: share of the most frequent class.
         samples: size of the training split.
@@ -108,6 +109,7 @@ class Trained:
     trace: Trace
     prediction: theory.Prediction
     accuracy: float
+    last_accuracy: float
     test_gap: float
     chance: float
     samples: int
@@ -162,11 +164,18 @@ def train(case: Case) -> Trained:
         trace,
         theory.predict_on(built, dataset),
         accuracy=max(accuracies[1:]),
+        last_accuracy=max(_last(diary.evaluations, split) for split in ("train", "train_batch_statistics")),
         test_gap=training.evaluate_with_batch_statistics(model, data.test)["accuracy"] - final,
         chance=float(np.bincount(dataset.train.y).max() / len(dataset.train.y)),
         samples=len(dataset.train.y),
         underflowed=underflowed,
     )
+
+
+def _last(evaluations: Sequence[dict], split: str) -> float:
+    """Median accuracy of the last three evaluations of a split; 0 without any."""
+    accuracies = [row["accuracy"] for row in evaluations if row["split"] == split]
+    return float(np.median(accuracies[-3:])) if accuracies else 0.0
 
 
 @dataclass

@@ -15,9 +15,13 @@ STALLED = 0.95
 """A run whose training loss stays above this share of ln(classes) has learned nothing. The loss of the best constant
 predictor is the entropy of the labels: ln(classes) where classes are equally frequent, 0.953 of it in breast_cancer,
 the least balanced of the bundled datasets, and 0.960 in shapeset."""
-CHANCE = 1.5
-"""A run has learned something, however high its loss, if its training accuracy is above this multiple of 1/classes, or
-of the share of the most frequent class. Always guessing the most frequent class reaches 1.25 in breast_cancer."""
+GUESSING = 1.3
+"""A run has learned nothing if its training accuracy is not above this multiple of 1/classes, or of the share of the
+most frequent class. Always guessing that class reaches 1.25 in breast_cancer, and 1.24 is three standard deviations of
+a guess on the digits."""
+CHANCE = 2.0
+"""A run has learned something, however high its loss, if its training accuracy is above this multiple. In between it
+has learned next to nothing, and nobody can tell yet."""
 LAST = 3
 """So many evaluations at the end are judged together: the accuracy of a network that guesses jumps from class to
 class, and may be twice chance in one of ten evaluations."""
@@ -42,9 +46,10 @@ def stalled_loss(tables: Tables) -> Answer:
 
     In a configured run a predictor that ignores its input reaches the entropy of the labels, ln(classes) where they are
     equally frequent. Judged on the lowest loss over the training split in any evaluation and on the accuracy in the
-    last ones. Where the number of classes is not known from the config, the loss is compared with that of the untrained
-    network instead. Of a watched model the loss at the start is compared with the lowest median of ten windows, against
-    the noise between neighbouring steps. Whether the weights move is said as well.
+    last ones; one little above that of a guess is too little to tell. Where the number of classes is not known from the
+    config, the loss is compared with that of the untrained network instead. Of a watched model the loss at the start is
+    compared with the lowest median of ten windows, against the noise between neighbouring steps. Whether the weights
+    move is said as well.
 
     What to try: cure a vanishing gradient, a collapsed signal or dead units if one was found; otherwise a larger
     learning rate, or a smaller one if updates are large.
@@ -64,10 +69,17 @@ def _configured_stalled(tables: Tables) -> Answer:
     constant = log(classes) if classes is not None else float(train["loss"][0])
     best = float(train["loss"][1:].min())  # type: ignore[arg-type]
     accuracy = float(train["accuracy"][1:].tail(LAST).median() or 0.0)  # type: ignore[arg-type]
-    if best < STALLED * constant or (classes is not None and accuracy > CHANCE * _commonest(tables.config, classes)):
+    guess = None if classes is None else _commonest(tables.config, classes)
+    if best < STALLED * constant or (guess is not None and accuracy > min(CHANCE * guess, (1 + guess) / 2)):
         return []
     if tables.steps_done < TOO_SHORT:
         return NotApplicable(f"{tables.steps_done} steps are too few to tell; {TOO_SHORT} are needed", too_early=True)
+    if guess is not None and accuracy > GUESSING * guess:
+        return NotApplicable(
+            f"next to nothing was learned in {tables.steps_done} steps: the training accuracy is {accuracy:.1%}, "
+            f"that of a guess {guess:.1%}",
+            too_early=True,
+        )
     what = f"ln {classes} = {constant:.3g} of a constant prediction" if classes else f"{constant:.3g} before training"
     return [
         Finding(

@@ -72,6 +72,23 @@ def test_a_network_that_guesses_is_not_saved_by_one_lucky_evaluation():
     assert found(STALLED, tables(steps=LONG, evaluations=lucky)).severity == "error"
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"), [(0.12, "stalled-loss"), (0.14, "unknown"), (0.19, "unknown"), (0.25, "healthy")]
+)
+def test_a_run_that_learned_next_to_nothing_is_never_healthy(accuracy, verdict):
+    run = tables(steps=LONG, evaluations=evaluated(2.31, 2.3, 2.3, 2.29, accuracy=accuracy))
+    assert judge(run).verdict == verdict
+    if verdict == "unknown":
+        assert_not_applicable(STALLED, run, "next to nothing was learned in 476 steps: the training accuracy is")
+
+
+def test_the_limits_suit_a_class_that_is_most_frequent_by_far():
+    cancer = config(depth=10, data="breast_cancer")
+    good, guess = (evaluated(0.9, 0.67, 0.67, 0.67, accuracy=accuracy) for accuracy in (0.9, 0.64))
+    assert_clean(STALLED, tables(steps=LONG, evaluations=good, model=cancer))
+    assert found(STALLED, tables(steps=LONG, evaluations=guess, model=cancer))
+
+
 def test_a_short_run_that_learned_nothing_is_unknown_and_not_healthy():
     assert judge(tables(steps=range(20), evaluations=evaluated(2.3, 2.3))).verdict == "unknown"
     assert judge(tables(steps=range(20), evaluations=evaluated(2.3, 1.3))).verdict == "healthy"

@@ -52,6 +52,22 @@ def test_batch_size_does_not_change_the_verdict(tmp_path, batch_size, activation
     assert run.verdict == expected
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("initializer", ["glorot_uniform", "pytorch_default"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_three_layers_of_sigmoids_that_learned_next_to_nothing_are_not_healthy(tmp_path, initializer, seed):
+    run = trained(
+        tmp_path,
+        model__activation="sigmoid",
+        model__depth=3,
+        model__initializer=initializer,
+        train__steps=100,
+        seed=seed,
+    )
+    assert run.tables.split("train")["accuracy"][-1] < 0.2
+    assert run.verdict in ("stalled-loss", "vanishing-gradient", "unknown")
+
+
 def test_batch_norm_repairs_the_sigmoid_network(tmp_path):
     run = trained(tmp_path, model__activation="sigmoid", model__depth=8, model__batch_norm="before")
     assert "vanishing-gradient" not in rules(run)
