@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from gradlab.diagnosis import remedies
+from gradlab.diagnosis.graph import graph_of
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
 from gradlab.measures.profiles import Flags, Floats, Profiles, by_module
 from gradlab.measures.spells import Spell, smooth, spell
@@ -113,7 +114,11 @@ def saturated_activations(tables: Tables) -> Answer:
     saturated = by_module(tables.judged, share, ["activation"])
     if not saturated:
         return NotApplicable("no activation with a saturated region was recorded")
+    one_sided_L = _one_sided(tables, saturated.modules)
+    if one_sided_L.all():
+        return NotApplicable("no activation with an upper bound was recorded")
     values_TL = np.apply_along_axis(smooth, 0, saturated.values_TL)
+    values_TL[:, one_sided_L] = np.nan
     values_TL[:, _decided(tables, saturated.modules, values_TL)] = np.nan
     when = spell(saturated.steps, np.any(values_TL >= SATURATED_FRACTION, axis=1))
     if when is None:
@@ -135,6 +140,12 @@ def saturated_activations(tables: Tables) -> Answer:
             remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
         )
     ]
+
+
+def _one_sided(tables: Tables, modules: Sequence[str]) -> Flags:
+    """The activations of a watched model without an upper bound: their flat side is what they are made for."""
+    unbounded = (graph_of(tables) or {}).get("unbounded")
+    return np.array([isinstance(unbounded, list) and name in unbounded for name in modules], dtype=bool)
 
 
 def _decided(tables: Tables, modules: Sequence[str], values_TL: Floats) -> Flags:

@@ -7,6 +7,7 @@ What computes something for the first time later comes last.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
 from torch import nn
 
@@ -103,6 +104,11 @@ class Numbering:
             self.names.append(self.modules[-1].name)
             self.owners.append(self._owner_of(caller))
         return self._functions[key]
+
+    def unbounded(self) -> list[str]:
+        """The activations that are flat on one side at most, such as ReLU, softplus and GELU, by name."""
+        sides = {module.name: module.saturation for module in self.modules if module.saturation is not None}
+        return [name for name, intervals in sides.items() if not any(high == inf for _, high in intervals)]
 
     def layers(self) -> Mapping[int, tuple[int, str]]:
         """Layer number and kind of each module that ever computed something, in order.

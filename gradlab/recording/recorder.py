@@ -148,9 +148,13 @@ class Recorder:
 
     @property
     def graph(self) -> Mapping[str, Any] | None:
-        """What the graphs of some steps say, as JSON; see `StepGraph.found`."""
+        """What the graphs of some steps say, as JSON; see `StepGraph.found`.
+
+        Besides, as `unbounded`, the names of the activations that are flat on one side only.
+        """
         try:
-            return self._model.graph.found()
+            found = self._model.graph.found()
+            return None if found is None else {**found, "unbounded": self._model.numbering.unbounded()}
         except Exception as error:
             self._guard.failed("the graph of the step", error)
             return None
