@@ -1,10 +1,16 @@
 """Outputs that do not fit their loss, read off the operations between them."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
+import polars as pl
+
+from gradlab.diagnosis.gradients import exploding_gradient
 from gradlab.diagnosis.graph import graph_of
-from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.diagnosis.rule import LARGE_INPUT, Answer, NotApplicable, begins_with, numbers
+from gradlab.diagnosis.signal import signal_explosion
 from gradlab.operations import ONE_OF_MANY, SHAPE_ONLY, WEIGHT_LAYERS
 from gradlab.tables import Finding, Severity, Tables
 
@@ -14,6 +20,9 @@ DISTANCES = {"MseLoss": 2, "HuberLoss": 1, "SmoothL1Loss": 1}
 """Losses that compare numbers, and the power of the distance that they do not exceed."""
 RANGES = {"Softmax": 1.0, "Sigmoid": 1.0, "Tanh": 2.0}
 """Activations whose outputs, and targets of which they are capable, differ by no more than this."""
+FAR_OFF = 4.0
+"""A first loss of so many times that of a constant prediction: logits that differ by 10 and more before any training.
+The untrained networks of usual initializers are below 1.5."""
 WORDS = {
     "Softmax": "a softmax", "Sigmoid": "a sigmoid", "Relu": "a ReLU", "Tanh": "a tanh", "LogSoftmax": "a log-softmax",
 }  # fmt: skip
@@ -27,9 +36,11 @@ def output_mismatch(tables: Tables) -> Answer:
     A cross-entropy takes logits, and applies the softmax or sigmoid itself: with one before it, the loss is nearly flat
     and learns slowly or not at all. A negative log-likelihood takes log-probabilities. A regression cannot reach
     targets that lie outside of what the last activation returns. And an output of shape (n, 1) against targets of shape
-    (n,) is compared with all n of them.
+    (n,) is compared with all n of them. Logits that are large before any training make a first cross-entropy far above
+    that of a constant prediction, and training begins with making them small.
 
-    What to try: leave the last activation out, or take the loss that fits it; give targets the shape of the output.
+    What to try: leave the last activation out, or take the loss that fits it; give targets the shape of the output;
+    smaller weights in the last layer.
     """
     graph = graph_of(tables)
     if tables.config is not None or graph is None:
@@ -40,7 +51,8 @@ def output_mismatch(tables: Tables) -> Answer:
         for finding in (_wrong_shape(chain), _wrong_activation(chain), _out_of_reach(chain, tables)):
             if finding is not None:
                 found.setdefault(finding.message, finding)
-    return list(found.values())
+    far_off = _far_off(chains, tables)
+    return [*found.values(), *([far_off] if far_off else [])]
 
 
 def _finding(message: str, remedy: str, severity: Severity = "warning", **measured: float) -> Finding:
@@ -109,6 +121,41 @@ def _wrong_shape(chain: Chain) -> Finding | None:
                     "error",
                 )
     return None
+
+
+def _far_off(chains: Sequence[Chain], tables: Tables) -> Finding | None:
+    """A cross-entropy that begins far above that of a constant prediction.
+
+    The graph does not tell whether it is a mean or a sum over its n samples: a loss that could be a sum of n usual ones
+    is left out, and so is one of several backward passes.
+    """
+    if len(chains) != 1 or [name for name, _ in chains[0][:2]] != ["NllLoss", "LogSoftmax"]:
+        return None
+    shape = chains[0][1][1]
+    first = tables.steps.filter(pl.col("step") == 0)["loss"].drop_nulls()
+    calls = tables.layers.filter((pl.col("step") == 0) & (pl.col("kind") == "output"))["calls"].drop_nulls()
+    if len(shape) != 2 or shape[1] < 2 or not len(first) or any(count > 1 for count in calls):
+        return None
+    constant, loss = math.log(shape[1]), float(first[0])
+    if not FAR_OFF * constant <= loss < shape[0] * constant / 2:
+        return None
+    if any(begins_with(check(tables)) for check in (exploding_gradient, signal_explosion)) or _unscaled(tables):
+        return None  # they say why
+    return replace(
+        _finding(
+            f"the first loss is {loss:.3g}, where a constant prediction of {shape[1]} classes has {constant:.3g}: the "
+            "logits are large before any training",
+            "Start with smaller weights in the last layer, or divide its output by the square root of its width.",
+            loss=loss,
+        ),
+        steps=(0, 0),
+        threshold=numbers(loss=FAR_OFF * constant),
+    )
+
+
+def _unscaled(tables: Tables) -> bool:
+    size = (tables.layers["input_mean"] ** 2 + tables.layers["input_std"] ** 2).sqrt().drop_nulls()
+    return bool((size > LARGE_INPUT).any())
 
 
 def _out_of_reach(chain: Chain, tables: Tables) -> Finding | None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from gradlab.measures.spells import Spell
 from gradlab.tables import Finding, Severity, Tables
 
+LARGE_INPUT = 30.0
+"""Initializers are made for inputs of size 1. Digits with pixels of 0 to 16 have the size 8, and are learned without
+trouble; pixels of 0 to 255 have the size 100."""
 BRIEF = 0.1
 """A trouble that went away within this share of the run has cost next to nothing."""
 
@@ -37,6 +40,12 @@ Answer = list[Finding] | NotApplicable
 def numbers(**values: float | None) -> dict[str, float]:
     """Named numbers without those that are missing or not finite, which JSON cannot hold."""
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def begins_with(answer: Answer) -> bool:
+    """Whether a rule has found something in the first step."""
+    findings = [] if isinstance(answer, NotApplicable) else answer
+    return any(finding.steps is not None and finding.steps[0] == 0 for finding in findings)
 
 
 def severity_of(spell: Spell, severity: Severity) -> Severity:

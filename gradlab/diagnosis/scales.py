@@ -6,7 +6,7 @@ import polars as pl
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.gradients import exploding_gradient
 from gradlab.diagnosis.losses import rising_loss, stalled_loss
-from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.diagnosis.rule import LARGE_INPUT, Answer, NotApplicable, begins_with, numbers
 from gradlab.diagnosis.signal import signal_explosion
 from gradlab.diagnosis.units import dead_units, saturated_activations
 from gradlab.diagnosis.updates import USUAL
@@ -15,9 +15,6 @@ from gradlab.measures.profiles import by_module
 from gradlab.tables import Finding, Tables
 from gradlab.text import modules_text
 
-LARGE_INPUT = 30.0
-"""Initializers are made for inputs of size 1. Digits with pixels of 0 to 16 have the size 8, and are learned without
-trouble; pixels of 0 to 255 have the size 100."""
 HUGE_INPUT = 1000.0
 """Inputs of this size are reported whatever the training does."""
 TINY_INPUT = 1e-4
@@ -137,7 +134,7 @@ def learning_rate_too_high(tables: Tables) -> Answer:
     values = values[np.isfinite(values)]
     if not values.size or not np.median(values) > STEPS_TOO_LARGE:
         return []
-    if any(_at_start(check(tables)) for check in (exploding_gradient, signal_explosion)):
+    if any(begins_with(check(tables)) for check in (exploding_gradient, signal_explosion)):
         return []
     trouble = _trouble(tables)
     if trouble is None:
@@ -155,11 +152,6 @@ def learning_rate_too_high(tables: Tables) -> Answer:
             remedies=tuple(remedies.learning_rate(tables.config, 0.1)),
         )
     ]
-
-
-def _at_start(answer: Answer) -> bool:
-    findings = [] if isinstance(answer, NotApplicable) else answer
-    return any(finding.steps is not None and finding.steps[0] == 0 for finding in findings)
 
 
 def _trouble(tables: Tables) -> str | None:

@@ -1,11 +1,14 @@
 """Outputs that do not fit their loss, in short trainings, beside those that do."""
 
+import polars as pl
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from gradlab.tables import Tables
 from tests.diagnosis.short_trainings import CLASSES, NUMBERS, X, findings, net
+from tests.diagnosis.tables import assert_clean, found, geometric, tables
 
 ONE_HOT = functional.one_hot(CLASSES, 3).float()
 MISMATCHED = {
@@ -72,3 +75,46 @@ FITTING = {
 def test_outputs_that_fit_their_loss(name):
     model, loss_of = FITTING[name]
     assert findings(model, lambda: loss_of(model(X))) == {}
+
+
+# ------------------------------------------------------------------------------------------ logits that are too large
+
+GRAPH = {"trained": 10, "unreached": {}, "not_optimized": {}, "strangers": [False], "outside": {}, "fresh": []}
+CROSS_ENTROPY = [["NllLoss", []], ["LogSoftmax", [64, 10]], ["Addmm", [64, 10]]]
+
+
+def beginning(loss, chains=(CROSS_ENTROPY,), *, calls=1, **columns):
+    """A watched training whose first loss is this, over ten classes and 64 samples."""
+    run = tables(losses=[loss, *[2.0] * 19], **columns)
+    return Tables(
+        layers=run.layers.with_columns(calls=pl.lit(calls, pl.Int32)),
+        steps=run.steps,
+        summary={"graph": {**GRAPH, "chains": list(chains)}},
+    )
+
+
+def test_a_first_loss_far_above_that_of_a_constant_prediction():
+    finding = found("output-mismatch", beginning(21.0))
+    assert finding.severity == "warning"
+    assert finding.steps == (0, 0)
+    assert finding.message == (
+        "the first loss is 21, where a constant prediction of 10 classes has 2.3: the logits are large before any "
+        "training"
+    )
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        beginning(3.0),
+        beginning(64 * 2.3),  # a sum over the samples
+        beginning(21.0, calls=4),  # several backward passes
+        beginning(21.0, [CROSS_ENTROPY, CROSS_ENTROPY]),  # several losses
+        beginning(21.0, [[["Div", []], *CROSS_ENTROPY]]),  # divided by something
+        beginning(21.0, [CROSS_ENTROPY[:1]]),
+        beginning(21.0, activation_rms=geometric(10, -0.4)),  # signal-explosion says why
+    ],
+    ids=range(7),
+)
+def test_first_losses_that_are_no_trouble_of_the_output(run):
+    assert_clean("output-mismatch", run)
