@@ -1,0 +1,1 @@
+"""Small trainings that fail, each with its repair. `registry.CASES` has them all."""
