@@ -32,11 +32,7 @@ class Run(HasTables):
     """
 
     def __init__(self, path: str | Path) -> None:
-        tables = run_folder.read_tables(Path(path))
-        if "verdict" not in tables.summary:  # it goes on, or something has ended it: it is diagnosed as far as it is
-            source = Diagnosed(tables._source)
-            tables = Tables(source, name=tables.name, path=tables.path, status=tables.status, summary=tables.summary)
-        self.tables = tables
+        self.tables = _snapshot(Path(path))
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status}, {self.verdict})"
@@ -57,7 +53,7 @@ class Run(HasTables):
         return figure(self.tables, name)
 
     def save_plots(self, format: Literal["png", "svg"] = "png") -> list[Path]:
-        """Draw every picture into the run folder's `plots/`.
+        """Draw every picture into the run folder's `plots/`; of a very long run, some of its steps.
 
         Args:
             format: `png` or `svg`.
@@ -72,11 +68,20 @@ class Run(HasTables):
 
         folder = run_folder.plots_folder(self.path)
         try:
-            files = save_pictures(self.tables, folder, format)
+            files = save_pictures(_snapshot(self.path, thinned=True), folder, format)
             marker.note_written(self.path, files)
         except OSError as error:
             raise run_folder.cannot_write(folder, error) from error
         return files
+
+
+def _snapshot(path: Path, *, thinned: bool = False) -> Tables:
+    """The snapshot of a run; one that goes on, or that something has ended, is diagnosed as far as it is."""
+    tables = run_folder.read_tables(path, thinned=thinned)
+    if "verdict" in tables.summary:
+        return tables
+    source = Diagnosed(tables._source)
+    return Tables(source, name=tables.name, path=tables.path, status=tables.status, summary=tables.summary)
 
 
 def load_run(path: str | Path) -> Run:
@@ -85,8 +90,11 @@ def load_run(path: str | Path) -> Run:
 
 
 def conclude(writer: run_folder.RunWriter) -> Run:
-    """Diagnose a run that has ended, and complete its summary with the verdict, the findings and the numbers."""
-    tables = run_folder.read_tables(writer.path)
+    """Diagnose a run that has ended, and complete its summary with the verdict, the findings and the numbers.
+
+    Of a very long run, some steps are read, and the summary says so (`run_folder.thinning`).
+    """
+    tables = run_folder.read_tables(writer.path, thinned=True)
     diagnosis = judge(tables)
     writer.write_summary(
         {

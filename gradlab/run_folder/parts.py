@@ -71,8 +71,8 @@ def parts(folder: Path) -> list[Part]:
     return outermost
 
 
-def read_parts(table: str, found: Sequence[Part]) -> tuple[pl.DataFrame, list[str]]:
-    """The rows of some parts, and what is to be said of those that cannot be read.
+def read_parts(table: str, found: Sequence[Part], steps: pl.Series | None = None) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of some parts, of some steps only where these are given; and what is to be said of what cannot be read.
 
     Raises:
         FileNotFoundError: a part is gone: it was merged.
@@ -81,7 +81,9 @@ def read_parts(table: str, found: Sequence[Part]) -> tuple[pl.DataFrame, list[st
     for part in found:
         try:
             _require_room(part.file, table)
-            frame = _conform(table, pl.read_parquet(part.file, glob=False))
+            rows = pl.scan_parquet(part.file, glob=False)
+            wanted = rows if steps is None else rows.filter(pl.col("step").is_in(steps.implode()))
+            frame = _conform(table, wanted.collect())
             whole = frame.filter(_is_whole(table))
             frames.append(whole)
             if missing := frame.height - whole.height:

@@ -18,6 +18,7 @@ from gradlab.reading import read_json
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, WHOLE
 from gradlab.run_folder.parts import FAULTS, Part, parts, read_parts
 from gradlab.run_folder.summary import examine_summary, finding_of
+from gradlab.run_folder.thinning import THINNED, chosen_steps, stride_of
 from gradlab.tables import SCHEMAS, UNKNOWN, Finding, Source, Tables, other_schema
 
 
@@ -67,15 +68,23 @@ class FolderSource(Source):
         before: leave out the steps from this number on. Otherwise, of a run that goes on, a table that is read after
             its parts were merged may have rows that were written later than those of another table.
         problems: what could not be read of the summary.
+        thinned: read only some steps of a very long run.
     """
 
     def __init__(
-        self, path: Path, summary: Mapping[str, Any], before: int | None = None, problems: Sequence[str] = ()
+        self,
+        path: Path,
+        summary: Mapping[str, Any],
+        before: int | None = None,
+        problems: Sequence[str] = (),
+        *,
+        thinned: bool = False,
     ) -> None:
         self._path = path
         self._summary = summary
         self._before = before
         self._parts = {table: _parts(path, table) for table in SCHEMAS}
+        self._strides = {table: stride_of(self._parts[table]) if thinned else 1 for table in THINNED}
         self._unreadable: dict[str, list[str]] = {SUMMARY: list(problems)}
 
     def table(self, name: str) -> pl.DataFrame:
@@ -90,11 +99,21 @@ class FolderSource(Source):
         found = self._parts[name]
         for _ in range(10):
             try:
-                return read_parts(name, found)
+                return read_parts(name, found, self._chosen(name, found))
             except FileNotFoundError:
                 last = max(part.last for part in self._parts[name])
                 found = [part for part in _parts(self._path, name) if part.first <= last]
         return read_parts(name, [part for part in found if part.file.exists()])
+
+    def _chosen(self, name: str, found: Sequence[Part]) -> pl.Series | None:
+        """The steps of a table that are read; None where all of them are."""
+        stride = self._strides.get(name, 1)
+        return None if stride == 1 else chosen_steps(name, found, stride)
+
+    def said(self) -> Mapping[str, int]:
+        """What a summary says of it if only some steps are read: `thinned`, one recorded step of so many."""
+        stride = self._strides["layers"]
+        return {} if stride == 1 else {"thinned": stride}
 
     def problems(self) -> Sequence[str]:
         """What could not be written in time, as the summary says, and what of the folder cannot be read so far."""
@@ -126,15 +145,20 @@ class FolderSource(Source):
         return dict(self._summary.get("not_judged", {}))
 
 
-def read_tables(path: Path) -> Tables:
+def read_tables(path: Path, *, thinned: bool = False) -> Tables:
     """The snapshot of a run, finished or not.
+
+    Args:
+        path: the run folder.
+        thinned: read only some steps of a very long run; `run_folder.thinning` says which.
 
     Raises:
         RunFolderError: there is no run at `path`, or its summary is damaged.
     """
     summary, problems = examined_summary(path)
     about = {"name": summary.get("name", path.name), "status": summary.get("status", UNKNOWN)}
-    return Tables(FolderSource(path, summary, problems=problems), path=path, summary=summary, **about)
+    source = FolderSource(path, summary, problems=problems, thinned=thinned)
+    return Tables(source, path=path, summary={**summary, **source.said()}, **about)
 
 
 def read_environment(path: Path) -> dict[str, Any]:

@@ -85,6 +85,7 @@ FIELDS: Mapping[str, tuple[Form, str]] = {
     "graph": (_or_nothing(_mapping_of(_anything)), "a mapping"),
     "activation_traits": (_or_nothing(_mapping_of(_anything)), "a mapping"),
     "steps": (_or_nothing(_whole), "a whole number"),
+    "thinned": (_or_nothing(_whole), "a whole number"),
     "step_seconds": (_or_nothing(_number), "a number"),
     "record_seconds": (_or_nothing(_number), "a number"),
     **{

@@ -63,6 +63,8 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
         yield Text("no step was recorded", style="yellow")
     yield Text(separated(totals(run), width))
     yield Text.assemble("verdict: ", (run.verdict, "bold green" if run.verdict == "healthy" else "bold"))
+    if thinned := run.summary.get("thinned"):
+        yield paragraph(f"judged on every {thinned}th record, and on those in which something is extreme", width, "dim")
     if run.verdict == UNKNOWN and run.not_judged:
         reasons = "; ".join(f"{rule}: {run.not_judged[rule]}" for rule in VITAL if rule in run.not_judged)
         yield paragraph(f"nothing could be judged ({reasons})", width, "yellow", first="  ", rest="  ")
