@@ -25,7 +25,7 @@ class Watch(Callback):
         into: see `gradlab.watch`.
         options: all other options of `gradlab.watch`. Where `on_finding` raises `gradlab.StopTraining`, the trainer
             stops. Each new finding is passed to the trainer's loggers, as `gradlab/<rule>`: 1 for information, 2 for a
-            warning, 3 for an error.
+            warning, 3 for an error; to TensorBoard its message, too, as a text.
 
     Raises:
         TypeError: `gradlab.watch` has no such option.
@@ -48,7 +48,11 @@ class Watch(Callback):
     def _hear(self, trainer: Any, finding: "Finding") -> None:
         """Pass a finding on to the loggers, and to whoever asked for it."""
         for logger in trainer.loggers:
-            logger.log_metrics({f"gradlab/{finding.rule}": RANKS[finding.severity]}, step=trainer.global_step)
+            name = f"gradlab/{finding.rule}"
+            logger.log_metrics({name: RANKS[finding.severity]}, step=trainer.global_step)
+            add_text = getattr(logger.experiment, "add_text", None)
+            if add_text is not None:  # TensorBoard
+                add_text(name, finding.message, trainer.global_step)
         try:
             if self._options.get("on_finding") is not None:
                 self._options["on_finding"](finding)

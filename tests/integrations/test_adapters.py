@@ -4,6 +4,7 @@ import importlib
 import warnings
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 import torch
 from torch import nn
@@ -138,48 +139,137 @@ def test_an_option_that_there_is_not_is_an_error_before_training(framework):
         adapters.Watch(evry=2)
 
 
-class Heard:
-    """A logger, or a trainer's callback, that keeps what it is given."""
+FINDING = Finding("diverged", "error", "the loss is nan")
+
+
+class Nothing(nn.Module):
+    """The gradient of a part is always 0: there is something to find after a few steps."""
 
     def __init__(self):
-        self.metrics = []
+        super().__init__()
+        self.net, self.cut = network(), nn.Linear(6, 1)
 
-    def log_metrics(self, metrics, step):
-        self.metrics.append((metrics, step))
+    def forward(self, x, labels):
+        loss = functional.mse_loss(self.net(x) + self.cut(x).detach(), labels)
+        return {"loss": loss}
 
 
-FINDING = Finding("diverged", "error", "the loss is nan")
+def events(folder, tag):
+    """What TensorBoard's own reader finds in a folder: the scalars and the texts of a tag, step by step."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    scalars, texts = {}, {}
+    for file in folder.rglob("*tfevents*"):
+        read = EventAccumulator(str(file)).Reload()
+        for name in read.Tags()["scalars"]:
+            scalars.setdefault(name, []).extend((event.step, event.value) for event in read.Scalars(name))
+        for name in read.Tags()["tensors"]:
+            texts[name] = read.Tensors(name)[-1].tensor_proto.string_val[0].decode()
+    found = [values for name, values in scalars.items() if name.endswith(tag)]
+    said = [text for name, text in texts.items() if tag in name]
+    return found, said
 
 
 def stop(finding):
     raise gradlab.StopTraining
 
 
-def test_lightning_hears_of_findings():
+def test_lightning_passes_findings_to_its_loggers(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lightning = pytest.importorskip("lightning.pytorch")
+        from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+    from gradlab.integrations.lightning import Watch
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = Nothing()
+
+        def training_step(self, batch, index):
+            return self.model(*batch)["loss"]
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=4)
+    loggers = [CSVLogger(tmp_path / "csv"), TensorBoardLogger(tmp_path / "board")]
+    heard = []
+    trainer = lightning.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=loggers,
+        callbacks=[Watch(on_finding=heard.append)],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Module(), data)
+    (finding,) = [finding for finding in heard if finding.rule == "no-gradient"]
+    (table,) = (tmp_path / "csv").rglob("metrics.csv")
+    column = pl.read_csv(table)["gradlab/no-gradient"].drop_nulls()
+    assert set(column) == {2.0}
+    (scalars,), texts = events(tmp_path / "board", "gradlab/no-gradient")
+    assert {value for _, value in scalars} == {2.0}
+    assert finding.message in texts
+
+
+def test_transformers_passes_findings_to_what_it_reports_to(tmp_path, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        transformers = pytest.importorskip("transformers")
+        pytest.importorskip("accelerate")
+    from gradlab.integrations.transformers import Watch
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path / "out"),
+        max_steps=5,
+        per_device_train_batch_size=4,
+        learning_rate=0.1,
+        report_to=["tensorboard"],
+        use_cpu=True,
+        disable_tqdm=True,
+        save_strategy="no",
+        logging_strategy="no",
+    )
+    data = [{"x": x, "labels": y} for x, y in zip(X, Y, strict=True)]
+    heard = []
+    trainer = transformers.Trainer(
+        model=Nothing(), args=arguments, train_dataset=data, callbacks=[Watch(on_finding=heard.append)]
+    )
+    trainer.train()
+    (finding,) = [finding for finding in heard if finding.rule == "no-gradient"]
+    logged = [entry for entry in trainer.state.log_history if "gradlab/no-gradient" in entry]
+    assert [(entry["gradlab/no-gradient"], entry["gradlab/no-gradient/message"]) for entry in logged] == [
+        (2, finding.message)
+    ]
+    (scalars,), texts = events(tmp_path / "board", "gradlab/no-gradient")
+    assert [value for _, value in scalars] == [2.0]
+    assert finding.message in texts
+
+
+def test_stop_training_stops_lightning():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pytest.importorskip("lightning.pytorch")
     from gradlab.integrations.lightning import Watch
 
-    trainer = SimpleNamespace(loggers=[Heard()], global_step=7, should_stop=False)
+    trainer = SimpleNamespace(loggers=[], global_step=7, should_stop=False)
     Watch()._hear(trainer, FINDING)
-    assert trainer.loggers[0].metrics == [({"gradlab/diverged": 3}, 7)]
     assert not trainer.should_stop
     Watch(on_finding=stop)._hear(trainer, FINDING)
     assert trainer.should_stop
 
 
-def test_transformers_hears_of_findings():
+def test_stop_training_stops_transformers():
     pytest.importorskip("transformers")
     from gradlab.integrations.transformers import Watch
 
     state, control = SimpleNamespace(log_history=[], global_step=7), SimpleNamespace(should_training_stop=False)
     callback = Watch(on_finding=stop)
-    callback._hear(state, control, FINDING)
-    assert state.log_history == [{"gradlab/diverged": 3, "step": 7}]
-    control.should_training_stop = False
+    callback._hear(None, None, state, control, FINDING)
+    assert state.log_history[0]["gradlab/diverged"] == 3
+    control.should_training_stop = False  # as the trainer does when the step has ended
     callback.on_step_end(None, state, control)
     assert control.should_training_stop
-    logs = {"loss": 1.0}
-    callback.on_log(None, state, control, logs=logs)
-    assert logs == {"loss": 1.0, "gradlab/diverged": 3}
