@@ -61,8 +61,10 @@ def watch(
 ) -> "Watch":
     """Record the training of any model, for as long as the context lasts.
 
-    Training is bit-identical with and without; nothing stays on the model afterwards, also when the context is never
-    left. What cannot be recorded is null, and said once, as a `RuntimeWarning`.
+    Training is bit-identical with and without, except where `torch.compile` is used: recorded steps run without it, and
+    compiled code rounds differently (measured: after 300 steps, weights differ by 4e-7 of their norm). Nothing stays on
+    the model afterwards, also when the context is never left. What cannot be recorded is null, and said once, as a
+    `RuntimeWarning`.
 
     Args:
         model: the model. Its forward passes with gradients enabled are recorded; those without are evaluations.

@@ -17,6 +17,7 @@ from gradlab.recording.torch_private import (
     BackwardCall,
     backward_call,
     current_pass,
+    is_call_of_compiled,
     is_checkpoint_repeating,
     loss_scale,
 )
@@ -60,6 +61,11 @@ def is_nested(optimizer: Optimizer) -> bool:
     """Whether an optimizer calls the `step` of the class that it is derived from; asked by a hook of the inner step."""
     calls = [f for f in _up(sys._getframe(1)) if f.f_code is _OPTIMIZER_STEP and f.f_locals.get("self") is optimizer]
     return len(calls) > 1
+
+
+def is_called_compiled() -> bool:
+    """Whether something that has been compiled has called, directly or not."""
+    return any(map(is_call_of_compiled, _up(sys._getframe(1))))
 
 
 def _calls(frame: FrameType | None) -> list[BackwardCall]:

@@ -9,6 +9,7 @@ from gradlab.recording.call_stack import outermost_backward
 from gradlab.recording.calls import Calls
 from gradlab.recording.data_parallel import is_distributed
 from gradlab.recording.devices import CPU
+from gradlab.recording.eager import RAN_COMPILED
 from gradlab.recording.passes import Mode
 from gradlab.recording.python_hooks import Current, Fields
 from gradlab.recording.step import HistogramOf, Step
@@ -74,6 +75,8 @@ class Gradients:
             passes.begin(call, trains=trains)
             if step.notes.graph is not None and call is not None and passes.mode is not Mode.IGNORE:
                 self._guard.closed(step.notes.graph.walk, "the graph of the step")(step.number, call.roots)
+                if step.notes.graph.has_compiled:
+                    self._guard.warn(RAN_COMPILED)
         passes.number = current_pass()
         step.fields.backward_pass = passes.number if passes.mode is Mode.DIRECT else -1
         if not is_distributed():

@@ -57,7 +57,7 @@ class ModelHooks:
 
     @property
     def blind(self) -> bool:
-        """Whether there are no hooks on modules: all are compiled."""
+        """Whether there are no hooks on modules: all are scripted, for example."""
         return self._outputs.blind
 
     def place(self) -> None:
@@ -87,7 +87,8 @@ class ModelHooks:
 
     def _before(self, whole: bool, module: nn.Module, inputs: Any) -> None:
         if is_evaluation():
-            self._evaluations.begin(module)
+            if not self._watched.has_wrappers:  # they warn of hooks for all modules, with which an end is waited for
+                self._evaluations.begin(module)
         elif whole:
             self._on_forward()
 

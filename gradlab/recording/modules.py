@@ -19,7 +19,7 @@ from gradlab.networks.activations import Intervals, activation
 from gradlab.networks.elementwise import Elementwise
 from gradlab.networks.own import OwnActivation
 from gradlab.recording.structure import is_lazy
-from gradlab.recording.torch_private import NormBase, is_compiled
+from gradlab.recording.torch_private import NormBase, bare_name, is_compiled_wrapper
 from gradlab.text import did_you_mean
 
 _ACTIVATIONS = {getattr(nn, choice.traits.torch_module, None): choice for choice in ACTIVATIONS.values()}
@@ -70,8 +70,11 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
     patterns = [layers] if isinstance(layers, str) else layers
     found = []
     names = []
-    for name, module in model.named_modules():
-        if type(module) in _CONTAINERS or (is_composite(module) and name == "" and not has_own_parameters(module)):
+    for path, module in model.named_modules():
+        name = bare_name(path)
+        if is_compiled_wrapper(module) or type(module) in _CONTAINERS:
+            continue
+        if is_composite(module) and name == "" and not has_own_parameters(module):
             continue
         names.append(name)
         if patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
@@ -82,16 +85,6 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
         raise UserError(
             f"no module of the model is named like {', '.join(patterns)}{near}", fix=f"Modules are: {shown}."
         )
-    return found
-
-
-def compiled_modules(model: nn.Module) -> dict[nn.Module, str]:
-    """The modules that are compiled or in a compiled one, and so call no hooks; each with the name of that one."""
-    found: dict[nn.Module, str] = {}
-    for name, module in model.named_modules():
-        if is_compiled(module):
-            for part in module.modules():
-                found.setdefault(part, name)
     return found
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from gradlab.networks.activations import Intervals
 from gradlab.recording.modules import RecordedModule
+from gradlab.recording.torch_private import bare_name
 
 
 class Numbering:
@@ -96,7 +97,7 @@ class Numbering:
         """The index of a function that a module calls."""
         key = caller, name
         if key not in self._functions:
-            path = next((path for path, part in self._model.named_modules() if part is caller), "")
+            path = next((bare_name(path) for path, part in self._model.named_modules() if part is caller), "")
             self._functions[key] = len(self.modules)
             self.modules.append(
                 RecordedModule(f"{path}:{name}", "activation", caller, (), saturation, is_function=True)

@@ -22,7 +22,7 @@ from gradlab.recording.devices import CPU
 from gradlab.recording.gradients import Gradients
 from gradlab.recording.hooks import DeltaHook, Hook, OutputMethods
 from gradlab.recording.main_tensor import is_number, is_readable, main_tensor
-from gradlab.recording.modules import RecordedModule, compiled_modules, has_own_parameters
+from gradlab.recording.modules import RecordedModule, has_own_parameters
 from gradlab.recording.python_hooks import Current
 from gradlab.recording.step import HistogramOf, KeptInput, Step
 from gradlab.recording.torch_private import register_hook
@@ -66,9 +66,8 @@ class Outputs:
 
     def place_hooks(self) -> None:
         """Place the hooks on the modules that may have outputs of their own."""
-        compiled = compiled_modules(self._watched.model)
         for index, module in enumerate(self._numbering.modules):
-            if index in self._without_hooks or module.is_function or module.module in compiled:
+            if index in self._without_hooks or module.is_function:
                 continue
             try:
                 self._place(index, module)

@@ -19,6 +19,7 @@ from gradlab.recording.modules import RecordedModule
 from gradlab.recording.parameter_rows import ParameterRows
 from gradlab.recording.python_hooks import Current
 from gradlab.recording.structure import is_lazy
+from gradlab.recording.torch_private import bare_name
 from gradlab.statistics import PARAMETER_SUMS, Flags, Floats
 
 Owned = list[tuple[DeviceParameters, tuple[int, ...]]]
@@ -58,7 +59,7 @@ class Parameters:
         for parameter in model.parameters():
             by_device.setdefault(parameter.device, []).append(parameter)
         self._owners = self._find_owners()
-        names = {parameter: name for name, parameter in model.named_parameters()}
+        names = {parameter: bare_name(name) for name, parameter in model.named_parameters()}
         self.devices = [
             DeviceParameters(
                 devices[device],

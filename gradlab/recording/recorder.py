@@ -16,7 +16,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from torch import Tensor, nn
+from torch import Tensor, compiler, nn
 from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -24,6 +24,7 @@ from gradlab.recording import step_graph
 from gradlab.recording.call_stack import is_nested, scale_of_caller
 from gradlab.recording.close_look import RECORDS, CloseLook
 from gradlab.recording.devices import CPU
+from gradlab.recording.eager import COMPILER
 from gradlab.recording.full_pass import FullPass
 from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import Hook
@@ -103,12 +104,9 @@ class Recorder:
         try:
             for index, watched in enumerate(self._optimizers):
                 optimizer, where = watched.optimizer, "the update of the weights"
-                before = Hook(self._on_update, index, self._guard, where)
-                after = Hook(self._on_updated, index, self._guard, where)
-                watched.handles += [
-                    optimizer.register_step_pre_hook(before),
-                    optimizer.register_step_post_hook(after),
-                ]
+                methods = self._on_update, self._on_updated
+                before, after = (compiler.disable(Hook(each, index, self._guard, where)) for each in methods)
+                watched.handles += [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
             self._begin(self.step)
         except Exception as error:
             self.remove()
@@ -131,6 +129,7 @@ class Recorder:
 
     def remove(self) -> None:
         """Remove every hook."""
+        COMPILER.turn_on(self)
         self._hooks.remove()
         self._hooks.forget()
         for watched in self._optimizers:
@@ -186,11 +185,13 @@ class Recorder:
     # ---------------------------------------------------------------------------------------------------- the step
 
     def _begin(self, number: int) -> None:
-        """A step begins. Between recorded steps there are no hooks on the model."""
+        """A step begins. Between recorded steps there are no hooks on the model, and it may be compiled."""
         step = self._current.step = self._new_step(number)
         if not self._records(number):
             self._hooks.remove()
+            COMPILER.turn_on(self)
             return
+        COMPILER.turn_off(self)
         self._hooks.place()
         self._model.parameters.begin_step()
         step.fields.undecided = self._hooks.undecided
@@ -242,6 +243,8 @@ class Recorder:
         if not step.listening or current_pass() != -1:
             return
         self._look_for_changes(step)
+        if self._output.records in step_graph.LOOKS:
+            self._model.say_if_compiled()
         self._model.data_parallel.note_wrapper()
         if step.passes.began and step.passes.in_closure:
             step.listen(False)  # only the first evaluation inside a step of LBFGS is recorded

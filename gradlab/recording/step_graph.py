@@ -14,7 +14,7 @@ from gradlab.operations import WEIGHT_LAYERS
 from gradlab.recording.module_graph import ModuleGraph
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.structure import is_lazy
-from gradlab.recording.torch_private import operation, output_shape
+from gradlab.recording.torch_private import bare_name, is_compiled_operation, operation, output_shape
 
 LOOKS = frozenset((0, 1, 2, *(10**power for power in range(1, 10))))
 """Records, by number, in which the graph is walked."""
@@ -44,6 +44,7 @@ class StepGraph:
     Attributes:
         walks: steps whose graph was walked.
         modules: what the graphs say of the modules.
+        has_compiled: whether compiled code has computed a part of what was walked.
     """
 
     def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer], numbering: Numbering | None = None) -> None:
@@ -51,6 +52,7 @@ class StepGraph:
         self.modules = ModuleGraph(numbering or Numbering(model, (), lambda module: None))
         self._optimizers = optimizers
         self.walks = 0
+        self.has_compiled = False
         self._reached: set[str] = set()
         self._outside_reached: set[int] = set()
         self._chains: list[Chain] = []
@@ -70,9 +72,10 @@ class StepGraph:
             self.walks += 1
             self._chains = []
         self._last = step
-        names = {id(parameter): name for name, parameter in self._model.named_parameters()}
+        names = {id(parameter): bare_name(name) for name, parameter in self._model.named_parameters()}
         others = []
         inputs, users_first = _order(nodes)
+        self.has_compiled = any(map(is_compiled_operation, users_first))
         for leaf in _leaves(users_first):
             if id(leaf) in names:
                 self._reached.add(names[id(leaf)])
@@ -117,7 +120,9 @@ class StepGraph:
             return None
         optimized = self._optimized()
         named = {
-            name: each for name, each in self._model.named_parameters() if each.requires_grad and not is_lazy(each)
+            bare_name(name): each
+            for name, each in self._model.named_parameters()
+            if each.requires_grad and not is_lazy(each)
         }
         own = {id(each) for each in self._model.parameters()}
         return {
@@ -188,7 +193,7 @@ def hidden_layers(model: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
     """
     own = {id(each) for each in model.parameters()}
     found = []
-    for path, module in list(model.named_modules()):
+    for path, module in [(bare_name(path), module) for path, module in model.named_modules()]:
         for name, value in vars(module).items():
             if name in OF_PYTORCH or not isinstance(value, list | tuple | dict | set):
                 continue

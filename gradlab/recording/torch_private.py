@@ -5,6 +5,7 @@ PyTorch may rename such a name in any version. `missing` says which ones the ins
 
 import importlib
 import re
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -38,7 +39,10 @@ _BACKWARD_CODE = getattr(getattr(graph, "_engine_run_backward", None), "__code__
 _saved_tensor_hooks: Callable[[bool], Any] = getattr(
     torch._C._autograd, "_top_saved_tensors_default_hooks", lambda ignore_is_tracing: None
 )
-_COMPILED_MODULE, _REPEATING = "OptimizedModule", "_recomputation_hook"
+_COMPILED_MODULE, _COMPILED_CALL, _REPEATING = "OptimizedModule", "compile_wrapper", "_recomputation_hook"
+_COMPILER, _COMPILED_NODE = "torch._dynamo.eval_frame", "CompiledFunctionBackward"
+_OWN_CALLERS = ("torch._higher_order_ops.", "torch.nn.attention.")
+"""Parts of PyTorch that compile what they are given, whether their user has compiled anything or not."""
 
 
 def after_backward(function: Callable[[], None]) -> None:
@@ -118,8 +122,72 @@ def is_checkpoint_repeating() -> bool:
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether a module has been compiled, so that it calls no hooks."""
-    return type(module).__name__ == _COMPILED_MODULE or getattr(module, "_compiled_call_impl", None) is not None
+    """Whether a module has been compiled, in place or by a wrapper around it."""
+    return is_compiled_wrapper(module) or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def is_compiled_wrapper(module: nn.Module) -> bool:
+    """Whether a module is what `torch.compile(module)` has put around another one."""
+    return type(module).__name__ == _COMPILED_MODULE
+
+
+def without_wrapper(model: nn.Module) -> nn.Module:
+    """The model that was given to `torch.compile`; any other model itself."""
+    while is_compiled_wrapper(model):
+        model = model._orig_mod  # type: ignore[assignment]
+    return model
+
+
+def bare_name(name: str) -> str:
+    """The qualified name of a module or parameter, as it was before a module around it was compiled."""
+    return re.sub(r"(^|\.)_orig_mod(?=\.|$)", "", name).removeprefix(".")
+
+
+def is_compiler_there() -> bool:
+    """Whether anything can have been compiled. Making an optimizer imports the compiler."""
+    return _COMPILER in sys.modules
+
+
+def compiler_stance() -> object:
+    """The stance of the compiler, an object that `torch.compiler.set_stance` has put there."""
+    return sys.modules[_COMPILER]._stance
+
+
+class _EagerStance:
+    """Runs what users have compiled as it was written, and leaves PyTorch's own calls of the compiler alone.
+
+    `torch.cond` and the like call it whenever they run. Under the stance "force_eager", some of them raise errors.
+    """
+
+    skip_guard_eval_unsafe = False
+    backend = None
+
+    @property
+    def stance(self) -> str:
+        """The name of the stance, for whoever calls the compiler now."""
+        caller: FrameType | None = sys._getframe(1)
+        while caller is not None and caller.f_globals.get("__name__") == _COMPILER:
+            caller = caller.f_back
+        name = "" if caller is None else caller.f_globals.get("__name__", "")
+        return "default" if name.startswith(_OWN_CALLERS) else "force_eager"
+
+
+def set_eager() -> Any:
+    """Run everything without the compiler from now on; gives the setting, whose `__exit__` brings back what was."""
+    setting: Any = torch.compiler.set_stance("force_eager")
+    setting.stance = _EagerStance()
+    setting.__enter__()
+    return setting
+
+
+def is_call_of_compiled(frame: FrameType) -> bool:
+    """Whether this frame calls something that has been compiled."""
+    return frame.f_code.co_name == _COMPILED_CALL and frame.f_globals.get("__name__") == _COMPILER
+
+
+def is_compiled_operation(node: Any) -> bool:
+    """Whether a node of autograd's graph stands for all that something compiled has computed."""
+    return bool(node.name() == _COMPILED_NODE)
 
 
 def register_hook(tensor: Tensor, function: Callable[[Tensor], None]) -> None:
@@ -187,5 +255,6 @@ def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "_active_ddp_module", lambda: DistributedDataParallel
     yield "_scale", lambda: GradScaler("cpu")
     yield "_compiled_call_impl", nn.Identity
-    yield _COMPILED_MODULE, lambda: importlib.import_module("torch._dynamo.eval_frame")
+    yield _COMPILED_MODULE, lambda: importlib.import_module(_COMPILER)
+    yield "_stance", lambda: importlib.import_module(_COMPILER)
     yield _REPEATING, lambda: importlib.import_module("torch.utils.checkpoint")

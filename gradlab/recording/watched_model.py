@@ -5,22 +5,25 @@ from collections.abc import Sequence
 from torch import nn
 from torch.optim import Optimizer
 
+from gradlab.recording.call_stack import is_called_compiled
 from gradlab.recording.data_parallel import DataParallel
 from gradlab.recording.devices import CPU, Devices
+from gradlab.recording.eager import MESSAGE
 from gradlab.recording.guard import Guard
-from gradlab.recording.modules import compiled_modules, find_modules
+from gradlab.recording.modules import find_modules
 from gradlab.recording.notes import modules_with_modes
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
 from gradlab.recording.step_graph import StepGraph
 from gradlab.recording.structure import Structure
+from gradlab.recording.torch_private import is_compiled, is_compiled_wrapper, without_wrapper
 
 
 class WatchedModel:
     """A model, its recorded modules and its parameters.
 
     Args:
-        model: the model.
+        model: the model; what `torch.compile` has put around it is left out.
         optimizers: what updates it.
         layers: patterns of the names of the modules to record; by default all that compute something.
         guard: what becomes of errors.
@@ -31,6 +34,7 @@ class WatchedModel:
         parameters: the parameters.
         structure: what the model is made of.
         graph: what the graphs of some steps say.
+        has_wrappers: whether `torch.compile` has put anything around a module inside it.
         data_parallel: what averages its gradients over ranks.
         with_modes: its modules that compute another thing in evaluation.
 
@@ -45,7 +49,7 @@ class WatchedModel:
         layers: str | Sequence[str] | None,
         guard: Guard,
     ) -> None:
-        self.model = model
+        model = self.model = without_wrapper(model)
         self.layers = layers
         self.guard = guard
         self.devices = Devices()
@@ -53,10 +57,10 @@ class WatchedModel:
         modules = find_modules(model, layers)
         self.structure = Structure(model, self.devices[CPU].backend.hooks)
         self.data_parallel = DataParallel(model)
+        self.has_wrappers = _has_wrappers(model)
         self.numbering = Numbering(model, modules, lambda module: None)
         self.parameters = self._parameters()
         self.numbering.renew(modules, self.parameters.owner_of)
-        self._say_what_is_compiled()
         self.with_modes = modules_with_modes(model)
         self.graph = StepGraph(model, optimizers, self.numbering)
 
@@ -64,11 +68,11 @@ class WatchedModel:
         """The model has changed."""
         self.structure = Structure(self.model, self.devices[CPU].backend.hooks)
         self.data_parallel = DataParallel(self.model)
+        self.has_wrappers = _has_wrappers(self.model)
         modules = find_modules(self.model, self.layers)
         self.numbering.renew(modules, lambda module: None)
         self.parameters = self._parameters()
         self.numbering.renew(modules, self.parameters.owner_of)
-        self._say_what_is_compiled()
         self.with_modes = modules_with_modes(self.model)
 
     def _parameters(self) -> Parameters:
@@ -81,10 +85,11 @@ class WatchedModel:
             makes_rows=self.layers is None,
         )
 
-    def _say_what_is_compiled(self) -> None:
-        for name in sorted(set(compiled_modules(self.model).values())):
-            what = f"the module {name!r}" if name else "the model"
-            self.guard.warn(
-                f"gradlab cannot see into {what}: it is compiled, and compiled code calls no hooks. Its outputs have "
-                "no rows; its parameters do. The gradients without torch.compile are the same."
-            )
+    def say_if_compiled(self) -> None:
+        """Say, once, what becomes of torch.compile, if the model, a part of it or what calls it now is compiled."""
+        if any(is_compiled(module) for module in self.model.modules()) or is_called_compiled():
+            self.guard.warn(MESSAGE)
+
+
+def _has_wrappers(model: nn.Module) -> bool:
+    return any(is_compiled_wrapper(module) for module in model.modules())

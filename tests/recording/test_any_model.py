@@ -693,21 +693,6 @@ def test_a_pattern_that_names_nothing():
         watched(seeded(Convolutions), IMAGES, layers="secnod")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiled_model_is_a_warning_and_its_parameters_have_rows():
-    model = torch.compile(nn.Linear(6, 5), backend="eager")
-    with pytest.warns(RuntimeWarning, match="cannot see into the model: it is compiled"):
-        recorder = watched(model, VECTORS)
-    assert recorder.steps["gradient_norm"].min() > 0
-    assert recorder.rows()["calls"].unique().to_list() == [0]
-    assert recorder.rows()["parameter_gradient_norm"].to_list() == recorder.steps["gradient_norm"].to_list()
-    inner = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 5))
-    inner[0].compile(backend="eager")
-    with pytest.warns(RuntimeWarning, match="cannot see into the module '0'"):
-        recorder = watched(inner, VECTORS)
-    assert recorder.rows().filter(step=0)["module"].to_list() == ["1", "0"]
-
-
 def test_nothing_to_see_is_a_warning_and_not_an_error():
     model, other = nn.Linear(6, 5), nn.Linear(6, 5)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
