@@ -152,6 +152,17 @@ STATISTICS: Mapping[str, Statistic] = {
         "RMS of the largest feature that enters a first layer, divided by that of the median feature.",
         log=True,
     ),
+    "running_mean_off": Statistic(
+        lambda running_mean_off: running_mean_off,
+        "running mean off",
+        "Of batch normalization in training: RMS over channels of the batch's mean minus the running mean, in running "
+        "standard deviations; of watched models, in some records only.",
+    ),
+    "running_std_off": Statistic(
+        lambda running_std_off: running_std_off,
+        "running std off",
+        "The same of standard deviations: RMS over channels of log10 of the batch's, divided by the running one.",
+    ),
     "delta_rms": Statistic(
         lambda delta_squares, delta_size, gradient_scale: np.sqrt(delta_squares / delta_size) / gradient_scale,
         "RMS δ",

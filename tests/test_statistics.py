@@ -8,7 +8,14 @@ import pytest
 
 from gradlab.statistics import LAYER_STATISTICS, PARAMETER_SUMS, STATISTICS, SUMS, Statistic, StepRows, finish
 
-FULL_PASS = ("dead_fraction", "revived_fraction", "across_samples_std", "across_units_std")
+FULL_PASS = (
+    "dead_fraction",
+    "revived_fraction",
+    "running_mean_off",
+    "running_std_off",
+    "across_samples_std",
+    "across_units_std",
+)
 QUANTITIES = {*SUMS, *PARAMETER_SUMS, "output_size", "input_size", "delta_size", "gradient_scale"}
 QUANTITIES |= {"parameter_gradient_squares", *FULL_PASS, "input_mean", "input_std", "input_disparity"}
 ADDED = """

@@ -8,7 +8,7 @@ import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
-from gradlab.measures.profiles import Floats
+from gradlab.measures.profiles import Floats, by_module
 from gradlab.tables import Finding, Tables
 from gradlab.text import modules_text
 
@@ -20,6 +20,14 @@ DRIFT_LOSS = 0.1
 """The same limit for the loss, as a share of the loss at the start."""
 DRIFT_EVALUATIONS = 3
 """So many evaluations at the end are judged together, because one alone may depend on an unlucky batch."""
+
+DRIFT_MEAN = 1.0
+"""Running means are off by this many standard deviations: what a unit sees in evaluation is another thing then. In
+sound networks they are off by less than 0.3."""
+DRIFT_STD = 0.3
+"""Running standard deviations are off by this many decades, twofold."""
+IN_A_ROW = 4
+"""Records of a watched model that are looked at together."""
 
 SCATTERS = 3.0
 """A measurement may be off theory by so many standard deviations of the scatter that a finite width causes."""
@@ -34,10 +42,13 @@ def batch_norm_drift(tables: Tables) -> Answer:
 
     Running means lag behind activations that change quickly, over many layers at once. The network has learned what the
     training loss says, but does not show it in evaluation. Judged on the training split, so that it cannot be
-    overfitting.
+    overfitting; of a watched model, whose evaluations are not known, on the statistics of the batches in four records
+    in a row, which are compared with the running ones.
 
     What to try: a smaller learning rate, larger batches, more steps for the running statistics to settle.
     """
+    if tables.config is None:
+        return _watched_drift(tables)
     norm = None if tables.config is None else tables.config.model.hidden_normalization
     if norm is not None and not norm.traits.uses_batch_statistics:
         return NotApplicable("the network has no BatchNorm")
@@ -62,6 +73,42 @@ def batch_norm_drift(tables: Tables) -> Answer:
             measured=numbers(accuracy_lost=lost, loss_added=more),
             threshold={"accuracy_lost": DRIFT_ACCURACY, "loss_added": limit},
             remedies=tuple(remedies.learning_rate(tables.config, 0.1)),
+        )
+    ]
+
+
+def _watched_drift(tables: Tables) -> Answer:
+    """The batches' statistics against the running ones, at the last look."""
+    means = by_module(tables.layers, "running_mean_off", ["norm"])
+    if not means:
+        return NotApplicable("no batch normalization was looked at while it trains")
+    if means.steps[-1] < WARMED_UP:
+        return NotApplicable(
+            f"no batch normalization was looked at after step {WARMED_UP}; records 100 to 103 are next"
+        )
+    last = slice(max(0, len(means.steps) - IN_A_ROW), None)
+    stds = by_module(tables.layers, "running_std_off", ["norm"])
+    mean_L, std_L = (np.median(np.nan_to_num(off.values_TL[last], nan=0.0), axis=0) for off in (means, stds))
+    bad_L = (mean_L >= DRIFT_MEAN) | (std_L >= DRIFT_STD)
+    if not bad_L.any():
+        return []
+    worst = int(np.argmax(np.maximum(mean_L / DRIFT_MEAN, std_L / DRIFT_STD)))
+    return [
+        Finding(
+            rule="batch-norm-drift",
+            severity="warning",
+            message=f"the running statistics of {modules_text(means.names(bad_L))} are not those of the batches: in "
+            f"{modules_text([means.modules[worst]])} the means are {mean_L[worst]:.2g} running standard deviations "
+            f"apart, and the standard deviations differ {10 ** std_L[worst]:.2g}-fold",
+            modules=means.names(bad_L),
+            layers=tuple(means.layers[bad_L].tolist()),
+            steps=(int(means.steps[last][0]), int(means.steps[-1])),
+            measured=numbers(running_mean_off=float(mean_L[worst]), running_std_off=float(std_L[worst])),
+            threshold={"running_mean_off": DRIFT_MEAN, "running_std_off": DRIFT_STD},
+            remedies=(
+                "Divide the learning rate by 10, or pass some batches through the model in training mode before it is "
+                "evaluated; batches of different kinds belong into one batch.",
+            ),
         )
     ]
 

@@ -1,4 +1,5 @@
-"""What is measured in some records only: what enters the first layers, and which units are off or copies.
+"""What is measured in some records only: what enters the first layers, which units are off or copies, and how far the
+running statistics of batch normalization are from those of the batch.
 
 Both need more than one sum of a tensor. They change slowly, so that a few records tell: the first, and four in a row
 from record 10, 100, and so on. One batch does not tell a dead unit from one that is off for the moment; four in a row
@@ -27,6 +28,9 @@ ENTRIES = 2**20
 SAMPLES = 100
 """Of fewer samples, or positions, a unit that is off may be off by chance."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+ENOUGH = 16
+"""Of fewer samples and positions in a batch, its mean and standard deviation say too little."""
 CONSTANT = 1e-6
 """A feature is constant if it varies by less of its size than this; float32 has seven digits."""
 
@@ -84,6 +88,8 @@ class CloseLook:
             self._channels_first = is_convolution(module)
             if inputs and isinstance(inputs[0], Tensor) and index not in self._found:
                 self._look_at_input(index, inputs[0])
+        elif kind == "norm" and self._units and index not in self._found:
+            self._look_at_statistics(index, module, inputs)
         elif kind == "activation" and self._units and output.ndim > 1:
             self._look_at_units(index, by_feature(output.detach(), channels_first=self._channels_first))
 
@@ -105,6 +111,25 @@ class CloseLook:
             "input_mean": float(mean),
             "input_std": float((squares_F.mean() - mean.square()).clamp(min=0).sqrt()),
             "input_disparity": float(rms_F.max() / rms_F.median()),
+        }
+
+    def _look_at_statistics(self, index: int, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Compare the running statistics of batch normalization with those of the batch that it has just normalized."""
+        if not isinstance(module, BATCH_NORMS) or not module.training or not inputs or module.running_var is None:
+            return
+        x_NF = by_feature(inputs[0].detach(), channels_first=True).to(accumulator(inputs[0].device))
+        if len(x_NF) < ENOUGH:
+            return
+        mean_F, std_F = x_NF.mean(0), x_NF.std(0)
+        running_mean_F, running_std_F = module.running_mean, module.running_var.to(std_F).sqrt()
+        varies_F = (std_F > CONSTANT * mean_F.abs()) & (running_std_F > 0)
+        if not bool(varies_F.any()):
+            return
+        off_F = ((mean_F - running_mean_F) / running_std_F)[varies_F]
+        decades_F = (std_F / running_std_F)[varies_F].log10()
+        self._found[index] = {
+            "running_mean_off": float(off_F.square().mean().sqrt()),
+            "running_std_off": float(decades_F.square().mean().sqrt()),
         }
 
     def _look_at_units(self, index: int, x_NF: Tensor) -> None:

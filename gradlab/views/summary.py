@@ -4,7 +4,7 @@ It fits 80 columns whatever the numbers are. Where the output is no terminal, it
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -70,6 +70,8 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
         yield paragraph(f"nothing could be judged ({reasons})", width, "yellow", first="  ", rest="  ")
     for finding in run.findings:
         yield from _finding(finding, width)
+    if run.config is None:
+        yield from _not_judged(run.not_judged, width)
     yield from _problems(run.problems, width)  # after all tables were read
     if run.path != Path():
         yield Text(str(run.path), style="dim")
@@ -85,6 +87,16 @@ def _labels(run: Tables, width: int) -> Iterator[Text]:
     if (schema := other_schema(run.summary)) is not None:
         known = f"written by another version of gradlab (schema {schema}; this one is {SCHEMA}), read as far as it goes"
         yield paragraph(known, width, "yellow")
+
+
+def _not_judged(reasons: Mapping[str, str], width: int) -> Iterator[Text]:
+    """The rules that had nothing to say, reason by reason."""
+    rules: dict[str, list[str]] = {}
+    for rule, reason in reasons.items():
+        rules.setdefault(reason, []).append(rule)
+    if rules:
+        text = "; ".join(f"{', '.join(ids)} ({reason})" for reason, ids in rules.items())
+        yield paragraph(one_line(f"not judged: {text}"), width, "dim", rest="  ")
 
 
 def _problems(problems: Sequence[str], width: int) -> Iterator[Text]:

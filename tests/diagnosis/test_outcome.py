@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from gradlab.tables import Tables, rows_frame
 from tests.diagnosis.tables import (
     assert_clean,
     assert_not_applicable,
@@ -44,6 +45,30 @@ def test_one_evaluation_alone_is_no_drift():
 def test_drift_needs_batch_norm_and_time():
     assert_not_applicable("batch-norm-drift", tables(evaluations=evaluated(2.3, 2.3)), "no BatchNorm")
     assert_not_applicable("batch-norm-drift", normalized([], []), "no evaluation")
+
+
+def watched(steps, mean_off, std_off=0.0):
+    """A watched model with two batch normalizations, of which the second is as the arguments say."""
+    rows = [
+        {"step": step, "layer": layer, "module": f"norm.{layer}", "kind": "norm", "running_mean_off": mean,
+         "running_std_off": std}
+        for step in steps
+        for layer, mean, std in ((0, 0.1, 0.02), (1, mean_off, std_off))
+    ]  # fmt: skip
+    return Tables(
+        layers=rows_frame("layers", rows), steps=rows_frame("steps", [{"step": step} for step in steps]), config=None
+    )
+
+
+def test_running_statistics_of_watched_models():
+    late = [0, 10, 11, 12, 13, 100, 101, 102, 103]
+    finding = found("batch-norm-drift", watched(late, 1.7))
+    assert (finding.severity, finding.modules, finding.steps) == ("warning", ("norm.1",), (100, 103))
+    assert "1.7 running standard deviations apart" in finding.message
+    assert "differ 3.2-fold" in found("batch-norm-drift", watched(late, 0.1, 0.5)).message
+    assert_clean("batch-norm-drift", watched(late, 0.5, 0.2))
+    assert_not_applicable("batch-norm-drift", watched(late[:5], 5.0), "after step 30")
+    assert_not_applicable("batch-norm-drift", Tables(config=None), "no batch normalization")
 
 
 # ------------------------------------------------------------------------------------------------------ theory

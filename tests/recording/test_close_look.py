@@ -115,3 +115,32 @@ def test_a_configured_run_has_full_passes_instead(tmp_path):
     run = gradlab.run(config, runs=tmp_path, plots=False)
     assert run.layers.drop_nulls("dead_fraction")["step"].unique().sort().to_list() == [0, 11]
     assert 0 in run.layers.drop_nulls("input_std")["step"].to_list()
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_running_statistics_of_batch_normalization_against_those_of_the_batch(images):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(3, momentum=0.01) if images else nn.BatchNorm1d(3, momentum=0.01)
+    shape = (5, 3, 4, 4) if images else (40, 3)
+    batches = [3 + 2 * torch.randn(shape, generator=torch.Generator().manual_seed(step)) for step in range(14)]
+    rows = watched(nn.Sequential(norm, nn.Flatten(), nn.Linear(48 if images else 3, 2)), batches.__getitem__)
+    mean, variance = np.zeros(3), np.ones(3)
+    for step, batch in enumerate(batches):
+        x = np.moveaxis(batch.double().numpy(), 1, -1).reshape(-1, 3)
+        mean, variance = 0.99 * mean + 0.01 * x.mean(0), 0.99 * variance + 0.01 * x.var(0, ddof=1)
+        row = one(rows, "0", step)
+        if step not in RECORDS:
+            assert row["running_mean_off"] is None
+            continue
+        off = (x.mean(0) - mean) / np.sqrt(variance)
+        decades = np.log10(x.std(0, ddof=1) / np.sqrt(variance))
+        assert row["running_mean_off"] == pytest.approx(np.sqrt((off**2).mean()), rel=1e-4)
+        assert row["running_std_off"] == pytest.approx(np.sqrt((decades**2).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("change", ["eval", "few samples", "no running statistics"])
+def test_where_running_statistics_are_not_compared(change):
+    norm = nn.BatchNorm1d(3, track_running_stats=change != "no running statistics")
+    model = nn.Sequential(norm, nn.Linear(3, 2)).train(change != "eval")
+    rows = watched(model, lambda step: torch.randn(8 if change == "few samples" else 40, 3), steps=2)
+    assert rows["running_mean_off"].is_null().all()

@@ -192,6 +192,18 @@ def test_layers_of_watched_models_have_their_names():
         assert "\x1b" not in "".join(lines)
 
 
+def test_what_was_not_judged_of_a_watched_model_is_said():
+    reasons = {
+        "stalled-loss": "too few [steps]",
+        "rising-loss": "too few [steps]",
+        "off-theory": "\x1b[31m" + "x " * 50,
+    }
+    text = printed(changed(watched(""), not_judged=reasons))
+    assert "not judged: stalled-loss, rising-loss (too few [steps]); off-theory (\\x1b[31mx" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "not judged" not in printed(changed(make_run(), not_judged=reasons))
+
+
 def test_one_pass_has_one_column_of_signals():
     text = printed(watched("", INSPECTED))
     assert "δ RMS  log δ" in " ".join(text.split("module")[1].split("\n")[0].split()).replace("δ RMS log", "δ RMS  log")
