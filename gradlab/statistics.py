@@ -56,8 +56,9 @@ class Statistic:
         finish: makes the number, for all modules at once. The names of its arguments say what the number is made of:
             sums of `SUMS` and `PARAMETER_SUMS`; `output_size`, `input_size` and `delta_size`, the numbers of entries;
             `parameter_gradient_squares`, Σ g² of all parameters of the row; `gradient_scale`, what the loss was
-            multiplied with; or what a full pass over the training split (`recording/full_pass.py`) or a close look
-            (`recording/close_look.py`) measures. Where one of them does not exist, the statistic is null.
+            multiplied with; or what a full pass over the training split (`recording/full_pass.py`), a close look
+            (`recording/close_look.py`) or a look through time (`recording/through_time.py`) measures. Where one of them
+            does not exist, the statistic is null.
         label: what its axis is called in a picture.
         doc: one line of documentation.
         log: whether a picture shows it on a logarithmic axis: it grows and shrinks by factors.
@@ -168,6 +169,12 @@ STATISTICS: Mapping[str, Statistic] = {
         "RMS δ",
         "Root mean square of δ = ∂L/∂(output), the gradient signal.",
         log=True,
+    ),
+    "delta_through_time": Statistic(
+        lambda delta_through_time: delta_through_time,
+        "δ through time in decades",
+        "Decades by which RMS δ grows from the last call of a recurrent module to the first, or over the time steps of "
+        "its output, the latter in some records only: the straight line through log10; 0 where no line fits.",
     ),
     "weight_norm": Statistic(
         lambda weight_squares: np.sqrt(weight_squares),  # noqa: PLW0108 (the name of the argument counts)

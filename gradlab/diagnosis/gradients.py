@@ -9,6 +9,7 @@ import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
+from gradlab.diagnosis.through_time import through_time
 from gradlab.measures.chain_profiles import delta_over_chains
 from gradlab.measures.network import LAYERS, network_of
 from gradlab.measures.profiles import Profiles, by_module, profiles
@@ -59,10 +60,14 @@ def vanishing_gradient(tables: Tables) -> Answer:
     which the δ comes, and at the output of a normalization that follows a layer. Fewer than four layers need other
     evidence: that the relative updates of the first one are ten times smaller as well.
 
+    Of recurrent modules, δ is judged through time as well, from the last call of a cell to the first, or over the steps
+    of a sequence. Networks that forget may learn well, if there is nothing to remember: it is an error only where the
+    loss does not fall.
+
     What to try: at the start, an initializer made for the activation, BatchNorm, an activation of slope 1. If it came
     in training, a smaller learning rate, since initialization helps only at the start.
     """
-    return _across_depth(tables, "vanishing-gradient", -1)
+    return _changes(tables, "vanishing-gradient", -1)
 
 
 def exploding_gradient(tables: Tables) -> Answer:
@@ -72,10 +77,13 @@ def exploding_gradient(tables: Tables) -> Answer:
     enough for the last ones. Judged like vanishing-gradient, with the opposite sign. δ that overflows on its way from a
     finite last layer counts as well.
 
+    Of recurrent modules, δ is judged through time as well, from the last call of a cell to the first, or over the steps
+    of a sequence.
+
     What to try: at the start, an initializer made for the activation, BatchNorm, fewer layers. If it came in training,
-    a smaller learning rate and gradient clipping.
+    a smaller learning rate and gradient clipping. Through time: clip the gradient, start recurrent weights orthogonal.
     """
-    return _across_depth(tables, "exploding-gradient", +1)
+    return _changes(tables, "exploding-gradient", +1)
 
 
 def _behind_norms(layers: pl.DataFrame) -> pl.DataFrame:
@@ -93,6 +101,14 @@ def _behind_norms(layers: pl.DataFrame) -> pl.DataFrame:
     if not together.height or 1 - together["behind"].null_count() / together.height < NEARLY_ALL:
         return layers
     return together.with_columns(delta_rms=pl.coalesce("behind", "delta_rms")).drop("behind")
+
+
+def _changes(tables: Tables, rule: str, sign: int) -> Answer:
+    """What there is to say of δ over the depth, and of δ through time."""
+    over_time, over_depth = through_time(tables, rule, sign), _across_depth(tables, rule, sign)
+    if over_time is None:
+        return over_depth
+    return over_time if isinstance(over_depth, NotApplicable) else [*over_time, *over_depth]
 
 
 def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:

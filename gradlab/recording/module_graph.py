@@ -71,6 +71,7 @@ class ModuleGraph:
         self._passes = 0
         self._steps = 0
         self._known: dict[int, _Facts] = {}
+        self._recurrent: tuple[tuple[int, int], frozenset[int]] = (0, 0), frozenset()
 
     def begin(self) -> None:
         """A step begins whose graph will be walked; also one that begins again."""
@@ -120,6 +121,14 @@ class ModuleGraph:
                 further = {user: factor * share for user, share in after.items()} if factor > 1 else after
                 _merge(users.setdefault(entering, {}), further)
         self._passes += 1
+
+    def recurrent(self) -> frozenset[int]:
+        """The modules that are called with what an earlier call of them has returned, by number."""
+        state = self._steps, self._passes
+        if self._recurrent[0] != state:
+            known = self._all_known()
+            self._recurrent = state, frozenset(module for module, facts in known.items() if facts.recurrent)
+        return self._recurrent[1]
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of the table `modules`: a row a module that has computed something, in that order."""

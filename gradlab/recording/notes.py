@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gradlab.recording.device_parameters import is_zero
 from gradlab.recording.step_graph import StepGraph
+from gradlab.recording.through_time import Sequences
 from gradlab.recording.torch_private import NormBase, version
 
 LOOKS = frozenset((1, 2, 3, *(10**power for power in range(1, 10))))
@@ -26,6 +27,7 @@ class Notes:
         left: gradients of the step before; None where they are not looked at.
         evaluating: share of the modules with two modes that were in evaluation mode; None where there are none.
         graph: walks the graph of this step; None in most.
+        sequences: looks at δ through time in the same steps.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,7 @@ class Notes:
         self.left: LeftGradients | None = None
         self.evaluating: float | None = None
         self.graph: StepGraph | None = None
+        self.sequences: Sequences | None = None
 
     def numbers(self) -> Mapping[str, Tensor | float]:
         """Columns of the table `steps`; those of which nothing is known, or that are 0, are left out."""

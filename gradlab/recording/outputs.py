@@ -153,6 +153,8 @@ class Outputs:
                 self._take(step, index, x, h, saturation)
                 if step.notes.graph is not None:
                     step.notes.graph.modules.note(index, output, x)
+                if step.notes.sequences is not None:
+                    step.notes.sequences.at_output(index, module, inputs, output)
                 if step.look is not None:
                     step.look.at_output(index, self._numbering.modules[index].kind, module, inputs, x)
         step.fields.seconds += perf_counter() - start

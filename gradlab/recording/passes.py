@@ -70,6 +70,24 @@ class Passes:
         """Whether the whole model has computed, with gradients."""
         return bool(self._forwards)
 
+    def starts(self, calls: Mapping[Any, Calls], out: Mapping[Calls, set[int]]) -> tuple[int, ...]:
+        """Where forward passes of the whole model begin in the list of all calls, device by device.
+
+        Args:
+            calls: the calls of each device.
+            out: rows that are left out of the list.
+        """
+        offsets, total = {}, 0
+        for each in calls.values():
+            offsets[each] = total
+            total += len(each.calls) - len(out.get(each, ()))
+        found = {
+            offsets[each] + row - sum(1 for left in out.get(each, ()) if left < row)
+            for forward in self._forwards
+            for each, row in forward
+        }
+        return tuple(sorted(found))
+
     def left_out(self, calls: Mapping[Any, Calls]) -> Mapping[Calls, set[int]]:
         """The rows of forward passes that have led to nothing."""
         if not self._forwards or (len(self._forwards) == 1 and not any(row for _, row in self._forwards[0])):

@@ -35,6 +35,7 @@ from gradlab.recording.python_hooks import Current
 from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.step_copy import StepCopier
 from gradlab.recording.step_record import Reader, StepRecord
+from gradlab.recording.through_time import Sequences
 from gradlab.recording.torch_private import current_pass
 from gradlab.recording.watched_model import WatchedModel
 
@@ -201,6 +202,7 @@ class Recorder:
         if self._output.records in step_graph.LOOKS:
             step.notes.graph = self._model.graph
             step.notes.graph.modules.begin()
+            step.notes.sequences = Sequences(self._guard)
         step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number), look=look)
         if self._output.records in LOOKS:
             groups = [watched.optimizer.param_groups for watched in self._optimizers]
@@ -214,6 +216,7 @@ class Recorder:
         step.notes = old.notes
         if step.notes.graph is not None:
             step.notes.graph.modules.begin()
+            step.notes.sequences = Sequences(self._guard)
         step.fields.undecided = self._hooks.undecided
         step.record(old.phases, histograms=old.histograms is not None, look=old.look)
         step.full_pass, step.passes.scale = old.full_pass, old.passes.scale
@@ -364,6 +367,6 @@ class _Output:
 
     def __init__(self, watched: WatchedModel) -> None:
         self.copier = StepCopier()
-        self.reader = Reader(watched.numbering)
+        self.reader = Reader(watched.numbering, watched.graph.modules.recurrent)
         self.steps = self.records = 0
         self.unfinished: Mapping[str, float] = {"passes": 0, "skipped": 0}

@@ -110,9 +110,12 @@ class Step:
         self.fields.open = self.listening and not unusual
 
     def found(self) -> Mapping[int, Mapping[str, float]]:
-        """What a full pass and a close look have found, by number of module."""
-        seen = {} if self.look is None else self.look.found()
-        return {index: {**seen.get(index, {}), **self.full_pass.get(index, {})} for index in {**seen, **self.full_pass}}
+        """What a full pass, a close look and a look at sequences have found, by number of module."""
+        looks = [self.full_pass, *(each.found() for each in (self.look, self.notes.sequences) if each is not None)]
+        found: dict[int, dict[str, float]] = {}
+        for index, values in (pair for look in looks for pair in look.items()):
+            found.setdefault(index, {}).update(values)
+        return found
 
     def has_given_up(self) -> bool:
         """Whether the gradients are gone that the last backward pass has left, and no optimizer has used them."""

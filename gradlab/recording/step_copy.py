@@ -19,6 +19,7 @@ class StepCopy(NamedTuple):
         step: its number.
         calls: every call, device by device.
         delta_sizes: entries of the gradient that each of them received.
+        starts: where forward passes of the whole model begin among the calls.
         flags: for each device, which parameters had a gradient, and of which Σ w² is known, as bytes.
         call_sums: the sums of the calls of each device.
         parameter_sums: the sums of the parameters of each device.
@@ -37,6 +38,7 @@ class StepCopy(NamedTuple):
     step: int
     calls: Sequence[Call]
     delta_sizes: Sequence[int]
+    starts: Sequence[int]
     flags: Sequence[tuple[bytes, bytes]]
     call_sums: Sequence[Numbers]
     parameter_sums: Sequence[Numbers]
@@ -72,6 +74,7 @@ class StepCopier:
             step=step.number,
             calls=self._shared("calls", _chosen(out, rows, [calls.calls for calls in on_devices])),
             delta_sizes=self._shared("delta_sizes", _chosen(out, rows, [calls.delta_sizes for calls in on_devices])),
+            starts=step.passes.starts(step.calls, out),
             flags=self._shared("flags", [(d.has_gradient.tobytes(), d.has_weight.tobytes()) for d in devices]),
             call_sums=[
                 self._memory.copy(calls.sums()[chosen] if out else calls.sums())

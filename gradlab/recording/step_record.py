@@ -4,7 +4,7 @@ In the step itself, nothing is waited for. Rows are made later, of many steps in
 them one by one between steps: what they need is in no cache there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
 from math import isfinite
 from time import perf_counter
@@ -18,6 +18,7 @@ from gradlab.recording.calls import Call
 from gradlab.recording.combine import Combiner, Plan
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.step_copy import StepCopy
+from gradlab.recording.through_time import FEW_STEPS, over_calls
 from gradlab.recording.transfer import fetch
 from gradlab.statistics import PARAMETER_SUMS, SUMS, Flags, Floats, StepRows, finish
 
@@ -107,10 +108,12 @@ class Reader:
 
     Args:
         numbering: the recorded modules.
+        recurrent: tells the modules that are called with what an earlier call of them has returned.
     """
 
-    def __init__(self, numbering: Numbering) -> None:
+    def __init__(self, numbering: Numbering, recurrent: Callable[[], Set[int]] = frozenset) -> None:
         self._numbering = numbering
+        self._recurrent = recurrent
         self._order: tuple[Sequence[Call], Plan | None, tuple[int, ...]] = (), None, ()
         self._combiner = Combiner()
         self._labels: _Labels | None = None
@@ -143,7 +146,8 @@ class Reader:
         quantities |= {name: values[called] for name, values in of_parameters.items()}
         exists |= {name: flags[called] for name, flags in known.items()}
         labels = self._labels_of(plan, copy.names, called, counts)
-        _add_full_pass(copy, labels.row_of, quantities, exists)
+        for found in (self._through_time(copy, plan, call_sums), copy.full_pass):
+            _add_found(found, labels.row_of, quantities, exists)
         quantities["delta_squares"] = quantities["delta_squares"] / copy.ranks**2
         values_SU, applies_SU = finish({**quantities, "gradient_scale": scale}, exists, len(called))
         rows = StepRows(copy.step, *labels.columns, values_SU.T[labels.order], applies_SU.T[labels.order])
@@ -156,6 +160,24 @@ class Reader:
             if index in labels.layer_of
         ]
         return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale, noted)
+
+    def _through_time(self, copy: StepCopy, plan: Plan, call_sums: Sequence[Floats]) -> dict[int, Mapping[str, float]]:
+        """How δ of recurrent modules changes over their calls."""
+        counts = dict(zip(plan.modules_U.tolist(), plan.counts_U.tolist(), strict=True))
+        modules = [index for index in self._recurrent() if counts.get(index, 0) >= FEW_STEPS]
+        if not modules:
+            return {}
+        squares_C = _table(call_sums, len(SUMS))[:, list(SUMS).index("delta_squares")]
+        sizes_C = np.array(copy.delta_sizes, dtype=float)
+        module_C = np.array([call.module for call in copy.calls])
+        pass_C = np.searchsorted(copy.starts, np.arange(len(module_C)), side="right")
+        found: dict[int, Mapping[str, float]] = {}
+        for index in modules:
+            its = module_C == index
+            value = over_calls(squares_C[its], sizes_C[its], pass_C[its].tolist())
+            if value is not None:
+                found[index] = {"delta_through_time": value}
+        return found
 
     def _labels_of(
         self, plan: Plan, names: Sequence[str], called: NDArray[np.intp], counts: NDArray[np.intp]
@@ -235,13 +257,16 @@ def _add_silent(
     return np.concatenate([called, silent]).astype(np.intp), np.concatenate([counts, nothing]).astype(np.intp)
 
 
-def _add_full_pass(
-    copy: StepCopy, row_of: dict[int, int], quantities: dict[str, Any], exists: dict[str, Flags]
+def _add_found(
+    found: Mapping[int, Mapping[str, float]],
+    row_of: dict[int, int],
+    quantities: dict[str, Any],
+    exists: dict[str, Flags],
 ) -> None:
-    """Add what a full pass has found, to the rows of its modules."""
-    for index, found in copy.full_pass.items():
+    """Add what was found apart from sums, to the rows of its modules."""
+    for index, values in found.items():
         if index in row_of:
-            for name, value in found.items():
+            for name, value in values.items():
                 quantities.setdefault(name, np.zeros(len(row_of)))[row_of[index]] = value
                 exists.setdefault(name, np.zeros(len(row_of), dtype=bool))[row_of[index]] = True
 
