@@ -17,7 +17,14 @@ FULL_PASS = (
     "across_units_std",
 )
 QUANTITIES = {*SUMS, *PARAMETER_SUMS, "output_size", "input_size", "delta_size", "gradient_scale"}
-QUANTITIES |= {"parameter_gradient_squares", *FULL_PASS, "input_mean", "input_std", "input_disparity"}
+QUANTITIES |= {
+    "parameter_gradient_squares",
+    *FULL_PASS,
+    "input_mean",
+    "input_std",
+    "input_disparity",
+    "delta_through_time",
+}
 ADDED = """
 from gradlab import statistics
 added = {"activation_range": statistics.Statistic(

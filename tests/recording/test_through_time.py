@@ -62,7 +62,7 @@ def test_over_the_hidden_states_of_a_sequence(kind, batch_first):
     model, x = kind(3, 4, batch_first=batch_first), torch.randn(T, 5, 3)
     h, hidden = None, []
     for x_t in x:  # one step after the other, so that each state is a tensor of its own
-        out, h = model(x_t.unsqueeze(1 if batch_first else 0), h)
+        _, h = model(x_t.unsqueeze(1 if batch_first else 0), h)
         hidden.append(h)
     expected = slope_of(torch.autograd.grad(hidden[-1].square().mean(), hidden))
     of = x.transpose(0, 1) if batch_first else x
