@@ -54,7 +54,9 @@ def dead_units(tables: Tables) -> Answer:
         return NotApplicable(f"{tables.activation.label} is never exactly 0")
     dead = by_module(tables.judged, "dead_fraction", ["activation"])
     if not dead:
-        return NotApplicable("neither a full pass over the training split nor four records in a row were looked at")
+        return NotApplicable(
+            "no activation was looked at, in a full pass over the training split or in four records in a row"
+        )
     mean_T = dead.values_TL.mean(1)
     died_TL = dead.values_TL - dead.values_TL[0] >= DIED_FRACTION
     many_T = mean_T - mean_T[0] >= DIED_FRACTION
@@ -175,7 +177,7 @@ def symmetric_units(tables: Tables) -> Answer:
     """
     units = _copies(tables, zero_weights=tables.status != INSPECTED)
     if not units:
-        return NotApplicable("neither a full pass over the training split nor four records in a row were looked at")
+        return NotApplicable("no activation and no recurrent layer was looked at, whose units could be copies")
     widths = None if tables.config is None else tables.config.model.hidden_widths
     if widths is not None and max(widths) == 1:
         return NotApplicable("every layer has a single unit")
@@ -201,7 +203,7 @@ def symmetric_units(tables: Tables) -> Answer:
 
 
 def _copies(tables: Tables, *, zero_weights: bool) -> Profiles:
-    """1 where the units of an activation are copies, as their outputs are the same, or where all weights are 0.
+    """1 where the units of an activation or a recurrent layer put out the same, or where all weights are 0.
 
     Weights of 0 count where a gradient is there to move them, and in the records in which units were looked at; not
     before the first step, which moves most of them.
@@ -210,5 +212,6 @@ def _copies(tables: Tables, *, zero_weights: bool) -> Profiles:
     rows = tables.judged.filter(pl.col("step").is_in(looked.implode()))
     same = (pl.col("activation_rms") > 0) & (pl.col("across_units_std") <= COPIES * pl.col("activation_rms"))
     zero = pl.lit(zero_weights) & (pl.col("weight_norm") == 0) & pl.col("weight_gradient_norm").is_not_null()
-    copies = pl.when(pl.col("kind") == "activation").then(same).otherwise(zero)
+    weights = pl.when(pl.col("kind") != "activation").then(zero)
+    copies = pl.when(pl.col("across_units_std").is_not_null()).then(same | zero.fill_null(False)).otherwise(weights)
     return by_module(rows, copies.cast(pl.Float64), ["activation", "weight", "output"])

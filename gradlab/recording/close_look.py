@@ -29,6 +29,8 @@ SAMPLES = 100
 """Of fewer samples, or positions, a unit that is off may be off by chance."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+"""Modules that apply their activation functions themselves."""
 ENOUGH = 16
 """Of fewer samples and positions in a batch, its mean and standard deviation say too little."""
 CONSTANT = 1e-6
@@ -88,6 +90,8 @@ class CloseLook:
             self._channels_first = is_convolution(module)
             if inputs and isinstance(inputs[0], Tensor) and index not in self._found:
                 self._look_at_input(index, inputs[0])
+            if self._units and isinstance(module, RECURRENT) and output.ndim > 1:
+                self._look_for_copies(index, by_feature(output.detach(), channels_first=False))
         elif kind == "norm" and self._units and index not in self._found:
             self._look_at_statistics(index, module, inputs)
         elif kind == "activation" and self._units and output.ndim > 1:
@@ -115,7 +119,9 @@ class CloseLook:
 
     def _look_at_statistics(self, index: int, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Compare the running statistics of batch normalization with those of the batch that it has just normalized."""
-        if not isinstance(module, BATCH_NORMS) or not module.training or not inputs or module.running_var is None:
+        if not isinstance(module, BATCH_NORMS) or not module.training or not inputs:
+            return
+        if module.running_mean is None or module.running_var is None:
             return
         x_NF = by_feature(inputs[0].detach(), channels_first=True).to(accumulator(inputs[0].device))
         if len(x_NF) < ENOUGH:
@@ -140,6 +146,9 @@ class CloseLook:
             self._alive[index] = before | alive_F
         else:  # a function that is called for several layers
             self._alive[index] = torch.ones_like(alive_F)
+        self._look_for_copies(index, x_NF)
+
+    def _look_for_copies(self, index: int, x_NF: Tensor) -> None:
         if x_NF.shape[1] > 1:
             found = self._found.setdefault(index, {})
             across = float(x_NF.to(accumulator(x_NF.device)).var(1, correction=0).mean().sqrt())

@@ -41,7 +41,7 @@ def test_depth_alone_makes_some_dead_units():
 
 def test_smooth_activations_do_not_die():
     assert_not_applicable(DEAD, tables(model=TANH, dead_fraction=1.0), "tanh is never exactly 0")
-    assert_not_applicable(DEAD, without(tables(), "dead_fraction"), "neither a full pass")
+    assert_not_applicable(DEAD, without(tables(), "dead_fraction"), "no activation was looked at")
 
 
 def test_saturation():
@@ -83,7 +83,7 @@ def test_a_single_unit_is_no_copy():
     narrow = config(depth=2, width=[1, 5])
     assert found(COPIES, tables(2, model=narrow, across_units_std=0.0)).layers == (1,)
     assert_not_applicable(COPIES, tables(2, model=config(depth=2, width=1), across_units_std=0.0), "a single unit")
-    assert_not_applicable(COPIES, without(tables(), "across_units_std"), "neither a full pass")
+    assert_not_applicable(COPIES, without(tables(), "across_units_std"), "no activation and no recurrent layer")
 
 
 def test_units_that_only_came_to_agree_are_no_copies():

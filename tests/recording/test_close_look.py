@@ -144,3 +144,34 @@ def test_where_running_statistics_are_not_compared(change):
     model = nn.Sequential(norm, nn.Linear(3, 2)).train(change != "eval")
     rows = watched(model, lambda step: torch.randn(8 if change == "few samples" else 40, 3), steps=2)
     assert rows["running_mean_off"].is_null().all()
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_units_of_recurrent_layers_that_are_copies(kind):
+    """With constant weights all around they stay copies; a random layer behind them would tell them apart."""
+
+    class Model(nn.Module):
+        def __init__(self, constant):
+            super().__init__()
+            torch.manual_seed(0)
+            self.cells, self.head = kind(3, 8, batch_first=True), nn.Linear(8, 2)
+            for parameter in self.parameters() if constant else ():
+                nn.init.constant_(parameter, 0.1)
+
+        def forward(self, x):
+            return self.head(self.cells(x)[0])
+
+    x = torch.randn(40, 5, 3, generator=torch.Generator().manual_seed(0))
+    for constant in (True, False):
+        model = Model(constant)
+        out = model.cells(x)[0].detach().numpy()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with gradlab.watch(model, optimizer, strict=True) as recorder:
+            for _ in range(14):
+                optimizer.zero_grad()
+                model(x).square().mean().backward()
+                optimizer.step()
+        across = one(recorder.rows(), "cells")["across_units_std"]
+        assert across == pytest.approx(np.sqrt(out.var(-1).mean()), rel=1e-4, abs=1e-7)
+        found = [finding for finding in recorder.findings if finding.rule == "symmetric-units"]
+        assert [(finding.severity, finding.modules) for finding in found] == [("error", ("cells",))] * constant
