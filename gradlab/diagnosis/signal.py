@@ -4,7 +4,8 @@ import numpy as np
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
-from gradlab.measures.profiles import Profiles, aligned, profiles
+from gradlab.measures.network import network_of
+from gradlab.measures.profiles import Profiles, aligned, by_module, profiles
 from gradlab.measures.slopes import fit_depth
 from gradlab.measures.spells import lasting, smooth, spell
 from gradlab.tables import Finding, Tables
@@ -18,6 +19,8 @@ RANGE_DECADES = 2.0
 about gradients."""
 CURED_DECADES = 1.0
 """The trouble counts as gone where the RMS changes by fewer decades than this."""
+FEW_LAYERS = 4
+"""Through fewer layers of a chain no line is laid: a gate or an output with a scale of its own would make one."""
 R_SQUARED = 0.5
 """The straight line must explain at least this share of the variance of log10 RMS over depth."""
 
@@ -31,10 +34,11 @@ def signal_collapse(tables: Tables) -> Answer:
     What to try: an initializer made for the activation, BatchNorm, an activation of slope 1.
     """
     samples = profiles(tables.judged, "across_samples_std", ["activation"])
-    size = _signal(tables)
-    if not samples and len(size.layers) < 2:
+    sizes = _signals(tables)
+    if not samples and not sizes:
         return NotApplicable("neither a full pass nor two hidden layers were recorded")
-    return [*_indistinct(tables, samples), *_over_depth(tables, size, "signal-collapse", -1)]
+    over_depth = [finding for size in sizes for finding in _over_depth(tables, size, "signal-collapse", -1)]
+    return [*_indistinct(tables, samples), *over_depth]
 
 
 def signal_explosion(tables: Tables) -> Answer:
@@ -44,17 +48,35 @@ def signal_explosion(tables: Tables) -> Answer:
 
     What to try: an initializer made for the activation, BatchNorm; if it came in training, a smaller learning rate.
     """
-    size = _signal(tables)
-    if len(size.layers) < 2:
+    sizes = _signals(tables)
+    if not sizes:
         return NotApplicable("a signal explodes over two or more hidden layers")
-    return _over_depth(tables, size, "signal-explosion", +1)
+    return [finding for size in sizes for finding in _over_depth(tables, size, "signal-explosion", +1)]
 
 
-def _signal(tables: Tables) -> Profiles:
-    """RMS of the activations; in a model without known activations, RMS of the outputs of its weight layers."""
-    return profiles(tables.judged, "activation_rms", ["activation"]) or profiles(
-        tables.judged, "activation_rms", ["weight"]
-    )
+def _signals(tables: Tables) -> list[Profiles]:
+    """RMS of the activations over depth; in a model without known activations, of the outputs of its weight layers.
+
+    Where what feeds what is known, there is a profile for each chain of at least `FEW_LAYERS` hidden layers. What comes
+    behind the last layer, as the sigmoid of an output, is not hidden; a gate beside a chain is on a chain of its own.
+    """
+    network = network_of(tables) if tables.config is None or tables.config.model.kind == "python" else None
+    if network is None:
+        size = profiles(tables.judged, "activation_rms", ["activation"]) or profiles(
+            tables.judged, "activation_rms", ["weight"]
+        )
+        return [size] if len(size.layers) >= 2 else []
+    of = by_module(tables.judged, "activation_rms", ("weight", "output", "activation"))
+    columns = {name: column for column, name in enumerate(of.modules)}
+    has_activations = any(node.kind == "activation" for node in network.nodes.values())
+    kinds = ("activation",) if has_activations else ("weight", "output")
+    found = []
+    for chain in network.chains.values():
+        hidden = [n.name for n in chain if n.kind in kinds and n.name in network.hidden and n.name in columns]
+        if len(hidden) >= FEW_LAYERS:
+            values_TL = of.values_TL[:, [columns[name] for name in hidden]]
+            found.append(Profiles(of.steps, np.arange(len(hidden)), values_TL, tuple(hidden)))
+    return found
 
 
 def _indistinct(tables: Tables, samples: Profiles) -> list[Finding]:
@@ -83,14 +105,13 @@ def _indistinct(tables: Tables, samples: Profiles) -> list[Finding]:
 
 
 def _over_depth(tables: Tables, size: Profiles, rule: str, sign: int) -> list[Finding]:
-    if len(size.layers) < 2:
-        return []
     fits = fit_depth(size.layers, size.values_TL)
     range_T = smooth(-fits.range_T * (fits.r_squared_T >= R_SQUARED))  # toward the output
     when = spell(size.steps, lasting(sign * range_T, RANGE_DECADES, CURED_DECADES), sign * range_T)
     if when is None:
         return []
     range_decades = float(range_T[when.quote])
+    numbered = dict(tables.layers.select("module", "layer").unique(maintain_order=True).iter_rows())
     per_layer = abs(range_decades) / np.ptp(size.layers)
     return [
         Finding(
@@ -100,7 +121,7 @@ def _over_depth(tables: Tables, size: Profiles, rule: str, sign: int) -> list[Fi
             f"toward the output: {abs(range_decades):.1f} decades over {np.ptp(size.layers) + 1} layers, from "
             f"{modules_text([size.modules[0]])} to {modules_text([size.modules[-1]])}, {when}",
             modules=size.names(),
-            layers=tuple(size.layers.tolist()),
+            layers=tuple(numbered[name] for name in size.modules),
             steps=when.steps,
             measured=numbers(range_decades=range_decades),
             threshold={"range_decades": sign * RANGE_DECADES},

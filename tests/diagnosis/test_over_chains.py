@@ -339,3 +339,61 @@ def test_a_damaged_graph_is_no_graph():
     assert "in the order in which they were called" in finding.message
     circle = tables.modules.with_columns(before=pl.lit(["14"]), averaged=pl.lit([1.0]))
     assert examine(Tables(layers=tables.layers, modules=circle))
+
+
+# ------------------------------------------------------------------------------------------------ forward signals
+
+
+def signals(tables):
+    answers = examine(tables)
+    rules = ("signal-collapse", "signal-explosion")
+    return [f.rule for rule in rules if not isinstance(answers[rule], NotApplicable) for f in answers[rule]]
+
+
+def test_a_final_sigmoid_and_a_gate_are_no_collapse():
+    """A picture that is nearly black, and a gate that is nearly shut, are behind and beside the signal."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = deep(5, out=32)
+            self.gate = nn.Linear(32, 32)
+            self.out = nn.Linear(32, 8)
+            nn.init.constant_(self.gate.bias, -9.0)
+            nn.init.constant_(self.out.bias, -9.0)
+
+        def forward(self, x):
+            h = self.body(x)
+            return torch.sigmoid(self.out(h + torch.sigmoid(self.gate(x)) * h))
+
+    model = Net()
+    tables = trained(model, lambda: model(torch.randn(16, 32)).square().mean())
+    assert signals(tables) == []
+
+
+def test_a_sine_network_is_no_collapse():
+    class Sine(nn.Module):
+        def forward(self, x):
+            return torch.sin(30 * x)
+
+    parts = []
+    for number, (n, m) in enumerate(pairwise([2, 64, 64, 64, 64, 64])):
+        linear = nn.Linear(n, m)
+        bound = 1 / n if number == 0 else (6 / n) ** 0.5 / 30
+        nn.init.uniform_(linear.weight, -bound, bound)
+        parts += [linear, Sine()]
+    model = nn.Sequential(*parts, nn.Linear(64, 1))
+    tables = trained(model, lambda: functional.mse_loss(model(2 * torch.rand(64, 2) - 1), torch.rand(64, 1)), rate=1e-6)
+    assert signals(tables) == []
+    assert found(tables) == []
+
+
+@pytest.mark.parametrize(("gain", "rule"), [(0.5, "signal-collapse"), (4.0, "signal-explosion"), (2.0**0.5, None)])
+def test_a_signal_that_fades_or_grows_beside_a_sound_network(gain, rule):
+    model = nn.ModuleDict({"a": deep(8, gain=gain), "b": deep(3)})
+
+    def loss():
+        x = torch.randn(16, 32)
+        return model["a"](x).square().mean() + model["b"](x).square().mean()
+
+    assert signals(trained(model, loss, rate=1e-30)) == ([rule] if rule else [])
