@@ -3,9 +3,11 @@ import sys
 
 import matplotlib as mpl
 import numpy as np
+import polars as pl
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import PathPatch
+from matplotlib.text import Text
 
 from gradlab.errors import UserError
 from gradlab.views import pictures
@@ -14,7 +16,7 @@ from gradlab.views.pictures.axes import spread_heights
 from gradlab.views.pictures.heatmaps import columns_in_time
 from gradlab.views.pictures.sheet import some_steps
 from gradlab.views.pictures.training import constant_loss
-from tests.views.synthetic import INF, NAN, ODD_RUNS, make_run
+from tests.views.synthetic import INF, NAN, ODD_RUNS, changed, make_run
 
 
 def lines(axes, **wanted):
@@ -242,3 +244,21 @@ def test_in_time_shows_the_nearest_record():
     assert columns.tolist() == [0] * 6 + [1] * 5 + [2]
     assert edges == (-0.5, 11.5)
     assert columns_in_time(np.array([7]))[0].tolist() == [0]
+
+
+def everything_written(drawn):
+    """Everything that is written in a picture."""
+    drawn.draw_without_rendering()
+    return " ".join(text.get_text() for text in drawn.findobj(Text))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_watched_models_name_modules(name):
+    run = make_run(depth=3)
+    watched = changed(run, config=None, layers=run.layers.with_columns(module="net." + pl.col("module")))
+    said = everything_written(figure(watched, name))
+    assert "layer (0" not in said
+    assert "layer 0" not in said
+    if name not in ("training", "activation_histograms"):  # no layer in the one, no data for the other
+        assert "net.0.linear" in said or "net.2" in said
+    assert "net." not in everything_written(figure(run, name))

@@ -8,7 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradlab.errors import UserError
+from gradlab.measures.profiles import layer_names
 from gradlab.tables import Tables
+from gradlab.views.pictures.axes import name_layers
 from gradlab.views.pictures.distributions import activation_histograms, activation_statistics, unit_health
 from gradlab.views.pictures.gradients import gradient_flow, gradient_heatmap
 from gradlab.views.pictures.overview import overview
@@ -44,6 +46,8 @@ def figure(run: Tables, name: str) -> Figure:
     with drawing(), np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
         drawn = new_figure(height)
         draw(drawn, run)
+        if run.config is None:
+            name_layers(drawn, layer_names(run.layers))
     return drawn
 
 

@@ -4,19 +4,25 @@ Suffix L: layers.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotation, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from gradlab.measures.profiles import Flags, Floats, Numbers
+from gradlab.text import shortened
 
 SMALLEST, LARGEST = 1e-300, 1e300
 """The range of a log axis. Smaller numbers are drawn as 0, larger ones as infinity."""
+LAYERS = "layer"
+"""How the label of an axis of layers begins."""
+NAME = 14
+"""Characters of a module's name at a tick."""
 MOST_MARKS = 20
 """Marks of zeros, or of values that are not finite, on one line at most."""
 
@@ -27,9 +33,20 @@ def depth_axis(axes: Axes, layers_L: Numbers, *, vertical: bool = False, output:
     axis = axes.yaxis if vertical else axes.xaxis
     axis.set_major_locator(_whole_numbers(first, last))
     axis.set_minor_locator(NullLocator())
-    axis.set_label_text(f"layer (0 = nearest the input{f', {last} = output' if output else ''})")
+    axis.set_label_text(f"{LAYERS} (0 = nearest the input{f', {last} = output' if output else ''})")
     margin = max(0.5, (last - first) * 0.03)
     (axes.set_ylim if vertical else axes.set_xlim)(first - margin, last + margin)
+
+
+def name_layers(figure: Figure, names: Mapping[int, str]) -> None:
+    """Write names of modules instead of layer numbers along the axes of a picture that is drawn."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_label_text().startswith(LAYERS):
+                axis.set_major_formatter(FuncFormatter(lambda layer, _: shortened(names.get(round(layer), ""), NAME)))
+                axis.set_label_text("module, in the order from the input")
+                if axis is axes.xaxis:
+                    axes.tick_params("x", rotation=20)
 
 
 def step_axis(axes: Axes, first: int, last: int) -> None:

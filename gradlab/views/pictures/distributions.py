@@ -16,6 +16,7 @@ from gradlab.tables import Tables
 from gradlab.text import percent, three_digits
 from gradlab.views.pictures.axes import LARGEST, depth_axis, legend, log_axis, log_line, mark_bad_step
 from gradlab.views.pictures.heatmaps import BROKEN_CELLS, columns_in_time, fill_cells, layer_heat_map
+from gradlab.views.pictures.labels import layer_label
 from gradlab.views.pictures.sheet import THEORY_STYLE, picture_title, write_instead
 
 WIDE = 50.0
@@ -44,7 +45,7 @@ def activation_statistics(figure: Figure, run: Tables) -> None:
     _mean_and_std(left, run, mean, std)
     _size(right, run, std, rms)
     outputs = "" if kind == "activation" else " (outputs of the weight layers: there are no activation modules)"
-    picture_title(figure, _statistics_finding(rms, std) + outputs)
+    picture_title(figure, _statistics_finding(run, rms, std) + outputs)
 
 
 def _mean_and_std(axes: Axes, run: Tables, mean: Profiles, std: Profiles) -> None:
@@ -107,14 +108,15 @@ def _fit_scale(axes: Axes, sizes: Floats, *, horizontal: bool = False) -> None:
         (axes.set_xscale if horizontal else axes.set_yscale)("asinh", linear_width=float(np.quantile(usable, 0.1)))
 
 
-def _statistics_finding(rms: Profiles, std: Profiles) -> str:
+def _statistics_finding(run: Tables, rms: Profiles, std: Profiles) -> str:
     if not rms:
         return "No activation was recorded"
     words = []
     for index in sorted({0, len(std.steps) - 1}):
         first, last = std.values_TL[index, [0, -1]]
         words.append(f"{three_digits(first)} → {three_digits(last)} at step {std.steps[index]}")
-    return f"Std of activations, layer {std.layers[0]} → {std.layers[-1]}: " + ", ".join(words)
+    first_layer, last_layer = (layer_label(run, layer) for layer in (std.layers[0], std.layers[-1]))
+    return f"Std of activations, {first_layer} → {last_layer.removeprefix('layer ')}: " + ", ".join(words)
 
 
 # -------------------------------------------------------------------------------------------------------- histograms
@@ -142,7 +144,7 @@ def activation_histograms(figure: Figure, run: Tables) -> None:
         f"{'shade' if len(layers) > CROWDED else 'height'}: square root of density, each layer scaled to its own peak"
     )
     figure.supxlabel(note, fontsize=8, color="0.35")
-    return picture_title(figure, _histogram_finding(table, chosen))
+    return picture_title(figure, _histogram_finding(run, table, chosen))
 
 
 def _extent(table: pl.DataFrame) -> Floats:
@@ -201,7 +203,7 @@ def _write_share_of_broken(axes: Axes, table: pl.DataFrame) -> None:
         axes.text(0.98, 0.98, text, ha="right", va="top", fontsize=8.5, transform=axes.transAxes, bbox=box)
 
 
-def _histogram_finding(table: pl.DataFrame, chosen: list[int]) -> str:
+def _histogram_finding(run: Tables, table: pl.DataFrame, chosen: list[int]) -> str:
     last = int(table["layer"].to_numpy().max())
     words = []
     for step in chosen:
@@ -214,7 +216,7 @@ def _histogram_finding(table: pl.DataFrame, chosen: list[int]) -> str:
             else f"{three_digits(low)} … {three_digits(high)}"
         )
         words.append(f"{span} at step {step}")
-    return f"Activations of layer {last}: " + ", ".join(words)
+    return f"Activations of {layer_label(run, last)}: " + ", ".join(words)
 
 
 # ------------------------------------------------------------------------------------------------------------ health
@@ -230,7 +232,7 @@ def unit_health(figure: Figure, run: Tables) -> None:
         _share(axes, run, grids[column])
     panels[0].set_ylabel("layer (0 = nearest the input)")
     figure.colorbar(palette, ax=list(panels), label="share, %", pad=0.015, fraction=0.05)
-    picture_title(figure, _health_finding(grids))
+    picture_title(figure, _health_finding(run, grids))
 
 
 def _share(axes: Axes, run: Tables, share: Profiles) -> None:
@@ -249,7 +251,7 @@ def _share(axes: Axes, run: Tables, share: Profiles) -> None:
     mark_bad_step(axes, run.bad_step, named=False)
 
 
-def _health_finding(grids: dict[str, Profiles]) -> str:
+def _health_finding(run: Tables, grids: dict[str, Profiles]) -> str:
     words = []
     for column, name in HEALTH.items():
         finite_TL = np.isfinite(grids[column].values_TL)
@@ -257,5 +259,7 @@ def _health_finding(grids: dict[str, Profiles]) -> str:
             last = int(np.flatnonzero(finite_TL.any(axis=1))[-1])
             share_L = np.where(finite_TL[last], grids[column].values_TL[last], -1)
             layer = int(grids[column].layers[int(share_L.argmax())])
-            words.append(f"{name} {percent(share_L.max())}" + (f" (layer {layer})" if share_L.max() > 0 else ""))
+            words.append(
+                f"{name} {percent(share_L.max())}" + (f" ({layer_label(run, layer)})" if share_L.max() > 0 else "")
+            )
     return "Worst layer, last measured: " + ", ".join(words) if words else "No unit health was recorded"

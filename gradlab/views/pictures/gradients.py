@@ -21,7 +21,7 @@ from gradlab.views.pictures.axes import (
     name_lines,
 )
 from gradlab.views.pictures.heatmaps import BROKEN_CELLS, ZERO_CELLS, columns_in_time, fill_cells, layer_heat_map
-from gradlab.views.pictures.labels import column_label
+from gradlab.views.pictures.labels import column_label, layer_label
 from gradlab.views.pictures.sheet import THEORY_STYLE, colour_ramp, picture_title, some_steps, write_instead
 
 WEIGHTS = ("weight", "output")
@@ -181,5 +181,5 @@ def heatmap_finding(run: Tables) -> str:
         words.append(
             f"{f'{three_digits(ratio)} ×' if math.isfinite(ratio) else three_digits(near)} at step {delta.steps[index]}"
         )
-    relative = "" if one else f", relative to layer {delta.layers[-1]}"
-    return f"RMS δ in layer {delta.layers[0]}{relative}: " + ", ".join(words)
+    relative = "" if one else f", relative to {layer_label(run, delta.layers[-1])}"
+    return f"RMS δ in {layer_label(run, delta.layers[0])}{relative}: " + ", ".join(words)

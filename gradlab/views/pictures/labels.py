@@ -1,7 +1,9 @@
 """What columns and settings are called in pictures; which columns have a logarithmic axis, and which are shares."""
 
+from gradlab.measures.profiles import layer_names
 from gradlab.statistics import STATISTICS
-from gradlab.text import setting_text
+from gradlab.tables import Tables
+from gradlab.text import one_line, setting_text
 
 SELF_EXPLANATORY = ("activation", "initializer", "optimizer", "name", "data")
 """Settings whose values need no name beside them."""
@@ -20,6 +22,12 @@ def is_logarithmic(column: str) -> bool:
 def is_share(column: str) -> bool:
     """Whether a column lies between 0 and 1."""
     return column == "accuracy" or (column in STATISTICS and STATISTICS[column].share)
+
+
+def layer_label(run: Tables, layer: int) -> str:
+    """A layer in words: `layer 3`; of a watched model, the name of its module."""
+    name = layer_names(run.layers).get(layer) if run.config is None else None
+    return one_line(name) if name else f"layer {layer}"
 
 
 def setting_name(key: str) -> str:

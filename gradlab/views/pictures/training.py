@@ -13,9 +13,10 @@ from gradlab.config import Config
 from gradlab.diagnosis.losses import classes_of
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.tables import Tables
-from gradlab.text import three_digits
+from gradlab.text import shortened, three_digits
 from gradlab.views.pictures.axes import (
     LEGEND_ABOVE,
+    NAME,
     legend,
     log_axis,
     log_line,
@@ -23,6 +24,7 @@ from gradlab.views.pictures.axes import (
     name_lines,
     step_axis,
 )
+from gradlab.views.pictures.labels import layer_label
 from gradlab.views.pictures.sheet import colour_ramp, picture_title, some_layers, write_instead
 
 GUIDE = 1e-3
@@ -60,7 +62,7 @@ def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
     for colour, index in zip(colour_ramp(len(chosen))[::-1], chosen, strict=True):
         values_T = _running_median(ratio.values_TL[:, index], window)
         log_line(axes, ratio.steps, values_T, color=colour, lw=1.1, marker="." if len(ratio.steps) < 3 else "")
-        lines.append((f"layer {ratio.layers[index]}", colour, values_T))
+        lines.append((shortened(layer_label(run, ratio.layers[index]), NAME), colour, values_T))
     mark_bad_step(axes, run.bad_step)
     axes.plot(axes.get_xlim(), [GUIDE, GUIDE], color="black", ls="--", lw=1.1, zorder=3, label="10⁻³ guide")
     name_lines(axes, ratio.steps, lines, wide=wide)
@@ -85,7 +87,8 @@ def updates_finding(run: Tables) -> str:
     near = int(((last_L > GUIDE / 10) & (last_L < GUIDE * 10)).sum())
     still = int((last_L == 0).sum())
     ends = (
-        f"{three_digits(last_L[0])} in layer {ratio.layers[0]}, {three_digits(last_L[-1])} in layer {ratio.layers[-1]}"
+        f"{three_digits(last_L[0])} in {layer_label(run, ratio.layers[0])}, "
+        f"{three_digits(last_L[-1])} in {layer_label(run, ratio.layers[-1])}"
     )
     counts = f"{near} of {len(last_L)} layers within a decade of 10⁻³" + (
         f", {still} do not move at all" if still else ""
