@@ -162,6 +162,7 @@ def _along(tables: Tables, delta: Profiles, fits: Fits, rule: str, sign: int, no
         # A vanishing gradient that recovers has cost time. An exploding one has moved the first layers too far in the
         # first steps, for good: with BatchNorm their weights have grown, so that later steps hardly turn them.
         severity = "warning"
+    later = remedies.training if sign > 0 else remedies.smaller_steps
     numbered = dict(tables.layers.select("module", "layer").unique(maintain_order=True).iter_rows())
     return Finding(
         rule=rule,
@@ -173,7 +174,7 @@ def _along(tables: Tables, delta: Profiles, fits: Fits, rule: str, sign: int, no
         measured=numbers(decades_per_layer=range_decades / gaps, range_decades=range_decades, r_squared=r_squared),
         threshold={"range_decades": sign * RANGE_DECADES, "r_squared": R_SQUARED},
         predicted=_predicted(tables) if when.at_start else {},
-        remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
+        remedies=tuple(remedies.start(tables.config) if when.at_start else later(tables.config)),
     )
 
 

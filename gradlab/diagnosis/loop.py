@@ -182,6 +182,10 @@ def eval_mode(tables: Tables) -> Answer:
             steps=when.steps,
             measured=numbers(evaluating=share),
             threshold={"evaluating": EVALUATING},
-            remedies=("Call model.train() after each evaluation.",),
+            remedies=(
+                "Call model.train() before the training, unless the model is meant to train as it evaluates."
+                if when.at_start
+                else "Call model.train() after each evaluation.",
+            ),
         )
     ]

@@ -168,7 +168,10 @@ def _risen(tables: Tables, start: float, end: float, severity: Severity) -> Answ
             steps=_first_and_last(tables),
             measured=numbers(start=start, end=end, update_ratio=moved),
             threshold=numbers(end=RISEN * start),
-            remedies=tuple(remedies.learning_rate(tables.config, 0.1)),
+            remedies=(
+                *remedies.learning_rate(tables.config, 0.1),
+                *(["Check the sign of the loss: each step makes it smaller."] if tables.config is None else []),
+            ),
         )
     ]
 

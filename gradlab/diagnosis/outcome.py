@@ -106,8 +106,9 @@ def _watched_drift(tables: Tables) -> Answer:
             measured=numbers(running_mean_off=float(mean_L[worst]), running_std_off=float(std_L[worst])),
             threshold={"running_mean_off": DRIFT_MEAN, "running_std_off": DRIFT_STD},
             remedies=(
-                "Divide the learning rate by 10, or pass some batches through the model in training mode before it is "
-                "evaluated; batches of different kinds belong into one batch.",
+                "Let the running statistics follow faster: a larger momentum of batch normalization, or a smaller "
+                "learning rate.",
+                "Pass some batches through the model in training mode, without steps, before it is evaluated.",
             ),
         )
     ]

@@ -42,6 +42,11 @@ def training(config: Config | None) -> list[str]:
     return [*learning_rate(config, 0.1), *clip(config)]
 
 
+def smaller_steps(config: Config | None) -> list[str]:
+    """Remedies for signals that fade, or units that saturate, in training: clipping helps against large gradients."""
+    return training(config) if config is not None else learning_rate(config, 0.1)
+
+
 def learning_rate(config: Config | None, factor: float) -> list[str]:
     """The learning rate times a factor."""
     if config is None:

@@ -99,7 +99,7 @@ def _indistinct(tables: Tables, samples: Profiles) -> list[Finding]:
             steps=when.steps,
             measured=numbers(across_samples=worst),
             threshold={"across_samples": DISTINCTION},
-            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
+            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.smaller_steps(tables.config)),
         )
     ]
 

@@ -139,7 +139,7 @@ def saturated_activations(tables: Tables) -> Answer:
             steps=when.steps,
             measured=numbers(saturated_fraction=worst),
             threshold={"saturated_fraction": SATURATED_FRACTION},
-            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.training(tables.config)),
+            remedies=tuple(remedies.start(tables.config) if when.at_start else remedies.smaller_steps(tables.config)),
         )
     ]
 

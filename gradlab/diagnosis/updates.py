@@ -19,6 +19,11 @@ by 1 %."""
 LARGE = 0.1
 """Too large an update ratio; DeepDiagnosis and TheDeepChecker have the same limit. After ten such steps little is left
 of the weights."""
+REACH_ALL = (
+    "Find out why no gradient reaches these layers, or hardly any: a larger learning rate would be too large for the "
+    "others."
+)
+"""What helps a watched model in which some layers move and others do not."""
 UNEVEN = 100.0
 """If the update ratio of a layer is this many times the median, no learning rate suits all layers."""
 LEARNED = 0.5
@@ -56,7 +61,7 @@ def updates_too_small(tables: Tables) -> Answer:
             measured=numbers(update_ratio=typical),
             threshold={"update_ratio": SMALL},
             remedies=tuple(
-                remedies.start(tables.config)
+                (remedies.start(tables.config) if tables.config is not None else [REACH_ALL])
                 if uneven
                 else remedies.learning_rate(tables.config, 10 ** min(3, round(log10(USUAL / typical))))
             ),

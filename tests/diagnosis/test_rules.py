@@ -169,6 +169,11 @@ def test_every_activation_has_initializers(activation):
     assert set(activation.traits.initializers) <= set(INITIALIZERS)
 
 
+def test_clipping_is_no_remedy_for_a_watched_model_whose_signal_fades():
+    assert remedies.smaller_steps(None) == ["Divide the learning rate by 10."]
+    assert len(remedies.training(None)) == 2
+
+
 @pytest.mark.parametrize("activation", NAMED_ACTIVATIONS)
 @pytest.mark.parametrize("batch_norm", ["none", "before"])
 def test_remedies_are_overrides_that_change_something(activation, batch_norm):
