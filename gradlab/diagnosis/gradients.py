@@ -191,7 +191,8 @@ def _moves_as_much(tables: Tables, delta: Profiles, when: Spell, sign: int) -> b
     if None in ends:
         return False
     within_T = (moves.steps >= when.first) & (moves.steps <= when.last)
-    first, last = (np.nanmedian(moves.values_TL[within_T, column]) if within_T.any() else np.nan for column in ends)
+    values = [moves.values_TL[within_T, column] for column in ends]
+    first, last = (float(np.median(known)) if len(known := of[~np.isnan(of)]) else np.nan for of in values)
     return bool(first >= MOVES * last > 0 if sign > 0 else last >= MOVES * first)
 
 

@@ -79,7 +79,8 @@ def batch_norm_drift(tables: Tables) -> Answer:
 
 def _watched_drift(tables: Tables) -> Answer:
     """The batches' statistics against the running ones, at the last look."""
-    means = by_module(tables.layers, "running_mean_off", ["norm"])
+    rows = tables.layers.drop_nulls(["running_mean_off", "running_std_off"])
+    means, stds = (by_module(rows, column, ["norm"]) for column in ("running_mean_off", "running_std_off"))
     if not means:
         return NotApplicable("no batch normalization was looked at while it trains")
     if means.steps[-1] < WARMED_UP:
@@ -87,7 +88,6 @@ def _watched_drift(tables: Tables) -> Answer:
             f"no batch normalization was looked at after step {WARMED_UP}; records 100 to 103 are next"
         )
     last = slice(max(0, len(means.steps) - IN_A_ROW), None)
-    stds = by_module(tables.layers, "running_std_off", ["norm"])
     mean_L, std_L = (np.median(np.nan_to_num(off.values_TL[last], nan=0.0), axis=0) for off in (means, stds))
     bad_L = (mean_L >= DRIFT_MEAN) | (std_L >= DRIFT_STD)
     if not bad_L.any():
