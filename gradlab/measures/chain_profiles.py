@@ -3,7 +3,7 @@
 **Size.** Between two layers the number of entries may change: by a pool, a stride, a reshaping, a choice of some
 entries, another width. RMS δ per entry changes with it by arithmetic. What does not is
 
-    Q = √(Σ δ² · a),    a: how many entries become one by averaging, on the way from here to the loss.
+    Q = √(Σ δ² · a),    a: how many entries become one by averaging, on the way to the loss where fewest do.
 
 For y = W x with weights of variance 1/fan_in, E Σ δ_x² = Σ δ_y² (each of the n_in entries of x gets σ² Σ δ_y²,
 σ² = 1/n_in), whatever the widths, strides and kernels are. A reshaping, a permutation, a choice of entries
@@ -48,24 +48,16 @@ def delta_over_chains(network: Network, layers: pl.DataFrame) -> list[Profiles]:
         for column, name in enumerate(delta.modules)
         if name in network.nodes
     }
-    scale = _scales(network, sizes)
+    users = _users(network)
+    scale, averaged = _scales(network, users, sizes), _averaged(network, users)
     found = []
     for chain in network.chains.values():
-        factors = _averaged(chain)
-        hidden = [
-            (node, factor)
-            for node, factor in zip(chain, factors, strict=True)
-            if node.kind in LAYERS and node.name in sizes and node.name in network.hidden
-        ]
+        hidden = [node for node in chain if node.kind in LAYERS and node.name in sizes and node.name in network.hidden]
         if hidden:
-            values_TL = np.stack(
-                [
-                    _divided(sizes[behind_normalization(network, node, sizes)] * np.sqrt(factor), scale[node.name])
-                    for node, factor in hidden
-                ],
-                axis=1,
-            )
-            names = tuple(node.name for node, _ in hidden)
+            judged = [sizes[behind_normalization(network, node, sizes)] * averaged[node.name] ** 0.5 for node in hidden]
+            scales = [scale[node.name] for node in hidden]
+            values_TL = np.stack([_divided(own, of) for own, of in zip(judged, scales, strict=True)], axis=1)
+            names = tuple(node.name for node in hidden)
             found.append(Profiles(delta.steps, np.arange(len(hidden)), values_TL, names))
     return found
 
@@ -83,24 +75,36 @@ def behind_normalization(network: Network, node: Node, known: Mapping[str, objec
     return node.name
 
 
-def _averaged(chain: Sequence[Node]) -> list[float]:
-    """For each module of a chain, how many entries become one on the way to its end."""
-    factors = [1.0] * len(chain)
-    for place in reversed(range(len(chain) - 1)):
-        factors[place] = factors[place + 1] * chain[place + 1].before.get(chain[place].name, 1.0)
+def _users(network: Network) -> dict[str, list[str]]:
+    """For each module, the modules that use its output and that computed something later: without circles."""
+    following = {node.name: later.name for chain in network.chains.values() for node, later in pairwise(chain)}
+    place = {name: number for number, name in enumerate(network.nodes)}
+    users = {}
+    for name in network.nodes:
+        later = [each for each in network.after[name] if place[each] > place[name]]
+        # between the two, there may be a module that is called in several places
+        users[name] = [*later, *({following[name]} - {*later} if name in following else ())]
+    return users
+
+
+def _averaged(network: Network, users: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """For each module, how many entries become one on the way to the loss on which fewest do.
+
+    A squeeze-and-excitation averages all pixels for its gates, while most of δ goes past it.
+    """
+    factors: dict[str, float] = {}
+    for name in reversed(list(users)):
+        ways = [network.after[name].get(user, 1.0) * factors[user] for user in users[name]]
+        factors[name] = min(ways, default=1.0)
     return factors
 
 
-def _scales(network: Network, sizes: Mapping[str, Floats]) -> dict[str, Floats]:
+def _scales(network: Network, users: Mapping[str, Sequence[str]], sizes: Mapping[str, Floats]) -> dict[str, Floats]:
     """For each module, √Σ δ² of the largest of the outputs to which it leads; NaN where none is known."""
-    following = {node.name: later.name for chain in network.chains.values() for node, later in pairwise(chain)}
-    place = {name: number for number, name in enumerate(network.nodes)}
     scales: dict[str, Floats] = {}
     for name, node in reversed(list(network.nodes.items())):
-        users = [each for each in network.after[name] if place[each] > place[name]]
-        users += {following.get(name, name)} - {*users, name}  # a module that is called in several places is between
-        same = frozenset().union(*(network.nodes[each].losses for each in users)) <= node.losses
-        sources = [scales[each] for each in users if each in scales] if same else []
+        same = frozenset().union(*(network.nodes[each].losses for each in users[name])) <= node.losses
+        sources = [scales[each] for each in users[name] if each in scales] if same else []
         own = sizes.get(name)
         if own is not None and (not sources or node.last):
             sources.append(np.where(np.isfinite(own) & (own > 0), own, np.nan))

@@ -181,6 +181,23 @@ def test_a_gate_on_a_branch_is_no_slope():
     assert found(trained(model, loss)) == []
 
 
+@pytest.mark.parametrize("pixels", [4, 16])
+def test_gates_that_average_all_pixels_are_no_slope(pixels):
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+            self.gate = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 8), nn.Sigmoid())
+
+        def forward(self, x):
+            h = functional.relu(self.norm(self.conv(x)))
+            return x + h * self.gate(h.mean((2, 3)))[:, :, None, None]
+
+    parts = [nn.Conv2d(1, 8, 3, padding=1), *[Gated() for _ in range(5)], nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(*parts, nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+    assert found(trained(model, lambda: model(torch.randn(8, 1, pixels, pixels)).square().mean())) == []
+
+
 def test_a_residual_network_that_explodes_is_found():
     model = nn.ModuleDict({"parts": nn.ModuleList([deep(1, gain=3.0, out=32) for _ in range(12)])})
     for part in model["parts"]:
