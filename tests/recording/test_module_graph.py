@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 import gradlab
+from gradlab.diagnosis import diagnose
 from gradlab.recording.module_graph import MOST_USERS
+from gradlab.tables import SCHEMAS
 
 SGD = torch.optim.SGD
 
@@ -242,3 +244,29 @@ def test_a_configured_run_has_the_graph(tmp_path):
     run = gradlab.run(config, runs=tmp_path, plots=False)
     assert run.modules.filter(pl.col("chain") == 0).height == run.modules.height == 7
     assert run.modules["before"].list.len().to_list() == [0] + [1] * 6
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pl.DataFrame({"module": [1.5], "before": ["not a list"]}),
+        pl.DataFrame({"module": ["0"], "before": [[None]], "averaged": [[1.0]], "chain": [0], "kind": ["weight"]}),
+        pl.DataFrame({"nothing": [1]}),
+        None,
+    ],
+    ids=["types", "nulls", "columns", "no parquet"],
+)
+def test_a_damaged_graph_in_a_folder_is_no_graph(tmp_path, table):
+    model = layers(4, 5, 5, 5, 3)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with gradlab.watch(model, optimizer, into=tmp_path / "run", strict=True):
+        for _ in range(3):
+            model(torch.randn(7, 4)).square().mean().backward()
+            optimizer.step()
+    if table is None:
+        (tmp_path / "run" / "modules.parquet").write_bytes(b"PAR1 and no more")
+    else:
+        table.write_parquet(tmp_path / "run" / "modules.parquet")
+    run = gradlab.load_run(tmp_path / "run")
+    assert run.modules.schema == pl.Schema(SCHEMAS["modules"])
+    assert isinstance(diagnose(run.tables), list)
