@@ -1,6 +1,11 @@
 import numpy as np
+import polars as pl
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional
 
+import gradlab
 from tests.diagnosis.tables import assert_clean, assert_not_applicable, config, found, tables, without
 
 DEAD, SATURATED, COPIES = "dead-units", "saturated-activations", "symmetric-units"
@@ -64,6 +69,51 @@ def test_zeros_of_an_unknown_activation_are_not_saturated():
     assert_clean(SATURATED, type(run)(layers=run.layers))
     run = tables(saturated_fraction=0.8, zero_fraction=0.0)
     assert found(SATURATED, type(run)(layers=run.layers))
+
+
+GRAPH = {
+    "trained": 1, "unreached": {}, "not_optimized": {}, "strangers": [], "outside": {}, "fresh": [], "chains": [],
+}  # fmt: skip
+
+
+def test_activations_without_an_upper_bound_are_not_saturated_in_watched_models_either():
+    run = tables(4, saturated_fraction=[0.2, 0.9, 0.9, 0.2], zero_fraction=0.0)
+
+    def knowing(unbounded):
+        return type(run)(layers=run.layers, summary={"graph": {**GRAPH, "unbounded": unbounded}})
+
+    assert found(SATURATED, knowing(["activation.1"])).modules == ("activation.2",)
+    assert_clean(SATURATED, knowing(["activation.1", "activation.2"]))
+    everything = [f"activation.{layer}" for layer in range(4)]
+    assert_not_applicable(SATURATED, knowing(everything), "no activation with an upper bound")
+    for odd in (None, 3, {"activation.1": 1}, [1, None]):
+        assert found(SATURATED, knowing(odd)).modules == ("activation.1", "activation.2")
+
+
+def test_a_learned_step_size_of_softplus_is_sound():
+    """As in state-space models: the softplus of a bias near −5 is small and flat, and that is what it is for."""
+
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.read, self.step, self.out = nn.Linear(8, 16), nn.Linear(8, 16), nn.Linear(16, 1)
+            nn.init.constant_(self.step.bias, -6.0)
+
+        def forward(self, x):
+            return self.out(torch.tanh(self.read(x)) * functional.softplus(self.step(x)))
+
+    torch.manual_seed(0)
+    net = Gated()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    with gradlab.watch(net, optimizer) as recorder:
+        for _ in range(30):
+            x = torch.randn(32, 8)
+            optimizer.zero_grad()
+            functional.mse_loss(net(x), x[:, :1]).backward()
+            optimizer.step()
+    assert (recorder.rows().filter(pl.col("module") == ":softplus")["saturated_fraction"] > 0.5).all()
+    assert [finding.rule for finding in recorder.diagnose() if finding.rule == SATURATED] == []
+    assert recorder.tables.summary["graph"]["unbounded"] == [":softplus"]
 
 
 def test_copies():
