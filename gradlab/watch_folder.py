@@ -6,7 +6,7 @@ Nothing here ends a training. What cannot be written is kept, said once, and wri
 import hashlib
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,7 @@ from torch import nn
 
 from gradlab import interrupts, run_folder
 from gradlab.errors import RunBusyError, RunFolderError
+from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
 from gradlab.results import conclude
@@ -118,7 +119,7 @@ class WatchFolder:
             RunFolderError: that cannot be written.
         """
         with self._locked:
-            self.writer.write_summary({**summary, **self.said})
+            self.writer.write_summary({**self.said, **summary})
             run = conclude(self.writer)
             if plots:
                 run.save_plots()
@@ -151,7 +152,7 @@ class RecordsInFolder:
 
     Args:
         folder: where to write.
-        modules: tells the rows of the table `modules`.
+        recorder: tells the rows of the table `modules`, and what the graphs of some steps say.
         strict: raise what cannot be written, instead of warning.
 
     Attributes:
@@ -160,11 +161,9 @@ class RecordsInFolder:
         record_seconds: what recording them took.
     """
 
-    def __init__(
-        self, folder: WatchFolder, modules: Callable[[], Sequence[Mapping[str, Any]]], *, strict: bool
-    ) -> None:
+    def __init__(self, folder: WatchFolder, recorder: Recorder, *, strict: bool) -> None:
         self.folder = folder
-        self._modules = modules
+        self._recorder = recorder
         self._written: Sequence[Mapping[str, Any]] = ()
         self._strict = strict
         self._waiting = RecordsInMemory()
@@ -209,11 +208,13 @@ class RecordsInFolder:
 
     def _write_modules(self) -> None:
         """Write the graph of the modules where it has changed; what fails is tried again with the next records."""
-        rows = self._modules()
+        rows = self._recorder.module_rows()
         if rows != self._written:
             with suppress(*_FAULTS):
                 self.folder.writer.write_modules(rows)
                 self._written = rows
+                self.folder.said["graph"] = self._recorder.graph
+                self.folder.say()
 
     def _readable(self) -> Sequence[Timed]:
         """The records that wait, without those that cannot be read from their device."""

@@ -181,7 +181,7 @@ class Watch(HasTables):
             warnings.warn(printable(message), RuntimeWarning, stacklevel=3)
             self._into = None
             return
-        self._open.take(RecordsInFolder(folder, self._recorder.module_rows, strict=self._strict))
+        self._open.take(RecordsInFolder(folder, self._recorder, strict=self._strict))
         self._recorder.go_on_at(folder.first)
 
     def __exit__(

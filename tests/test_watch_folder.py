@@ -394,3 +394,19 @@ def test_a_block_that_is_never_left(tmp_path):
     assert (run.status, run.recorded_steps) == ("interrupted", [0, 1])
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert not run_folder.is_busy(run.path)
+
+
+def test_a_folder_that_is_being_written_knows_the_graph_of_the_step(tmp_path):
+    model = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3), nn.Softmax(-1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(8, 6), torch.arange(8) % 3
+    with gradlab.watch(model, optimizer, into=tmp_path / "run") as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        assert recorder.tables.layers.height
+        run = gradlab.load_run(tmp_path / "run")
+        assert run.status == "running"
+        assert "output-mismatch" in {finding.rule for finding in run.findings}
+    assert gradlab.load_run(tmp_path / "run").summary["graph"] == json.loads(json.dumps(recorder.summary["graph"]))
