@@ -20,6 +20,8 @@ DISTANCES = {"MseLoss": 2, "HuberLoss": 1, "SmoothL1Loss": 1}
 """Losses that compare numbers, and the power of the distance that they do not exceed."""
 RANGES = {"Softmax": 1.0, "Sigmoid": 1.0, "Tanh": 2.0}
 """Activations whose outputs, and targets of which they are capable, differ by no more than this."""
+COMBINING = {"Add", "Sub", "Mul", "Div", "Neg"}
+"""What makes one loss of several, and is no loss itself, where it computes a single number."""
 FAR_OFF = 4.0
 """A first loss of so many times that of a constant prediction: logits that differ by 10 and more before any training.
 The untrained networks of usual initializers are below 1.5."""
@@ -48,7 +50,7 @@ def output_mismatch(tables: Tables) -> Answer:
     chains: Sequence[Chain] = graph["chains"]
     found: dict[str, Finding] = {}
     for chain in chains:
-        for finding in (_wrong_shape(chain), _wrong_activation(chain), _out_of_reach(chain, tables)):
+        for finding in (_wrong_shape(_part_of_a_sum(chain)), _wrong_activation(chain), _out_of_reach(chain, tables)):
             if finding is not None:
                 found.setdefault(finding.message, finding)
     far_off = _far_off(chains, tables)
@@ -100,6 +102,12 @@ def _wrong_activation(chain: Chain) -> Finding | None:
                 "error",
             )
     return None
+
+
+def _part_of_a_sum(chain: Chain) -> Chain:
+    """A chain without the sums, differences and factors by which several losses become one number."""
+    first = next((n for n, (name, shape) in enumerate(chain) if name not in COMBINING or shape), 0)
+    return chain[first:]
 
 
 def _wrong_shape(chain: Chain) -> Finding | None:

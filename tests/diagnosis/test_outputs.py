@@ -35,6 +35,9 @@ MISMATCHED = {
     "targets beyond a tanh": (net(1, nn.Tanh()), lambda y: functional.mse_loss(y, 10 + NUMBERS)),
     "broadcast by mse_loss": (net(1), lambda y: functional.mse_loss(y, NUMBERS[:, 0])),
     "broadcast by hand": (net(1), lambda y: (y - NUMBERS[:, 0]).square().mean()),
+    "broadcast in one of several losses": (
+        net(1), lambda y: functional.huber_loss(y, NUMBERS[:, 0]) - 0.1 * y.square().mean(),
+    ),
     "broadcast the other way": (net(1), lambda y: (y[:, 0] - NUMBERS).abs().mean()),
 }  # fmt: skip
 
