@@ -30,7 +30,9 @@ app = typer.Typer(
 
 PlotFormat = Literal["png", "svg"]
 TableFormat = Literal["table", "markdown", "csv", "json"]
-Registry = Literal["activations", "initializers", "normalizations", "models", "datasets", "optimizers", "rules"]
+Registry = Literal[
+    "activations", "initializers", "normalizations", "models", "datasets", "optimizers", "schedules", "rules"
+]
 if TYPE_CHECKING:
     ExportFormat = str
     EngineName = str

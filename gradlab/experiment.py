@@ -159,7 +159,7 @@ def _prepare(config: Config) -> _Experiment:
 
 def _largest_product(experiment: _Experiment) -> int:
     """Multiplications in the largest matrix product of a step."""
-    batch = min(experiment.config.data.batch_size, len(experiment.data.train))
+    batch = experiment.config.data.samples_per_step(len(experiment.data.train))
     return int(batch * max(parameter.numel() for parameter in experiment.model.parameters()))
 
 
@@ -276,7 +276,7 @@ def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, to
             step = next(loop)
             seconds = perf_counter() - start
             record = records.pop() if records else None
-            _append(writer, step, record, seconds, config.train.learning_rate)
+            _append(writer, step, record, seconds)
             if recorder.walks > walks:
                 walks = recorder.walks
                 writer.write_modules(recorder.module_rows())
@@ -291,16 +291,14 @@ def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, to
     return "completed"
 
 
-def _append(
-    writer: run_folder.RunWriter, step: training.Step, record: StepRecord | None, seconds: float, learning_rate: float
-) -> None:
+def _append(writer: run_folder.RunWriter, step: training.Step, record: StepRecord | None, seconds: float) -> None:
     writer.append(
         "steps",
         {
             "step": step.step,
             "epoch": step.epoch,
             "loss": step.loss,
-            "learning_rate": learning_rate,
+            "learning_rate": step.learning_rate,
             "gradient_norm": record.gradient_norm if record else None,
             "gradient_scale": record.gradient_scale if record else None,
             **(record.notes if record else {}),
@@ -315,11 +313,11 @@ def _append(
 
 
 def _evaluate(experiment: _Experiment, writer: run_folder.RunWriter, step: int) -> None:
-    model, data = experiment.model, experiment.data
-    splits = {"train": training.evaluate(model, data.train), "test": training.evaluate(model, data.test)}
+    model, data, loss = experiment.model, experiment.data, experiment.config.train.loss
+    splits = {name: training.evaluate(model, getattr(data, name), loss) for name in ("train", "test")}
     normalization = experiment.config.model.hidden_normalization
     if normalization is not None and normalization.traits.uses_batch_statistics:
-        splits["train_batch_statistics"] = training.evaluate_with_batch_statistics(model, data.train)
+        splits["train_batch_statistics"] = training.evaluate_with_batch_statistics(model, data.train, loss)
     for split, numbers in splits.items():
         writer.append("evaluations", {"step": step, "split": split, **numbers})
 

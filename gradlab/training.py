@@ -3,11 +3,11 @@
 `train` is a generator: it does a step and hands it out. Whoever consumes it writes, shows and stops.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -68,12 +68,25 @@ class Step:
     Attributes:
         step: its number, from 0.
         epoch: the epoch it belongs to, from 0.
-        loss: mean cross-entropy over its batch, before the update.
+        loss: mean over its batch, before the update.
+        learning_rate: that of its update.
     """
 
     step: int
     epoch: int
     loss: float
+    learning_rate: float
+
+
+def _squared_error(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """Mean over the classes of the squared difference from one-hot vectors; over the samples the mean or the sum."""
+    classes = output.shape[1]
+    loss = functional.mse_loss(output, functional.one_hot(y, classes).to(output), reduction=reduction)
+    return loss if reduction == "mean" else loss / classes
+
+
+LOSSES: Mapping[str, Callable[..., Tensor]] = {"cross_entropy": functional.cross_entropy, "mse": _squared_error}
+"""Outputs (samples, classes), class numbers and a reduction ─► the loss."""
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -84,7 +97,7 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 def total_steps(config: Config, samples: int) -> int:
     """Steps of a run on a training split of `samples`."""
     if config.train.epochs is not None:
-        return config.train.epochs * steps_per_epoch(samples, config.data.batch_size)
+        return config.train.epochs * steps_per_epoch(samples, config.data.samples_per_step(samples))
     assert config.train.steps is not None  # the config's validator sees to it
     return config.train.steps
 
@@ -101,14 +114,23 @@ def build_optimizers(model: nn.Module, choice: Choice, learning_rate: float) -> 
     return [optimizer(matrices, lr=learning_rate, **options), torch.optim.AdamW(others, lr=learning_rate)]
 
 
-def batches(split: Split, batch_size: int, seed: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Endless `(epoch, x, y)` batches from the seed alone: new samples, or a permutation of the split an epoch."""
-    size = min(batch_size, len(split))
+def batches(split: Split, batch_size: int | Literal["full"], seed: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Endless `(epoch, x, y)` batches from the seed alone: new samples, or a permutation of the split an epoch.
+
+    Args:
+        split: what is trained on.
+        batch_size: samples of a batch; where it is the full split, no order is drawn, and all steps add up alike.
+        seed: the config's.
+    """
+    size = len(split) if batch_size == "full" else min(batch_size, len(split))
     if split.draw is not None:
         for number in count():
             yield number // steps_per_epoch(len(split), size), *split.draw(number, size)
     generator = torch.Generator().manual_seed(stream(seed, "order"))
     epoch = 0
+    while batch_size == "full":
+        yield epoch, split.x, split.y
+        epoch += 1
     while True:
         order = torch.randperm(len(split), generator=generator).to(split.x.device)
         for index in order.split(size)[: len(split) // size]:
@@ -117,36 +139,41 @@ def batches(split: Split, batch_size: int, seed: int) -> Iterator[tuple[int, Ten
 
 
 def train(model: nn.Module, optimizers: list[Optimizer], data: Data, config: Config) -> Iterator[Step]:
-    """Train for ever, a step at a time.
+    """Train for ever, a step at a time; the learning rate's schedule is that of a run as long as the config says.
 
     Args:
         model: in training mode, on the data's device.
         optimizers: step in their order.
         data: both splits.
-        config: batch size, seed and clipping.
+        config: batch size, seed, loss, schedule and clipping.
 
     Yields:
         each step when it is done; whatever is not finite in it is the consumer's to judge.
     """
-    clip = config.train.clip_gradient_norm
+    clip, loss_of, schedule = config.train.clip_gradient_norm, LOSSES[config.train.loss], config.train.schedule
+    steps, rate = total_steps(config, len(data.train)), config.train.learning_rate
 
     def gradient(x: Tensor, y: Tensor) -> Tensor:
         for optimizer in optimizers:
             optimizer.zero_grad()
-        loss = functional.cross_entropy(model(x), y)
+        loss: Tensor = loss_of(model(x), y)
         loss.backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         return loss
 
     for step, (epoch, x, y) in enumerate(batches(data.train, config.data.batch_size, config.seed)):
+        factor = schedule.factor(step, steps)
+        for optimizer in optimizers if factor != 1 or step else ():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
         loss = gradient(x, y)
         for optimizer in optimizers:
             if isinstance(optimizer, LBFGS):
                 optimizer.step(_after(loss, partial(gradient, x, y)))
             else:
                 optimizer.step()
-        yield Step(step, epoch, loss.item())
+        yield Step(step, epoch, loss.item(), rate * factor)
 
 
 def _after(loss: Tensor, evaluate: Callable[[], Tensor]) -> Callable[[], Tensor]:
@@ -155,29 +182,35 @@ def _after(loss: Tensor, evaluate: Callable[[], Tensor]) -> Callable[[], Tensor]
     return lambda: first.pop() if first else evaluate()
 
 
-def evaluate(model: nn.Module, split: Split) -> dict[str, float]:
-    """Mean cross-entropy and accuracy over a split, in evaluation mode."""
+def evaluate(model: nn.Module, split: Split, loss: str = "cross_entropy") -> dict[str, float]:
+    """Mean loss and accuracy over a split, in evaluation mode.
+
+    Args:
+        model: the network.
+        split: on the network's device.
+        loss: a key of `LOSSES`.
+    """
     mode = model.training
     model.eval()
     try:
         with torch.no_grad():
-            return _evaluate(model, split)
+            return _evaluate(model, split, loss)
     finally:
         model.train(mode)
 
 
-def evaluate_with_batch_statistics(model: nn.Module, split: Split) -> dict[str, float]:
+def evaluate_with_batch_statistics(model: nn.Module, split: Split, loss: str = "cross_entropy") -> dict[str, float]:
     """The same with the statistics of the split itself in place of BatchNorm's running ones; leaves no trace."""
     with batch_statistics(model):
-        return _evaluate(model, split)
+        return _evaluate(model, split, loss)
 
 
-def _evaluate(model: nn.Module, split: Split) -> dict[str, float]:
+def _evaluate(model: nn.Module, split: Split, name: str) -> dict[str, float]:
     loss = torch.zeros((), dtype=torch.float64)
     correct = torch.zeros((), dtype=torch.int64)
     chunks = -(-len(split) // CHUNK)
     for x, y in zip(split.x.tensor_split(chunks), split.y.tensor_split(chunks), strict=True):
         logits = model(x)
-        loss += functional.cross_entropy(logits, y, reduction="sum").cpu()
+        loss += LOSSES[name](logits, y, reduction="sum").cpu()
         correct += (logits.argmax(1) == y).sum().cpu()
     return {"loss": float(loss) / len(split), "accuracy": float(correct) / len(split)}

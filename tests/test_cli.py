@@ -321,6 +321,7 @@ def test_the_lists_are_those_that_there_are():
         ("models", choices.MODELS),
         ("datasets", choices.DATASETS),
         ("optimizers", choices.OPTIMIZERS),
+        ("schedules", choices.SCHEDULES),
     ],
 )
 def test_lists_name_everything_and_fit_80_columns(in_process, what, registry):

@@ -15,3 +15,4 @@ from gradlab.choices.initializers import *
 from gradlab.choices.models import *
 from gradlab.choices.normalizations import *
 from gradlab.choices.optimizers import *
+from gradlab.choices.schedules import *

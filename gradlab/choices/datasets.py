@@ -40,10 +40,14 @@ class Data(Choice):
 
     standardize: bool = True
     """Zero mean and unit variance for each feature, fitted on the training split only."""
-    batch_size: Count = 128
-    """Samples a step; at most the training split. An epoch drops its last incomplete batch."""
+    batch_size: Count | Literal["full"] = 128
+    """Samples a step; at most the training split, which is full. An epoch drops its last incomplete batch."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the samples held out for testing, drawn with the config's seed and stratified by class."""
+
+    def samples_per_step(self, samples: int) -> int:
+        """Samples in each batch of a training split of so many."""
+        return samples if self.batch_size == "full" else min(self.batch_size, samples)
 
 
 class Digits(Data):

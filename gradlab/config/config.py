@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gradlab import choices, user_code
-from gradlab.choices import DATASETS, MODELS, OPTIMIZERS, Data, Model, OneOf, Optimizer, Options
+from gradlab.choices import DATASETS, MODELS, OPTIMIZERS, SCHEDULES, Data, Model, OneOf, Optimizer, Options, Schedule
 from gradlab.choices.base import Count, Times
 from gradlab.errors import DatasetError
 from gradlab.reading import open_file
@@ -33,12 +33,17 @@ what stands in them gets another meaning, as where a default changes; a new opti
 
 
 class TrainConfig(Options):
-    """How the network trains: cross-entropy, averaged over the batch, with one optimizer."""
+    """How the network trains: a loss, averaged over the batch, with one optimizer."""
 
     optimizer: Annotated[Optimizer, OneOf("an optimizer", OPTIMIZERS)] = choices.SGD()
     """A torch.optim optimizer: a name, or a mapping of a name and its options: {name: sgd, momentum: 0.9}."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
-    """Learning rate, constant over the run."""
+    """Learning rate, before the schedule."""
+    schedule: Annotated[Schedule, OneOf("a schedule", SCHEDULES)] = choices.ConstantRate()
+    """How the learning rate changes over the run: a name, or a mapping of a name and its options:
+    {name: cosine, warmup: 20}."""
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    """cross_entropy; or mse, the mean squared difference from one-hot vectors, over samples and classes."""
     steps: Count | None = None
     """Optimizer steps; 500 where neither steps nor epochs is given. Never together with epochs."""
     epochs: Count | None = None
@@ -58,6 +63,8 @@ class TrainConfig(Options):
     def _length(self) -> "TrainConfig":
         if self.steps is None and self.epochs is None:
             object.__setattr__(self, "steps", 500)
+        if self.steps is not None and self.schedule.warmup > self.steps:
+            raise ValueError(f"the schedule's warmup of {self.schedule.warmup} steps is longer than {self.steps} steps")
         return self
 
 

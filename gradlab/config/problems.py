@@ -227,6 +227,7 @@ CONFIG = Form(
         "model.width": "a whole number, at least 1, or a list of them",
         "model.residual": "true, false, {scale: 0.1} or {scale: zero}",
         "data.dataset": "a name or a number",
+        "data.batch_size": "a whole number, at least 1, or full",
         "data.version": "a whole number or 'active'",
     },
     patterns={

@@ -1,13 +1,12 @@
 """The loss: it stays where it was, or it rises."""
 
-from math import log
-
 import numpy as np
 import polars as pl
 
 from gradlab.config import Config
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.measures.constant import classes_of, constant_loss
 from gradlab.measures.trend import Trend, trend
 from gradlab.tables import INSPECTED, Finding, Severity, Tables
 
@@ -45,11 +44,11 @@ def stalled_loss(tables: Tables) -> Answer:
     """The network has learned nothing.
 
     In a configured run a predictor that ignores its input reaches the entropy of the labels, ln(classes) where they are
-    equally frequent. Judged on the lowest loss over the training split in any evaluation and on the accuracy in the
-    last ones; one little above that of a guess is too little to tell. Where the number of classes is not known from the
-    config, the loss is compared with that of the untrained network instead. Of a watched model the loss at the start is
-    compared with the lowest median of ten windows, against the noise between neighbouring steps. Whether the weights
-    move is said as well.
+    equally frequent; with squared errors it is their variance, (1 − 1/classes)/classes. Judged on the lowest loss over
+    the training split in any evaluation and on the accuracy in the last ones; one little above that of a guess is too
+    little to tell. Where the number of classes is not known from the config, the loss is compared with that of the
+    untrained network instead. Of a watched model the loss at the start is compared with the lowest median of ten
+    windows, against the noise between neighbouring steps. Whether the weights move is said as well.
 
     What to try: cure a vanishing gradient, a collapsed signal or dead units if one was found; otherwise a larger
     learning rate, or a smaller one if updates are large.
@@ -66,7 +65,8 @@ def _configured_stalled(tables: Tables) -> Answer:
     if train.height < 2:
         return NotApplicable("fewer than two evaluations were recorded", too_early=True)
     classes = classes_of(tables.config)
-    constant = log(classes) if classes is not None else float(train["loss"][0])
+    known = constant_loss(tables.config)
+    constant = known if known is not None else float(train["loss"][0])
     best = float(train["loss"][1:].min())  # type: ignore[arg-type]
     accuracy = float(train["accuracy"][1:].tail(LAST).median() or 0.0)  # type: ignore[arg-type]
     guess = None if classes is None else _commonest(tables.config, classes)
@@ -80,7 +80,9 @@ def _configured_stalled(tables: Tables) -> Answer:
             f"that of a guess {guess:.1%}",
             too_early=True,
         )
-    what = f"ln {classes} = {constant:.3g} of a constant prediction" if classes else f"{constant:.3g} before training"
+    entropy = classes is not None and tables.config is not None and tables.config.train.loss == "cross_entropy"
+    number = f"ln {classes} = {constant:.3g}" if entropy else f"{constant:.3g}"
+    what = f"{number} of a constant prediction" if classes else f"{constant:.3g} before training"
     return [
         Finding(
             rule="stalled-loss",
@@ -197,14 +199,6 @@ def _typical_update(tables: Tables) -> float | None:
 def _first_and_last(tables: Tables) -> tuple[int, int] | None:
     steps = tables.steps["step"].to_numpy()
     return (int(steps.min()), int(steps.max())) if len(steps) else None
-
-
-def classes_of(config: Config | None) -> int | None:
-    """How many classes a config's data has; None where that is not known from the config."""
-    if config is None:
-        return None
-    known: int | None = getattr(config.data, "classes", None)
-    return known if known is not None else config.data.facts.classes
 
 
 def _commonest(config: Config | None, classes: int) -> float:

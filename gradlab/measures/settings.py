@@ -136,9 +136,29 @@ def partner(settings: Settings, others: Sequence[Settings], changed: Wanted) -> 
 
 
 def differing(all_settings: Sequence[Settings]) -> list[str]:
-    """Keys, but for those in `FOLDED`, that are not the same in all of some runs."""
+    """Keys, but for those in `FOLDED`, that are not the same in all of some runs.
+
+    An option that only some runs have, because the others have chosen something else by name, and that is at its
+    default in all of them, is none: the name tells it.
+    """
     keys = dict.fromkeys(key for settings in all_settings for key in settings if key not in FOLDED)
-    return [key for key in keys if len({repr(settings.get(key)) for settings in all_settings}) > 1]
+    return [
+        key
+        for key in keys
+        if len({repr(settings.get(key)) for settings in all_settings}) > 1
+        and not all(_is_told_by_name(settings, key) for settings in all_settings)
+    ]
+
+
+def _is_told_by_name(settings: Settings, key: str) -> bool:
+    """Whether a run has no such option beside what it has chosen by name, or has it at its default."""
+    choice, _, option = key.rpartition(".")
+    one_of = CHOICES.get(choice)
+    chosen = one_of and settings.get(choice) and one_of.find(settings[choice])
+    if not chosen:
+        return False
+    field = chosen.model_fields.get(option)
+    return key not in settings or (field is not None and same_value(field.default, settings[key]))
 
 
 def _is_choice(value: Any) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from gradlab.claims.claim import THEORY_COLUMNS
+from gradlab.measures.constant import constant_loss
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.report.evidence import evidence_of
 from gradlab.report.thinning import NAN, Columns, Matrix, columns_of, matrices, thinned_line
@@ -21,7 +22,7 @@ from gradlab.statistics import STATISTICS
 from gradlab.tables import Tables
 from gradlab.views.pictures.gradients import WEIGHTS, predicted_delta
 from gradlab.views.pictures.sheet import some_steps
-from gradlab.views.pictures.training import SPLITS, constant_loss, evaluated
+from gradlab.views.pictures.training import SPLITS, evaluated
 
 GROUPS: Mapping[str, tuple[str, Sequence[str]]] = {
     "weight": ("weight layers", WEIGHTS),

@@ -1,6 +1,6 @@
 """What theory says of a config, in one object."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp, inf, isnan, log, sqrt
 from typing import Any
@@ -15,6 +15,12 @@ from gradlab.theory.coverage import caveats, not_covered
 from gradlab.theory.mean_field import forward, log_deltas, weight_variance
 from gradlab.theory.outlook import Outlook, line, look_ahead
 from gradlab.theory.quadrature import Array
+
+_DELTA_LOGITS: Mapping[str, Callable[[int], float]] = {
+    "cross_entropy": lambda classes: sqrt((1 - 1 / classes) / classes),
+    "mse": lambda classes: 2 / classes / sqrt(classes),
+}
+"""RMS δ at small logits, times the samples of the batch, for a number of classes."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Prediction:
         depth_scale: ξ = 1/|ln χ| in layers, with χ of the last factor between two hidden layers, the one nearest to the
             fixed point (Schoenholz et al. 2017); infinite at χ = 1.
         delta_last: RMS δ at the last hidden layer, if the logits are small: δ of the mean cross-entropy at uniform
-            probabilities is √((1 − 1/C)/C)/B.
+            probabilities is √((1 − 1/C)/C)/B, that of the mean squared error 2/√C/C/B.
         ahead: depths at which something is lost, and the outlook.
         caveats: where this prediction is known to be loose.
         not_covered: why theory has nothing to say; None where it has.
@@ -90,7 +96,7 @@ def predict_on(config: Config, dataset: Dataset) -> Prediction:
         features=dataset.features,
         classes=dataset.classes,
         input_second_moment=dataset.input_second_moment,
-        batch_size=min(config.data.batch_size, len(dataset.train.y)),
+        batch_size=config.data.samples_per_step(len(dataset.train.y)),
     )
 
 
@@ -104,10 +110,15 @@ def predict(
         features: inputs of the first layer.
         classes: units of the output layer.
         input_second_moment: E x² over samples and features, `Dataset.input_second_moment`.
-        batch_size: samples a step, where the training split is smaller than the config's batch.
+        batch_size: samples a step, where the training split is smaller than the config's batch, or is the batch.
+
+    Raises:
+        ValueError: the config's batch is the full training split, and its size is not given.
     """
     model = config.model
     batch = batch_size or config.data.batch_size
+    if isinstance(batch, str):
+        raise ValueError("a batch of the full training split needs its size")
     if not isinstance(model, MLP):
         return _uncovered(f"its kind is {model.kind}, and the formulas are those of an mlp")
     reason = not_covered(model, batch)
@@ -128,7 +139,7 @@ def predict(
         relative_L = np.full_like(relative_L, np.nan)  # relative to 0
         log_chi_L = relative_L
     decades_L = (output_relative_L if closed else relative_L) / log(10)
-    log_delta_last = log(sqrt((1 - 1 / classes) / classes) / batch) + float(log_delta_L[-1]) / 2
+    log_delta_last = log(_DELTA_LOGITS[config.train.loss](classes) / batch) + float(log_delta_L[-1]) / 2
     return Prediction(
         layers=_layer_predictions(layers, log_chi_L, relative_L, output_relative_L),
         decades_per_layer=_toward_input(decades_L),

@@ -13,6 +13,7 @@ from gradlab.choices import (
     MODELS,
     NORMALIZATIONS,
     OPTIMIZERS,
+    SCHEDULES,
     Choice,
     Data,
     Options,
@@ -27,6 +28,7 @@ REGISTRIES: Mapping[str, Mapping[str, type[Options]]] = {
     "models": MODELS,
     "datasets": DATASETS,
     "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
 }
 
 

@@ -194,6 +194,14 @@ def test_the_shorthand_is_looked_up_and_never_listed():
     assert differing(normalized()) == ["model.normalization", "model.normalization.place"]
 
 
+def test_options_at_their_default_are_told_by_the_name_of_the_choice():
+    one = settings(batch_norm="before")
+    assert differing([settings(batch_norm="none"), one]) == ["model.normalization"]
+    scaled = settings(normalization={"name": "batch_norm", "gamma": 0.5})
+    assert differing([settings(batch_norm="none"), one, scaled]) == ["model.normalization", "model.normalization.gamma"]
+    assert differing([settings(batch_norm="none"), scaled]) == ["model.normalization", "model.normalization.gamma"]
+
+
 @pytest.mark.parametrize("changed", [{"model.batch_norm": "none"}, {"model.normalization": "none"}])
 def test_partners_without_a_normalization(changed):
     runs = normalized()

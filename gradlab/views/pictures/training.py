@@ -1,7 +1,5 @@
 """Pictures of the training: size of the updates, loss and accuracy."""
 
-import math
-
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -9,8 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.lib.stride_tricks import sliding_window_view
 
-from gradlab.config import Config
-from gradlab.diagnosis.losses import classes_of
+from gradlab.measures.constant import constant_loss
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.tables import Tables
 from gradlab.text import shortened, three_digits
@@ -109,7 +106,7 @@ def training(figure: Figure, run: Tables) -> None:
 
 def loss(axes: Axes, run: Tables) -> None:
     """Loss of each step's batch and of both splits, with that of a constant predictor where it is known."""
-    axes.set_title("loss (cross-entropy, nats)")
+    axes.set_title(_loss_title(run))
     axes.set_ylabel("loss")
     table = run.steps.filter(pl.col("loss").is_finite())
     splits = evaluated(run, "loss")
@@ -130,6 +127,12 @@ def loss(axes: Axes, run: Tables) -> None:
     axes.legend(loc="best")
     mark_bad_step(axes, run.bad_step)
     return None
+
+
+def _loss_title(run: Tables) -> str:
+    """The loss by its name, where the config tells it."""
+    names = {"cross_entropy": "loss (cross-entropy, nats)", "mse": "loss (mean squared error)"}
+    return "loss" if run.config is None else names[run.config.train.loss]
 
 
 def accuracy(axes: Axes, run: Tables) -> None:
@@ -161,12 +164,6 @@ def training_finding(run: Tables) -> str:
     if bad is not None:
         words.append(f"diverged at step {bad}")
     return ", ".join(words) or "No loss was recorded"
-
-
-def constant_loss(config: Config | None) -> float | None:
-    """Loss of a predictor that gives all classes the same probability; None where the number of classes is unknown."""
-    classes = classes_of(config)
-    return None if classes is None else math.log(classes)
 
 
 def evaluated(run: Tables, column: str) -> dict[str, pl.DataFrame]:
