@@ -70,7 +70,7 @@ def test_every_headline_is_a_measure():
 def test_the_rows_of_a_column_are_those_that_carry_it():
     rows = {column: Quantity(column=column).rows for column in LAYER_STATISTICS}
     assert {column for column in rows if rows[column] == "weight"} == {
-        "delta_rms", "weight_norm", "weight_gradient_norm", "update_ratio",
+        "delta_rms", "delta_through_time", "weight_norm", "weight_gradient_norm", "update_ratio",
     }  # fmt: skip
     assert {rows[column] for column in rows} == {"weight", "activation"}
     assert Quantity(column="delta_rms", kind="activation").rows == "activation"
