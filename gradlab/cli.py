@@ -7,11 +7,11 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
 
 import typer
 
-from gradlab import interrupts
+from gradlab import interrupts, limits
 from gradlab.errors import RunInterrupted, UserError
 from gradlab.printing import complain, say
 from gradlab.sweeps import ENGINES
@@ -339,6 +339,8 @@ def main() -> None:
     Typer itself ends quietly with 130 after Ctrl-C, and with 1 where the reader of a pipe has left.
     """
     _fit_terminal()
+    if reason := limits.too_little():
+        _give_up(reason)
     try:
         try:
             app()
@@ -349,10 +351,20 @@ def main() -> None:
         complain(error.message, error.fix)
         sys.exit(2)
     except OSError as error:
-        if not _lost(sys.stdout):
-            raise
-        complain(f"cannot write the output: {error.strerror or error}")
-        sys.exit(1)
+        if _lost(sys.stdout):
+            _give_up(f"cannot write the output: {error.strerror or error}")
+        if reason := limits.denied(error):
+            _give_up(reason)
+        raise
+    except BaseException as error:  # polars panics, which is no Exception
+        if reason := limits.denied(error):
+            _give_up(reason)
+        raise
+
+
+def _give_up(reason: str) -> NoReturn:
+    complain(reason)
+    sys.exit(1)
 
 
 def _fit_terminal() -> None:

@@ -9,6 +9,9 @@ import math
 import os
 import stat
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -65,7 +68,9 @@ def read_file(path: Path, most: int) -> bytes:
         ValueError: the path is none, because it holds a NUL.
     """
     with open_file(path, most) as file:
-        content = file.read(most + 1)  # it may have grown
+        content = b""
+        while len(content) <= most and (more := file.read(2**20)):  # it may have grown
+            content += more
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return content
@@ -99,3 +104,27 @@ def _usable(value: Any, depth: int) -> Any:
         return {key: _usable(item, depth + 1) for key, item in value.items()}
     too_large = isinstance(value, int) and value.bit_length() > sys.float_info.max_exp - 1
     return None if too_large or (isinstance(value, float) and not math.isfinite(value)) else value
+
+
+@contextmanager
+def without_panics() -> Iterator[None]:
+    """Keep off the terminal what polars prints from its own threads when a file is damaged, before it raises.
+
+    All that is written to the error stream meanwhile is held back, and printed where nothing was raised.
+    """
+    with ExitStack() as stack:
+        try:
+            terminal = os.dup(2)
+            stack.callback(os.close, terminal)
+            held = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # there is no error stream, or no file may be opened
+            yield
+            return
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+        held.seek(0)
+        while said := held.read(2**16):
+            os.write(2, said)

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 ORDER = [
-    "text", "errors", "printing", "operations", "reading", "user_code", "memory", "writing", "locking", "interrupts",
-    "seeding", "choices", "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory",
+    "text", "errors", "printing", "limits", "operations", "reading", "user_code", "memory", "writing", "locking",
+    "interrupts", "seeding", "choices", "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory",
     "measures", "recording", "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views",
     "report", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting", "experiment",
     "integrations", "sweeps", "reporting", "cli", "__main__", "__init__",

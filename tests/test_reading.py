@@ -3,10 +3,12 @@
 import os
 import socket
 import sys
+from contextlib import suppress
 
+import polars as pl
 import pytest
 
-from gradlab.reading import open_file, read_file, read_json
+from gradlab.reading import open_file, read_file, read_json, without_panics
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 
@@ -77,3 +79,17 @@ def test_json_of_somebody_else(tmp_path, monkeypatch):
     monkeypatch.setattr("gradlab.reading.MOST_JSON", 10)
     with pytest.raises(OSError, match="10 are the most"):
         read_json(path)
+
+
+def test_panics_of_polars_reach_no_terminal(tmp_path, capfd):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"a": [1.5, 2.5]}).write_parquet(path)
+    content = bytearray(path.read_bytes())
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        with suppress(Exception, pl.exceptions.PanicException), without_panics():
+            pl.read_parquet(path)
+    assert capfd.readouterr().err == ""
+    with without_panics():
+        os.write(2, b"said")
+    assert capfd.readouterr().err == "said"

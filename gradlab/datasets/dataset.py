@@ -131,8 +131,15 @@ def standardization(x_train: Features) -> Callable[[Features], Features]:
     """The map that gives each feature of the training split zero mean and unit variance.
 
     A feature that does not vary in training becomes 0 everywhere, so that it cannot become huge in the test.
+
+    Raises:
+        DatasetError: a feature is so large that its variance is infinite.
     """
-    mean, std = x_train.mean(0), x_train.std(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = x_train.mean(0), x_train.std(0)
+    if not np.isfinite(std).all():
+        which = int(np.flatnonzero(~np.isfinite(std.ravel()))[0])
+        raise DatasetError(f"data.standardize: feature {which} has values too large for a variance")
     varies = std > 1e-12 * np.abs(x_train).max(0, initial=0)
     scale = np.where(varies, 1 / np.where(varies, std, 1.0), 0.0)
     return lambda x: (x - mean) * scale

@@ -16,7 +16,7 @@ from gradlab.choices import File
 from gradlab.datasets.dataset import Features, Samples, class_numbers
 from gradlab.errors import DatasetError
 from gradlab.memory import require_memory
-from gradlab.reading import open_file
+from gradlab.reading import open_file, without_panics
 from gradlab.text import did_you_mean, first_of
 
 MOST_COLUMNS = 100_000
@@ -66,7 +66,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     if path.stat().st_size == 0:
         raise DatasetError(f"data.path: {path} is empty")
     try:
-        return _READERS[suffix](path)
+        with without_panics():
+            return _READERS[suffix](path)
     except UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DatasetError(f"data.path: {path} cannot be read as {suffix}: {reason}") from None

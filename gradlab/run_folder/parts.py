@@ -18,6 +18,7 @@ import polars as pl
 
 from gradlab.marker import PART
 from gradlab.memory import require_memory
+from gradlab.reading import without_panics
 from gradlab.tables import SCHEMAS, empty_table
 from gradlab.text import counted
 from gradlab.writing import make_folder, replacing
@@ -80,10 +81,11 @@ def read_parts(table: str, found: Sequence[Part], steps: pl.Series | None = None
     frames, problems = [], []
     for part in found:
         try:
-            _require_room(part.file, table)
-            rows = pl.scan_parquet(part.file, glob=False)
-            wanted = rows if steps is None else rows.filter(pl.col("step").is_in(steps.implode()))
-            frame = _conform(table, wanted.collect())
+            with without_panics():
+                _require_room(part.file, table)
+                rows = pl.scan_parquet(part.file, glob=False)
+                wanted = rows if steps is None else rows.filter(pl.col("step").is_in(steps.implode()))
+                frame = _conform(table, wanted.collect())
             whole = frame.filter(_is_whole(table))
             frames.append(whole)
             if missing := frame.height - whole.height:

@@ -14,7 +14,7 @@ from gradlab.config import Config
 from gradlab.config.files import load_config, recorded_config
 from gradlab.errors import ConfigError, RunFolderError
 from gradlab.locking import is_locked
-from gradlab.reading import read_json
+from gradlab.reading import read_json, without_panics
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, WHOLE
 from gradlab.run_folder.parts import FAULTS, Part, parts, read_parts
 from gradlab.run_folder.summary import examine_summary, finding_of
@@ -84,7 +84,8 @@ class FolderSource(Source):
         self._summary = summary
         self._before = before
         self._parts = {table: _parts(path, table) for table in SCHEMAS}
-        self._strides = {table: stride_of(self._parts[table]) if thinned else 1 for table in THINNED}
+        with without_panics():
+            self._strides = {table: stride_of(self._parts[table]) if thinned else 1 for table in THINNED}
         self._unreadable: dict[str, list[str]] = {SUMMARY: list(problems)}
 
     def table(self, name: str) -> pl.DataFrame:
@@ -108,7 +109,10 @@ class FolderSource(Source):
     def _chosen(self, name: str, found: Sequence[Part]) -> pl.Series | None:
         """The steps of a table that are read; None where all of them are."""
         stride = self._strides.get(name, 1)
-        return None if stride == 1 else chosen_steps(name, found, stride)
+        if stride == 1:
+            return None
+        with without_panics():
+            return chosen_steps(name, found, stride)
 
     def said(self) -> Mapping[str, int]:
         """What a summary says of it if only some steps are read: `thinned`, one recorded step of so many."""
@@ -215,7 +219,8 @@ def _answers(found: Sequence[Part], question: pl.Expr) -> Iterator[Any]:
     """What each part answers to a question, the last part first."""
     for part in reversed(found):
         try:
-            answer = pl.scan_parquet(part.file, glob=False).select(question).collect().item()
+            with without_panics():
+                answer = pl.scan_parquet(part.file, glob=False).select(question).collect().item()
         except FAULTS:
             continue
         yield answer

@@ -65,7 +65,7 @@ def _config(value: Any) -> bool:
 
 
 def _unfinished(value: Any) -> bool:
-    return isinstance(value, dict) and all(_whole(value.get(name)) for name in ("passes", "skipped"))
+    return isinstance(value, dict) and all(_number(value.get(name)) for name in ("passes", "skipped"))
 
 
 FIELDS: Mapping[str, tuple[Form, str]] = {

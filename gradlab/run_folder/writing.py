@@ -14,6 +14,7 @@ from gradlab import marker
 from gradlab.config import SCHEMA, Config
 from gradlab.config.files import dump_config
 from gradlab.errors import RunBusyError, RunFolderError
+from gradlab.limits import denied
 from gradlab.locking import FileLock
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, MODULES, SUMMARY, THEORY
 from gradlab.run_folder.parts import PartWriter, parquet, write_together
@@ -217,6 +218,8 @@ def _lock(path: Path) -> FileLock:
 
 def cannot_write(path: Path, error: OSError, option: str = "--runs") -> RunFolderError:
     """What to tell the user of a failed write; `option` names the directory."""
+    if reason := denied(error):
+        return RunFolderError(f"cannot write {path}: {reason}")
     return RunFolderError(
         f"cannot write {error.filename or path}: {error.strerror or error}",
         fix=f"Free some space or choose another directory with {option}.",

@@ -21,7 +21,7 @@ from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import INSPECTED, UNKNOWN, Finding, Tables, other_schema
 from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text, shortened
-from gradlab.views.terminal import paragraph, plain_table, print_parts
+from gradlab.views.terminal import paragraph, plain_console, plain_table, print_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 BAR = 7
@@ -36,7 +36,7 @@ COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 def summary_text(run: Tables, width: int = 80) -> str:
     """The summary as plain text, in lines of a width."""
     text = StringIO()
-    print_summary(run, Console(file=text, width=width, color_system=None))
+    print_summary(run, plain_console(text, width))
     return text.getvalue().rstrip()
 
 

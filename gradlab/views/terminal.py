@@ -3,6 +3,7 @@
 import sys
 import textwrap
 from collections.abc import Iterable
+from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -32,6 +33,11 @@ def console(*, errors: bool = False) -> Console:
         errors: standard error instead of standard output.
     """
     return _SafeConsole(file=sys.stderr if errors else None, markup=False, emoji=False, highlight=False)
+
+
+def plain_console(file: IO[str], width: int) -> Console:
+    """A console that writes plain text of a width into a file, as safely as onto the terminal."""
+    return _SafeConsole(file=file, width=width, color_system=None, markup=False, emoji=False, highlight=False)
 
 
 def plain_table(gap: int = 1) -> Table:

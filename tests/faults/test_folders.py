@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from gradlab.results import load_run
+from gradlab.tables import SCHEMAS
 from tests.faults.commands import gradlab, orderly
 from tests.faults.folders import COMPARISONS, ESCAPES, good_folders, try_folder
 from tests.views.comparison.folders import write_run
@@ -148,3 +150,14 @@ def test_words_of_somebody_else_in_a_summary(goods, tmp_path, word):
     (folder / "summary.json").write_text(json.dumps(summary))
     for arguments in (["show", folder], ["show", folder, "--json"], ["export", folder, "--to", "csv"]):
         orderly(gradlab(*arguments), (0,))
+
+
+def test_of_good_folders_nothing_is_left_out(goods):
+    for folder in goods:
+        run = load_run(folder)
+        for table in SCHEMAS:
+            getattr(run, table)
+        assert run.tables.problems == []
+    summary = json.loads((goods[-1] / "summary.json").read_text())
+    assert goods[-1].name == "watched"
+    assert summary["unfinished"] == {"passes": 0, "skipped": 0}
