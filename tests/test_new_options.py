@@ -21,7 +21,7 @@ print(json.dumps([ids, pages]))
 CHANGES = {
     "gradlab/config/config.py": [
         ('    notes: str = ""\n', '    colour: str = "blue"\n    """Its colour."""\n    notes: str = ""\n'),
-        ("    epochs: Coun", '    schedule: str = "constant"\n    """How the rate changes."""\n    epochs: Coun'),
+        ("    epochs: Coun", '    pace: str = "constant"\n    """How fast."""\n    epochs: Coun'),
         ("    every: Coun", '    sharpness: int = 0\n    """How often."""\n    every: Coun'),
     ],
     "gradlab/choices/models.py": [
