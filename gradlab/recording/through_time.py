@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from gradlab.measures.slopes import fit_depth
 from gradlab.operations import SHAPE_ONLY
 from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import DeltaHook
@@ -48,6 +47,8 @@ def decades(rms_T: Floats) -> float | None:
         the range of the straight line through log10 RMS δ; 0 where no line fits; None for fewer than `FEW_STEPS` steps
         with a finite δ that is not 0.
     """
+    from gradlab.measures.slopes import fit_depth  # polars, which a model that is only watched need not load
+
     fits = fit_depth(np.arange(len(rms_T)), rms_T[None])
     if fits.n_T[0] < FEW_STEPS:
         return None
