@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gradlab import run_folder
-from gradlab.config import SCHEMA
+from gradlab.config import SCHEMA, Config
 from gradlab.config.files import recorded_config
 from gradlab.errors import RunFolderError, UserError
 from gradlab.measures.headline import numbers_of
@@ -142,7 +142,9 @@ def _read(folder: Path) -> FinishedRun | UnfinishedRun:
 
 def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | UnfinishedRun:
     status = summary["status"]
-    settings = settings_of(summary.get("config", {}))
+    raw = summary.get("config", {})
+    config = recorded_config(raw) if raw else None
+    settings = settings_of(raw if config is None else config)
     if status not in run_folder.FINISHED:
         if status == "running" and not run_folder.is_busy(folder):
             status = "interrupted"
@@ -150,7 +152,7 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | Unfin
     severities = [SEVERITIES.index(finding["severity"]) for finding in summary.get("findings", ())]
     return FinishedRun(
         path=folder,
-        id=_id(summary) or str(folder.absolute()),
+        id=_id(summary, config) or str(folder.absolute()),
         status=status,
         verdict=summary["verdict"],
         severity=min(severities, default=len(SEVERITIES)),
@@ -161,10 +163,10 @@ def _understood(folder: Path, summary: Mapping[str, Any]) -> FinishedRun | Unfin
     )
 
 
-def _id(summary: Mapping[str, Any]) -> str:
-    """The id of a run, by which copies are told; of a run of another version the id that its config has today.
+def _id(summary: Mapping[str, Any], config: Config | None) -> str:
+    """The id of a run, by which copies are told: the one that its config has today.
 
-    A data file counts by its content, and is not looked at: it may be anything by now.
+    The id that a folder claims counts only where the config cannot tell, so that a folder of somebody else cannot take
+    the place of another run. A data file counts by its content, and is not looked at: it may be anything by now.
     """
-    config = None if other_schema(summary) is None else recorded_config(summary.get("config"))
     return str(summary.get("id", "")) if config is None or config.names_files else config.id

@@ -227,6 +227,17 @@ def test_every_run_counts_once(tmp_path):
     assert (len(runs.finished), [path.parent.name for path in runs.copies]) == (1, ["b"])
 
 
+def test_a_folder_that_claims_the_id_of_another_run_does_not_take_its_place(tmp_path):
+    """Someone else's folder, which is read first."""
+    good = write_run(tmp_path / "b")
+    foreign = write_run(tmp_path / "a", config={"seed": 7, "model": {"depth": 3}})
+    file = foreign / "summary.json"
+    claimed = json.loads((good / "summary.json").read_text())["id"]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "id": claimed}))
+    runs = collect([tmp_path])
+    assert ([run.path for run in runs.finished], runs.copies) == ([foreign, good], [])
+
+
 def test_no_folder_and_no_runs(tmp_path):
     with pytest.raises(RunFolderError, match="no folder"):
         collect([tmp_path / "nowhere"])
