@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from gradlab.errors import StopTraining
     from gradlab.experiment import run
     from gradlab.inspecting import Inspection, inspect
-    from gradlab.results import Run, load_run
+    from gradlab.results import Run, compare, load_run
     from gradlab.watching import watch
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Inspection", "Run", "StopTraining", "inspect", "load_run", "run", "watch"]
+__all__ = ["Config", "Inspection", "Run", "StopTraining", "compare", "inspect", "load_run", "run", "watch"]
 
 _HOMES = {
     "Config": "config",
@@ -33,6 +33,7 @@ _HOMES = {
     "Run": "results",
     "StopTraining": "errors",
     "inspect": "inspecting",
+    "compare": "results",
     "load_run": "results",
     "run": "experiment",
     "watch": "watching",

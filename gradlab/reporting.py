@@ -5,22 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradlab import marker, run_folder
+from gradlab import run_folder
 from gradlab.claims.judging import Verdict, judge
 from gradlab.claims.measuring import Observation
 from gradlab.errors import UserError
-from gradlab.results import Run, load_run
+from gradlab.results import load_run
 from gradlab.sweeps.grid import Plan, load_plan
 from gradlab.tables import Tables
 from gradlab.views.comparison.comparison import compare
 from gradlab.views.comparison.runs import Runs, collect
-from gradlab.writing import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PAGES = (".html", ".htm")
-"""Endings of a page."""
 MANY = Path("report.html")
 """The page of several runs."""
 
@@ -46,29 +43,21 @@ def write_report(paths: Sequence[Path], output: Path | None = None) -> Path:
     if len(sweeps) > 1:
         raise UserError(f"{', '.join(map(str, sweeps))}: one sweep file at a time")
     if not sweeps and len(folders) == 1 and (run_folder.is_run(folders[0]) or not folders[0].exists()):
-        return write_run_report(load_run(folders[0]), output)
+        return load_run(folders[0]).report(output)
     file = output or MANY
-    _require_page(file)
     runs, plan = collect(folders), None
     if sweeps:
         plan = load_plan(sweeps[0])
         runs = _of_plan(runs, plan)
-    from gradlab.report import runs_page  # Bokeh takes half a second to import
-
-    snapshots = {run.id: load_run(run.path).tables for run in runs.finished}
     title = sweeps[0].stem if sweeps else ", ".join(str(folder) for folder in folders)
-    _write(file, runs_page(title, compare(runs), runs, snapshots, _claim(plan, snapshots)))
-    return file
+    from gradlab.report.files import save_page  # Bokeh takes half a second to import
+    from gradlab.report.pages import runs_page
 
+    def make() -> str:
+        snapshots = {run.id: load_run(run.path).tables for run in runs.finished}
+        return runs_page(title, compare(runs), runs, snapshots, _claim(plan, snapshots))
 
-def write_run_report(run: Run, output: Path | None = None) -> Path:
-    """Write the page of a run; see `write_report`."""
-    from gradlab.report import run_page
-
-    file = output or run_folder.report_file(run.path)
-    _require_page(file)
-    _write(file, run_page(run.tables, run.environment))
-    marker.note_written(run.path, [file])
+    save_page(file, make)
     return file
 
 
@@ -93,26 +82,3 @@ def _claim(plan: Plan | None, snapshots: Mapping[str, Tables]) -> "tuple[Verdict
     observations = [Observation.of(snapshots[point.config.id]) for point in plan.points]
     verdict = judge(plan.claim, observations)
     return verdict, draw(verdict, observations)
-
-
-def _require_page(file: Path) -> None:
-    """Raise `UserError` where a page must not be written: what is there already is not a report."""
-    if file.suffix.lower() not in PAGES:
-        raise UserError(f"--output: {file} is not named like a page", fix=f"Endings are: {', '.join(PAGES)}.")
-    if not file.exists():
-        return
-    from gradlab.report.page import GENERATOR
-
-    fix = "Name another file with --output, or remove it."
-    if not file.is_file():
-        raise UserError(f"{file} is not a file", fix=fix)
-    with file.open("rb") as there:
-        if GENERATOR.encode() not in there.read(4096):
-            raise UserError(f"{file} is there, and gradlab did not write it", fix=fix)
-
-
-def _write(file: Path, page: str) -> None:
-    try:
-        write_file(file, page)
-    except OSError as error:
-        raise run_folder.cannot_write(file, error) from error

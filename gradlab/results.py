@@ -4,9 +4,12 @@ run = gradlab.load_run("runs/vanishing-3f0c…")
 run.layers.filter(kind="weight"), run.findings, run.figure("gradient_flow")
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
 
 from gradlab import marker, run_folder
 from gradlab.diagnosis import Diagnosed, judge
@@ -87,6 +90,32 @@ def _snapshot(path: Path, *, thinned: bool = False) -> Tables:
 def load_run(path: str | Path) -> Run:
     """Open a run folder; `RunFolderError` where there is none."""
     return Run(path)
+
+
+def compare(
+    paths: str | Path | Sequence[str | Path], *, where: str | None = None, group_by: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Put finished runs side by side, as `gradlab compare` does.
+
+    Args:
+        paths: folders that hold runs.
+        where: only these: `"model.depth >= 20 and verdict != 'healthy'"`.
+        group_by: settings whose values make the rows, whatever else differs.
+
+    Returns:
+        A row for each configuration: the settings that differ, `n` runs, the mean of every measure over its seeds, half
+        the width of its 95 % interval (`<measure>_interval`), how many runs have it (`<measure>_n`), and the verdict.
+
+    Raises:
+        RunFolderError: a folder does not exist.
+        UserError: there is no run in them, or a name or the condition is wrong.
+    """
+    from gradlab.views.comparison.comparison import compare as compare_runs
+    from gradlab.views.comparison.formats import frame
+    from gradlab.views.comparison.runs import collect
+
+    folders = [paths] if isinstance(paths, str | Path) else paths
+    return frame(compare_runs(collect([Path(path) for path in folders]), where=where, group_by=group_by))
 
 
 def conclude(writer: run_folder.RunWriter) -> Run:

@@ -3,6 +3,7 @@
 Apart from `tables.py`, because a training that is only watched does not import polars, which takes 20 MB.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 PUBLIC = (
@@ -26,7 +27,11 @@ PUBLIC = (
 if TYPE_CHECKING:
     from gradlab.tables import Tables
 
-    HasTables = Tables  # to a type checker, both have all that a snapshot has
+    class HasTables(Tables):
+        """To a type checker, whoever hands out a snapshot has all that a snapshot has."""
+
+        def report(self, file: str | Path | None = None) -> Path: ...  # noqa: D102
+
 else:
 
     class HasTables:
@@ -34,8 +39,47 @@ else:
 
         def __getattr__(self, name: str) -> Any:
             if name in PUBLIC:
-                return getattr(self.tables, name)
+                value = getattr(self.tables, name)
+                return Findings(value) if name == "findings" else value
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
         def __dir__(self) -> list[str]:
             return sorted({*super().__dir__(), *PUBLIC})
+
+        def report(self, file: str | Path | None = None) -> Path:
+            """Write a page in one file: what is wrong, the network, pictures, and what was run.
+
+            Args:
+                file: where to; by default `report.html` in the run folder, or here where there is none.
+
+            Returns:
+                The file.
+
+            Raises:
+                RunFolderError: it cannot be written.
+                UserError: it is not named like a page, or is there and is no report.
+            """
+            from gradlab import marker, run_folder
+            from gradlab.report.files import save_page  # Bokeh takes half a second to import
+            from gradlab.report.pages import run_page
+
+            tables = self.tables
+            page = run_folder.report_file(tables.path) if file is None else Path(file)
+            save_page(page, lambda: run_page(tables, getattr(self, "environment", {})))
+            marker.note_written(tables.path, [page])
+            return page
+
+        def _repr_html_(self) -> str:
+            """How a notebook shows it."""
+            from gradlab.report.notebook import run_html
+
+            return run_html(self.tables)
+
+
+class Findings(list[Any]):
+    """Findings, which a notebook shows with their evidence and what to try."""
+
+    def _repr_html_(self) -> str:
+        from gradlab.report.notebook import findings_html
+
+        return findings_html(self)

@@ -234,7 +234,7 @@ class Watch(HasTables):
 
     def diagnose(self) -> "list[Finding]":
         """What is wrong with the training so far, in the order of causes."""
-        return self.tables.findings
+        return self.findings
 
     def figure(self, name: str) -> "Figure":
         """Draw one of `gradlab.views.pictures.PICTURES`; `UserError` where there is none of that name."""

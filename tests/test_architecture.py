@@ -12,10 +12,10 @@ PACKAGE = ROOT / "gradlab"
 
 ORDER = [
     "text", "errors", "printing", "limits", "operations", "reading", "user_code", "memory", "writing", "locking",
-    "interrupts", "seeding", "choices", "config", "statistics", "tables", "snapshot", "networks", "datasets", "theory",
+    "interrupts", "seeding", "choices", "config", "statistics", "tables", "networks", "datasets", "theory",
     "measures", "recording", "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views",
-    "report", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting", "experiment",
-    "integrations", "sweeps", "reporting", "cli", "__main__", "__init__",
+    "report", "snapshot", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting",
+    "experiment", "integrations", "sweeps", "reporting", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = [

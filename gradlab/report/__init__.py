@@ -6,11 +6,8 @@
     pictures   empty pictures (Bokeh)                page.js    fills them, follows the controls, sorts tables
     comparison runs side by side, and their claim
     network    the list of modules                   run        the sections of a run
+    notebook   a run and its findings, shown in a notebook
     page       all of that in one file               pages      the page of a run, and of many
 
 Bokeh takes half a second to import; nothing here is imported before somebody asks for a report.
 """
-
-from gradlab.report.pages import run_page, runs_page
-
-__all__ = ["run_page", "runs_page"]

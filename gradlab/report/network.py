@@ -101,7 +101,7 @@ def network_table(modules: Sequence[Module], prefix: str = "") -> Markup:
 
     Args:
         modules: the modules.
-        prefix: `data-run` of the links on a page of many runs.
+        prefix: the number of the run on the page; empty where there are no pictures to link to.
     """
     known = any(module.graph for module in modules)
     head = ["layer", "module", "kind", *(GRAPH if known else []), *(
@@ -130,10 +130,10 @@ def _graph(module: Module) -> Iterator[str]:
 
 def _cells(module: Module, prefix: str, *, known: bool) -> Iterator[Markup]:
     end = module.end
-    link = element(
-        "a", module.name or "the model", href="#pictures", data_module=module.number, data_run=prefix or None
-    )
-    for cell in (module.layer, link, module.kind, *(_graph(module) if known else [])):
+    name: str | Markup = module.name or "the model"
+    if prefix:
+        name = element("a", name, href="#pictures", data_module=module.number, data_run=prefix)
+    for cell in (module.layer, name, module.kind, *(_graph(module) if known else [])):
         yield element("td", cell)
     mean = end["activation_mean"]
     spread = ABSENT if mean is None else f"{compact(mean, decimals=2)} ± {compact(end['activation_std'], decimals=2)}"

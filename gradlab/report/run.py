@@ -64,10 +64,18 @@ def findings(run: Tables, number: int) -> Markup:
     """Every finding with its evidence; the first is the cause that came first."""
     if not run.findings:
         return element("p", "None." if run.verdict != UNKNOWN else "None, because nothing could be judged.")
-    return markup([_finding(finding, index, number) for index, finding in enumerate(run.findings)])
+    return markup([finding_article(finding, index, number) for index, finding in enumerate(run.findings)])
 
 
-def _finding(finding: Finding, index: int, number: int) -> Markup:
+def finding_article(finding: Finding, index: int, number: int | None = None) -> Markup:
+    """A finding with its evidence and what to try.
+
+    Args:
+        finding: the finding.
+        index: its number among those of the run.
+        number: the number of the run on the page; None where there are no pictures to link to.
+    """
+    link = element("a", "Show it in the pictures", href="#pictures", data_finding=index, data_run=number)
     title = RULES[finding.rule].title if finding.rule in RULES else ""
     names = list(dict.fromkeys([*finding.measured, *finding.threshold, *finding.predicted]))
     values = [
@@ -85,7 +93,7 @@ def _finding(finding: Finding, index: int, number: int) -> Markup:
         element("p", f"{index + 1}. {finding.severity}: {finding.rule}", class_="severity"),
         element("p", title, class_="faint") if title else None,
         element("p", prose(finding.message), "."),
-        element("p", element("a", "Show it in the pictures", href="#pictures", data_finding=index, data_run=number)),
+        None if number is None else element("p", link),
         hidden_table(
             "evidence in numbers",
             element("p", " · ".join(where)) if where else None,
@@ -95,7 +103,7 @@ def _finding(finding: Finding, index: int, number: int) -> Markup:
         else None,
         [element("p", "What to try:"), element("ul", remedies)] if remedies else None,
         class_=f"finding {finding.severity}",
-        id=f"finding-{number}-{index}",
+        id=None if number is None else f"finding-{number}-{index}",
     )  # fmt: skip
 
 

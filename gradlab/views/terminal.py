@@ -37,7 +37,9 @@ def console(*, errors: bool = False) -> Console:
 
 def plain_console(file: IO[str], width: int) -> Console:
     """A console that writes plain text of a width into a file, as safely as onto the terminal."""
-    return _SafeConsole(file=file, width=width, color_system=None, markup=False, emoji=False, highlight=False)
+    return _SafeConsole(
+        file=file, width=width, color_system=None, force_jupyter=False, markup=False, emoji=False, highlight=False
+    )
 
 
 def plain_table(gap: int = 1) -> Table:

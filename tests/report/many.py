@@ -9,7 +9,7 @@ from gradlab.claims.measuring import Observation
 from gradlab.config import Config
 from gradlab.measures.headline import headline, numbers_of
 from gradlab.measures.settings import settings_of
-from gradlab.report import runs_page
+from gradlab.report.pages import runs_page
 from gradlab.views.claims.picture import draw
 from gradlab.views.comparison.comparison import compare
 from gradlab.views.comparison.runs import FinishedRun, Runs, UnfinishedRun

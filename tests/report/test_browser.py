@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gradlab.report import run_page
+from gradlab.report.pages import run_page
 from gradlab.tables import Finding
 from gradlab.text import compact
 from tests.report.browser import chromium, opened

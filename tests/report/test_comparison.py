@@ -50,7 +50,7 @@ def test_foreign_text_stays_text_on_a_page_of_many():
 
 
 def test_a_run_that_cannot_be_read_hides_no_other():
-    from gradlab.report import runs_page
+    from gradlab.report.pages import runs_page
     from gradlab.views.comparison.comparison import compare
     from gradlab.views.comparison.runs import Runs
     from tests.report.many import made

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from gradlab.report import run_page
+from gradlab.report.pages import run_page
 from gradlab.tables import Finding
 from tests.report.reading import Page
 from tests.views.synthetic import changed, make_run

@@ -10,6 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import polars as pl
+
 from gradlab.measures.headline import MEASURES
 from gradlab.text import setting_text, strict_json
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
@@ -57,6 +59,17 @@ def _cells(row: ComparedConfiguration, name: str) -> dict[str, Any]:
         return {name: json.dumps(strict_json(row.profile(PROFILE_COLUMNS[name], POSITIONS)))}
     value = row.values[name] if name in row.values else row.runs[0].settings.get(name)
     return {name: setting_text(value) if isinstance(value, bool | tuple) else value}
+
+
+def frame(comparison: Comparison) -> pl.DataFrame:
+    """A row for each row; settings of several types are text."""
+    names = [*comparison.differing, "n", *MEASURES, "verdict"]
+    rows = [{key: value for name in names for key, value in _cells(row, name).items()} for row in comparison.rows]
+    for key in comparison.differing:
+        if len({type(row[key]) for row in rows}) > 1:
+            for row in rows:
+                row[key] = None if row[key] is None else setting_text(row[key])
+    return pl.DataFrame(rows, infer_schema_length=None, strict=False)
 
 
 def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:

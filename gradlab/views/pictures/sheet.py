@@ -54,6 +54,13 @@ THEORY_STYLE: dict[str, Any] = {"color": "#f28e2b", "ls": "--", "lw": 1.5, "zord
 """The line of a prediction: light enough on the dark line of the measurement, dark enough on white."""
 
 
+class Picture(Figure):
+    """A figure that a notebook shows, whatever the backend of matplotlib is there."""
+
+    def _repr_png_(self) -> bytes:
+        return picture_bytes(self, "png")
+
+
 def drawing() -> AbstractContextManager[None]:
     """Matplotlib's own defaults and gradlab's style, for as long as the context lasts."""
     return mpl.style.context(["default", STYLE])
@@ -61,7 +68,7 @@ def drawing() -> AbstractContextManager[None]:
 
 def new_figure(height: float) -> Figure:
     """An empty picture of the usual width; `height` is in inches."""
-    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    return Picture(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
 
 
 def save_figure(figure: Figure, file: Path) -> None:
