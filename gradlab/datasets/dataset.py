@@ -103,8 +103,6 @@ def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np
     Raises:
         DatasetError: a class or a split would be too small.
     """
-    from sklearn.model_selection import train_test_split
-
     counts = np.bincount(samples.y)
     test = int(np.ceil(test_fraction * len(samples.y)))
     if counts.min() < 2:
@@ -118,13 +116,36 @@ def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np
             f"smaller than the {len(counts)} classes",
             fix="Use more samples or a test fraction nearer to one half.",
         )
-    train, held_out = train_test_split(
-        np.arange(len(samples.y)),
-        test_size=test_fraction,
-        stratify=samples.y,
-        random_state=np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed))),
-    )
-    return train, held_out
+    generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+    trained = _shares(counts, len(samples.y) - test, generator)
+    tested = _shares(counts - trained, test, generator)
+    train: list[NDArray[np.intp]] = []
+    held_out: list[NDArray[np.intp]] = []
+    for number, of_train, of_test in zip(range(len(counts)), trained, tested, strict=True):
+        order = generator.permutation(counts[number])
+        members = np.flatnonzero(samples.y == number)[order]
+        train.append(members[:of_train])
+        held_out.append(members[of_train : of_train + of_test])
+    return generator.permutation(np.concatenate(train)), generator.permutation(np.concatenate(held_out))
+
+
+def _shares(counts: NDArray[np.intp], wanted: int, generator: np.random.RandomState) -> NDArray[np.intp]:
+    """How many samples of each class make `wanted` in all, in proportion to `counts`.
+
+    Shares are rounded down, and what is missing goes to the classes with the largest remainders; of equal ones the
+    generator chooses. The numbers, and what is drawn, are those of scikit-learn's `train_test_split`: a seed gives
+    the split that it always gave, and nobody has to import scikit-learn for it, which takes as long as torch.
+    """
+    exact = counts / counts.sum() * wanted
+    shares: NDArray[np.intp] = np.floor(exact).astype(np.intp)
+    remainders = exact - shares
+    for remainder in np.unique(remainders)[::-1]:
+        missing = wanted - int(shares.sum())
+        if missing == 0:
+            break
+        equal = np.flatnonzero(remainders == remainder)
+        shares[generator.choice(equal, size=min(len(equal), missing), replace=False)] += 1
+    return shares
 
 
 def standardization(x_train: Features) -> Callable[[Features], Features]:
