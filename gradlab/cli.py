@@ -3,8 +3,6 @@
 Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written · 130 interrupted, what was recorded kept.
 """
 
-import io
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
@@ -13,7 +11,7 @@ import typer
 
 from gradlab import interrupts, limits
 from gradlab.errors import RunInterrupted, UserError
-from gradlab.printing import complain, say
+from gradlab.printing import complain, fit_terminal, lost, say
 from gradlab.sweeps import ENGINES
 from gradlab.text import json_text
 from gradlab.views.export import TARGETS
@@ -82,6 +80,7 @@ def run(
     json: AsJson = False,
 ) -> None:
     """Train the configured network and record, diagnose and draw its gradients."""
+    _require("train")
     from gradlab import experiment
 
     silent = quiet or json
@@ -145,6 +144,7 @@ def sweep(
     if dry_run:
         command.show_plan(source, axes or (), runs)
         return
+    _require("train")
     chosen = command.make_engine(engine, workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run)
     with interrupts.all_like_ctrl_c():
         done = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
@@ -158,6 +158,7 @@ def sweep(
 @app.command()
 def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = False) -> None:
     """Say what theory predicts for the configured network, without training it."""
+    _require("train")
     from gradlab import datasets, theory
     from gradlab.config.files import load_config
     from gradlab.views import prediction as view
@@ -183,6 +184,7 @@ def show(
     """Print the summary of a run, as far as it has come."""
     from gradlab.results import load_run
 
+    _require("draw" if plots else "read")
     done = load_run(run)
     if plots:
         done.save_plots(plot_format)
@@ -213,6 +215,7 @@ def compare(
     ] = None,
 ) -> None:
     """Put finished runs side by side: a row for each configuration, its seeds folded into mean ± 95 % interval."""
+    _require("read" if plot is None else "draw")
     from gradlab.views.comparison.command import show_comparison
 
     show_comparison(
@@ -266,6 +269,7 @@ def report(
 
     A sweep file among the paths says which runs are meant, and its claim is judged on them.
     """
+    _require("draw")
     from gradlab.reporting import write_report
 
     say(f"wrote {write_report(paths, output)}")
@@ -338,9 +342,8 @@ def main() -> None:
 
     Typer itself ends quietly with 130 after Ctrl-C, and with 1 where the reader of a pipe has left.
     """
-    _fit_terminal()
-    if reason := limits.too_little():
-        _give_up(reason)
+    fit_terminal()
+    _require("read")
     try:
         try:
             app()
@@ -351,7 +354,7 @@ def main() -> None:
         complain(error.message, error.fix)
         sys.exit(2)
     except OSError as error:
-        if _lost(sys.stdout):
+        if lost(sys.stdout):
             _give_up(f"cannot write the output: {error.strerror or error}")
         if reason := limits.denied(error):
             _give_up(reason)
@@ -362,27 +365,12 @@ def main() -> None:
         raise
 
 
+def _require(what: str) -> None:
+    """End here where the limits of this process are too low to `read`, `draw` or `train`."""
+    if reason := limits.too_little(what):
+        _give_up(reason)
+
+
 def _give_up(reason: str) -> NoReturn:
     complain(reason)
     sys.exit(1)
-
-
-def _fit_terminal() -> None:
-    """Print what the terminal's encoding lacks as question marks, and pass over a width that is none."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    width = os.environ.get("COLUMNS", "1")
-    if not (width.isascii() and width.isdigit() and int(width[:9]) > 0):
-        del os.environ["COLUMNS"]
-
-
-def _lost(stream: Any) -> bool:
-    """Whether nothing can be written to a stream any more: its disk is full, or its terminal is gone."""
-    try:
-        stream.write("\n")
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left goes nowhere, without another error
-        return True
-    return False

@@ -1,12 +1,19 @@
 """What the system denies to a process: memory, open files, threads. It is told as one message, wherever it happens."""
 
 import errno
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 
 _FILES = (errno.EMFILE, errno.ENFILE)
 _NO_MEMORY = ("failed to map segment", "cannot allocate memory", "can't allocate memory")
-LEAST_MEMORY = 750 * 2**20
-"""Bytes of address space below which polars ends the process when it is imported, and no error can be caught."""
+MEBIBYTE = 2**20
+LEAST_MEMORY: Mapping[str, int] = {"read": 750 * MEBIBYTE, "draw": 1250 * MEBIBYTE, "train": 1650 * MEBIBYTE}
+"""Bytes of address space below which a library ends the process or waits for ever, and no error can be caught: polars,
+which reads runs, the BLAS of NumPy, which draws them, and torch. Measured on two cores."""
+FOR_A_CORE = 20 * MEBIBYTE
+"""What the threads of these libraries need for each further core."""
+LEAST_FILES = 16
+"""Open files below which polars panics."""
 
 
 def denied(error: BaseException) -> str:
@@ -22,11 +29,17 @@ def denied(error: BaseException) -> str:
     return ""
 
 
-def too_little() -> str:
-    """Why nothing can be done under the limits of this process; empty where something can."""
-    limit = _soft_limit("RLIMIT_AS")
-    too_low = limit is not None and limit < LEAST_MEMORY
-    return denied(MemoryError()) if too_low else ""
+def too_little(what: str = "read") -> str:
+    """Why something cannot be done under the limits of this process; empty where it can.
+
+    Args:
+        what: `read`, `draw` or `train`.
+    """
+    memory, files = _soft_limit("RLIMIT_AS"), _soft_limit("RLIMIT_NOFILE")
+    if files is not None and files < LEAST_FILES:
+        return denied(OSError(errno.EMFILE, ""))
+    least = LEAST_MEMORY[what] + FOR_A_CORE * max(0, (os.cpu_count() or 1) - 2)
+    return denied(MemoryError()) if memory is not None and memory < least else ""
 
 
 def _kilobytes(size: int) -> str:

@@ -83,7 +83,7 @@ def _snapshot(path: Path, *, thinned: bool = False) -> Tables:
     tables = run_folder.read_tables(path, thinned=thinned)
     if "verdict" in tables.summary:
         return tables
-    source = Diagnosed(tables._source)
+    source = Diagnosed(tables._source, trusted=False)
     return Tables(source, name=tables.name, path=tables.path, status=tables.status, summary=tables.summary)
 
 

@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_opened_is_not_blamed(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("bash") is None, reason="limits of Linux")
-@pytest.mark.parametrize("limit", ["-v 200000", "-v 500000", "-n 6"])
+@pytest.mark.parametrize("limit", ["-v 200000", "-v 500000", "-v 790000", "-n 6", "-n 20"])
 def test_limits_are_one_message(tmp_path, limit):
     write_run(tmp_path)
     command = f"ulimit {limit}; exec {sys.executable} -m gradlab compare {tmp_path}"
@@ -48,3 +48,14 @@ def test_limits_are_one_message(tmp_path, limit):
     if done.returncode:
         assert done.stderr.count("\n") == 1
         assert "the system" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("bash") is None, reason="limits of Linux")
+def test_where_memory_is_too_little_to_train_nothing_begins(tmp_path):
+    (tmp_path / "config.yaml").write_text("{model: {depth: 2, width: 4}, data: wine, train: {steps: 5}}")
+    for words in ("run config.yaml", "sweep config.yaml seed=0,1", "predict config.yaml"):
+        command = f"ulimit -v 1000000; exec {sys.executable} -m gradlab {words}"
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "Error: the system gives this process no more memory (ulimit -v says 1000000)\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

@@ -1,6 +1,7 @@
 """From a run's tables to its findings and its verdict."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import polars as pl
 
 from gradlab.config import Config
 from gradlab.diagnosis.causes import in_causal_order
-from gradlab.diagnosis.rule import Answer, NotApplicable
+from gradlab.diagnosis.rule import Answer, NotApplicable, Rule
 from gradlab.diagnosis.rules import RULES
 from gradlab.tables import HEALTHY, UNKNOWN, Finding, Source, Tables, verdict_of
 
@@ -31,19 +32,33 @@ class Diagnosis(NamedTuple):
     verdict: str
 
 
-def examine(tables: Tables) -> dict[str, Answer]:
-    """The answer of every rule about a run, by id: its findings, or why it does not apply."""
+def examine(tables: Tables, *, trusted: bool = True) -> dict[str, Answer]:
+    """The answer of every rule about a run, by id: its findings, or why it does not apply.
+
+    Args:
+        tables: a run's tables, complete or cut off.
+        trusted: whether gradlab itself has just recorded them. Of a folder nobody knows who wrote it: a rule that fails
+            on numbers that no training measures cannot judge them, and the others still can.
+    """
     with np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
-        return {id: rule.check(tables) for id, rule in RULES.items()}
+        return {id: (rule.check if trusted else partial(_safely, rule))(tables) for id, rule in RULES.items()}
 
 
-def judge(tables: Tables) -> Diagnosis:
+def _safely(rule: Rule, tables: Tables) -> Answer:
+    try:
+        return rule.check(tables)
+    except (Exception, pl.exceptions.PanicException) as error:
+        return NotApplicable(f"it cannot judge what is in these tables: {type(error).__name__}: {error}")
+
+
+def judge(tables: Tables, *, trusted: bool = True) -> Diagnosis:
     """Examine a run, and put together what the rules say.
 
     Args:
         tables: a run's tables, complete or cut off.
+        trusted: whether gradlab itself has just recorded them.
     """
-    answers = examine(tables)
+    answers = examine(tables, trusted=trusted)
     not_judged = {id: answer.reason for id, answer in answers.items() if isinstance(answer, NotApplicable)}
     found = [finding for answer in answers.values() if not isinstance(answer, NotApplicable) for finding in answer]
     findings = in_causal_order(found, list(RULES))
@@ -71,10 +86,12 @@ class Diagnosed(Source):
 
     Args:
         source: the source of everything else.
+        trusted: whether gradlab itself has just recorded its tables.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, trusted: bool = True) -> None:
         self._source = source
+        self._trusted = trusted
         self._diagnosis: tuple[Tables, Diagnosis] | None = None
 
     def table(self, name: str) -> pl.DataFrame:
@@ -103,5 +120,5 @@ class Diagnosed(Source):
 
     def _judged(self, tables: Tables) -> Diagnosis:
         if self._diagnosis is None or self._diagnosis[0] is not tables:
-            self._diagnosis = tables, judge(tables)
+            self._diagnosis = tables, judge(tables, trusted=self._trusted)
         return self._diagnosis[1]

@@ -63,7 +63,7 @@ def updates_too_small(tables: Tables) -> Answer:
             remedies=tuple(
                 (remedies.start(tables.config) if tables.config is not None else [REACH_ALL])
                 if uneven
-                else remedies.learning_rate(tables.config, 10 ** min(3, round(log10(USUAL / typical))))
+                else remedies.learning_rate(tables.config, 10 ** round(min(3, log10(USUAL / typical))))
             ),
         )
     ]
@@ -85,7 +85,7 @@ def updates_too_large(tables: Tables) -> Answer:
     if not large_L.any():
         return []
     worst = float(np.nanmax(median_L))
-    factor = 10 ** -min(3, round(log10(worst / USUAL))) if np.isfinite(worst) else 1e-3
+    factor = 10 ** -round(min(3, log10(worst / USUAL))) if np.isfinite(worst) else 1e-3
     return [
         Finding(
             rule="updates-too-large",

@@ -36,6 +36,10 @@ KEYS: Mapping[str, Sequence[str]] = {
     "modules": ("layer", "module", "kind"),
 }
 """Columns that say what a row is about, and are never null."""
+NOT_NEGATIVE: Mapping[str, Sequence[str]] = {
+    "steps": ("gradient_scale", "skipped", "gradients_left", "evaluating", "step_seconds", "record_seconds"),
+}
+"""Columns that count, time or share: in a table of somebody else, any other number there is null."""
 MOST_STEPS = 2**53
 FAULTS = (Exception, pl.exceptions.PanicException)
 """What polars raises when a file is damaged: a panic is no `Exception`."""
@@ -122,7 +126,9 @@ def _conform(table: str, frame: pl.DataFrame) -> pl.DataFrame:
     if not known:
         raise ValueError("none of its columns is known")
     columns = {name: pl.col(name) if name in known else pl.lit(None) for name in SCHEMAS[table]}
-    return frame.select(columns[name].cast(type_).alias(name) for name, type_ in SCHEMAS[table].items())
+    typed = frame.select(columns[name].cast(type_).alias(name) for name, type_ in SCHEMAS[table].items())
+    counted = (pl.col(name) for name in NOT_NEGATIVE.get(table, ()))
+    return typed.with_columns(pl.when(column.is_between(0, MOST_STEPS)).then(column) for column in counted)
 
 
 def _reason(error: BaseException) -> str:

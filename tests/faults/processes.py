@@ -71,7 +71,7 @@ def train_watched(folder: Path, steps: int = 100) -> None:
             time.sleep(0.002)
 
 
-def _rows_without_gaps(folder: Path) -> int:
+def rows_without_gaps(folder: Path) -> int:
     """Steps that a folder has, after asserting that they count from 0, once each, and that its tables agree."""
     return _answer_of(_checked_rows, folder)
 
@@ -113,11 +113,11 @@ def try_kill_run(place: Path, seed: int) -> None:
         os.kill(number, signal.SIGKILL)
     assert ended(number) in (0, -signal.SIGKILL)
     for folder in run_folder.find_runs(place):
-        _rows_without_gaps(folder)
+        rows_without_gaps(folder)
     assert ended(child(lambda: gradlab.run(RUN, runs=place, plots=False))) == 0
     (folder,) = run_folder.find_runs(place)
     assert run_folder.read_summary(folder)["status"] == "completed"
-    assert _rows_without_gaps(folder) == 60
+    assert rows_without_gaps(folder) == 60
     assert bytes_of(neighbour) == before
 
 
@@ -129,7 +129,7 @@ def try_kill_watch(place: Path, seed: int) -> None:
     time.sleep(choose.uniform(0.05, 1.2))
     os.kill(number, choose.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]))
     assert ended(number) < 0
-    written = _rows_without_gaps(folder) if run_folder.is_run(folder) else 0
+    written = rows_without_gaps(folder) if run_folder.is_run(folder) else 0
     number = child(lambda: train_watched(folder, 20))
     while time.sleep(0.05) is None:  # it goes on for as long as its pictures are drawn
         if run_folder.is_run(folder) and _count(folder) >= written + 20:
@@ -141,7 +141,7 @@ def try_kill_watch(place: Path, seed: int) -> None:
     if number:
         os.kill(number, signal.SIGKILL)
         ended(number)
-    assert _rows_without_gaps(folder) == written + 20
+    assert rows_without_gaps(folder) == written + 20
 
 
 def _count(folder: Path) -> int:
@@ -185,13 +185,13 @@ def try_full_disk(place: Path, seed: int) -> None:
             subprocess.run(["mount", "-o", "remount,ro", disk], check=False, capture_output=True)
         assert ended(number) in (0, 2), "no message"
         for folder in run_folder.find_runs(disk):
-            _rows_without_gaps(folder)
+            rows_without_gaps(folder)
         subprocess.run(["mount", "-o", "remount,rw,size=50m", disk], check=True, capture_output=True)
         assert not _hidden(disk), _hidden(disk)
         assert (disk / "mine.txt").read_text() == "somebody's"
         assert ended(child(lambda: gradlab.run(RUN, runs=runs, plots=False))) == 0
         (folder,) = run_folder.find_runs(disk)
-        assert _rows_without_gaps(folder) == 60
+        assert rows_without_gaps(folder) == 60
 
 
 def try_together(place: Path, seed: int) -> None:
@@ -217,7 +217,7 @@ def try_together(place: Path, seed: int) -> None:
     assert [ended(number) for number in numbers] == [0] * len(numbers)
     assert ended(child(write)) == 0
     (folder,) = run_folder.find_runs(place)
-    assert _rows_without_gaps(folder) == 60
+    assert rows_without_gaps(folder) == 60
 
 
 TRIES: Sequence[tuple[str, Callable[[Path, int], None]]] = (

@@ -93,7 +93,7 @@ def damaged_text(choose: Random, text: str) -> str:
     return text
 
 
-def _understood_or_refused(act: Callable[[], object]) -> None:
+def understood_or_refused(act: Callable[[], object]) -> None:
     said = "understood"
     try:
         act()
@@ -118,7 +118,7 @@ def try_config(place: Path, seed: int) -> None:
             assert load_config(path).id == config.id
             assert settings_of(config)
 
-    _understood_or_refused(load)
+    understood_or_refused(load)
 
 
 def try_sweep(place: Path, seed: int) -> None:
@@ -127,7 +127,7 @@ def try_sweep(place: Path, seed: int) -> None:
     path = place / "sweep.yaml"
     path.write_bytes(damaged_text(choose, SWEEP).encode("utf-8", "surrogatepass"))
     overrides = [f"{choose.choice(NAMES)}={choose.choice(WORDS)}"] if choose.random() < 0.3 else []
-    _understood_or_refused(lambda: load_plan(path, overrides))
+    understood_or_refused(lambda: load_plan(path, overrides))
 
 
 def try_condition(place: Path, seed: int) -> None:
@@ -141,7 +141,7 @@ def try_condition(place: Path, seed: int) -> None:
             choose.choice(["-", "(", "not ", "[", "\x1b", "__import__('os')", "f''", "x[0]", "x.y()"])
         ] * choose.randrange(1, 500)
     row = {"model.depth": 5, "seed": 0, "verdict": "healthy", "test_loss": None, "n": 3, "model.activation": "relu"}
-    _understood_or_refused(lambda: parse(" ".join(words)).holds(row))
+    understood_or_refused(lambda: parse(" ".join(words)).holds(row))
 
 
 def try_data(place: Path, seed: int) -> None:
@@ -170,7 +170,7 @@ def try_data(place: Path, seed: int) -> None:
     if choose.random() < 0.1:
         path = Path(shutil.move(path, place / f"data{choose.choice(['.npz', '.csv', '.parquet', '.txt'])}"))
     with suppress(DatasetError):
-        _understood_or_refused(
+        understood_or_refused(
             lambda: datasets.load(File(path=path, target=choose.choice(["target", "target", "a", "\x1b"])), 0)
         )
 

@@ -341,7 +341,7 @@ def not_compared(runs: Runs, differing: Sequence[str] = ()) -> Iterator[str]:
     if not runs.unfinished:
         return
     counts = Counter(sorted(run.status for run in runs.unfinished))
-    yield f"not compared: {tally(counts)}"
+    yield f"not compared: {one_line(tally(counts))}"
     unreadable_first = sorted(runs.unfinished, key=lambda run: (run.status != UNREADABLE, run.status))
     for run in unreadable_first[:MOST_LISTED]:
         label = settings_text({key: run.settings[key] for key in differing if key in run.settings})
