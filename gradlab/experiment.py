@@ -2,8 +2,8 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -12,18 +12,16 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
-from gradlab import datasets, interrupts, run_folder, theory, training, user_code
-from gradlab.choices import MEASURED_TRAITS, PythonActivation
+from gradlab import interrupts, run_folder, training, user_code
+from gradlab.choices import MEASURED_TRAITS, PythonActivation, PythonModel
 from gradlab.config import Config
 from gradlab.config.files import load_config
 from gradlab.environment import environment
-from gradlab.errors import ConfigError, Problem, RunFolderError, RunInterrupted, UserError
-from gradlab.memory import require_memory
+from gradlab.errors import RunFolderError, RunInterrupted, UserError
 from gradlab.networks import activations
-from gradlab.networks.building import build
-from gradlab.networks.random_state import own_random_state
+from gradlab.networks.random_state import kept_random_state, own_random_state
+from gradlab.preparation import Experiment, prepare
 from gradlab.recording.close_look import CloseLook
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
@@ -93,8 +91,8 @@ def _run(
     notify: Callable[[str], None],
 ) -> Run:
     """Train and record a run, with global random states that may be moved."""
-    experiment = _prepare(config)
-    if fit_threads and _largest_product(experiment) < WORTH_SHARING:
+    experiment = prepare(config)
+    if fit_threads and experiment.largest_product < WORTH_SHARING:
         torch.set_num_threads(1)
     with run_folder.lock_run(runs, config) as writer:
         previous = writer.previous
@@ -121,83 +119,6 @@ def _fate(status: str) -> str:
     return {"running": "was cut off", "failed": "failed"}.get(status, f"was {status}")
 
 
-# -------------------------------------------------------------------------------------------------------- preparation
-
-
-@dataclass(frozen=True)
-class _Experiment:
-    """All that a run needs, checked, with nothing written yet."""
-
-    config: Config
-    device: torch.device
-    data: training.Data
-    model: nn.Module
-    optimizers: list[torch.optim.Optimizer]
-    steps: int
-    prediction: theory.Prediction
-
-
-def _prepare(config: Config) -> _Experiment:
-    device = _device(config)
-    dtype = {"float32": torch.float32, "float64": torch.float64}[config.dtype]
-    dataset = datasets.load(config.data, config.seed)
-    _require_memory(config, device, dtype, dataset)
-    data = training.Data.on(device, dtype, dataset)
-    model = build(
-        config.model,
-        features=dataset.features,
-        classes=dataset.classes,
-        seed=config.seed,
-        dtype=dtype,
-        device=device,
-        batch=next(training.batches(data.train, config.data.batch_size, config.seed))[1],
-    )
-    optimizers = training.build_optimizers(model, config.train.optimizer, config.train.learning_rate)
-    steps = training.total_steps(config, len(data.train))
-    return _Experiment(config, device, data, model, optimizers, steps, theory.predict_on(config, dataset))
-
-
-def _largest_product(experiment: _Experiment) -> int:
-    """Multiplications in the largest matrix product of a step."""
-    batch = experiment.config.data.samples_per_step(len(experiment.data.train))
-    return int(batch * max(parameter.numel() for parameter in experiment.model.parameters()))
-
-
-def _require_memory(config: Config, device: torch.device, dtype: torch.dtype, dataset: datasets.Dataset) -> None:
-    """Refuse a network whose weights, their gradients and the copies that updates are measured on cannot fit."""
-    count = config.model.parameter_count(dataset.features, dataset.classes)
-    if count is not None:
-        there = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
-        what = f"model: a network of {count:,} weights"
-        require_memory(2 * count * dtype.itemsize, what, fix="Make it less wide or less deep.", most=there)
-
-
-def _device(config: Config) -> torch.device:
-    """The device of a config.
-
-    Raises:
-        ConfigError: this machine does not have it, or it cannot compute in the config's dtype.
-    """
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(config.device)
-    problem = None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        problem = f"device: {config.device} is not on this machine; it has {_cuda_devices()}"
-    elif device.type == "mps" and not torch.backends.mps.is_available():
-        problem = "device: mps is not on this machine"
-    elif device.type == "mps" and config.dtype == "float64":
-        problem = "dtype: mps has no float64"
-    if problem is not None:
-        raise ConfigError([Problem(problem)], fix="device=auto takes what there is.")
-    return device
-
-
-def _cuda_devices() -> str:
-    names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return ", ".join(names) or "no CUDA device"
-
-
 # ----------------------------------------------------------------------------------------------------------- training
 
 
@@ -206,19 +127,21 @@ def spread(times: int, steps: int) -> frozenset[int]:
     return frozenset(np.linspace(0, steps - 1, times).round().astype(int).tolist())
 
 
-def _train(experiment: _Experiment, writer: run_folder.RunWriter, *, progress: bool) -> None:
+def _train(experiment: Experiment, writer: run_folder.RunWriter, *, progress: bool) -> None:
     """Train to the end, to divergence or to Ctrl-C, and leave the run folder with all rows and a status."""
     begun = perf_counter()
     known = _known(experiment.config)
-    totals = {"steps": 0, "step_seconds": 0.0, "record_seconds": 0.0}
+    totals: dict[str, Any] = {"steps": 0, "step_seconds": 0.0, "record_seconds": 0.0}
     try:
         with live(experiment.steps, progress) as view, _own_output(experiment.config):
             status = _steps(experiment, writer, view, totals)
         _evaluate(experiment, writer, int(totals["steps"]))
     except KeyboardInterrupt:  # the second one: do not even end the step
         status = "interrupted"
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code of the user may want to end the process
         with suppress(RunFolderError):  # a full disk would hide what went wrong first
+            writer.flush()
+        with suppress(RunFolderError):
             writer.write_summary({"status": "failed", **totals, **known, "traceback": traceback.format_exc()})
         if line := _line_of_own_code(error, experiment.config):
             fix = f"{writer.path / 'summary.json'} has the traceback."
@@ -244,51 +167,98 @@ def _own_output(config: Config) -> AbstractContextManager[object]:
 
 
 def _line_of_own_code(error: BaseException, config: Config) -> str:
-    """`file:line` of the innermost frame of an error that is in code which the config names; empty where none is."""
-    lines = (user_code.line_in(error, reference) for reference in config.code)
-    return next((line for line in lines if line), "")
+    """`file:line` of the innermost frame of an error that is in code which the config names; empty where none is.
+
+    A module of the user's own may be made of modules of PyTorch alone; then its factory is named.
+    """
+    lines = [line for reference in config.code if (line := user_code.line_in(error, reference))]
+    factory = [user_code.place(config.model.factory)] if isinstance(config.model, PythonModel) else []
+    return next(iter([*lines, *factory]), "")
 
 
-def _steps(experiment: _Experiment, writer: run_folder.RunWriter, view: Live, totals: dict[str, float]) -> str:
+@dataclass(frozen=True)
+class _Moments:
+    """The steps in which something is done beside training.
+
+    A network of the user's own is recorded as one that is watched: batches are looked at instead of the whole training
+    split, as one more pass might change what the network keeps for itself.
+    """
+
+    every: int
+    last: int
+    evaluations: frozenset[int]
+    full_passes: frozenset[int]
+    histograms: frozenset[int]
+
+    @classmethod
+    def of(cls, config: Config, steps: int) -> "_Moments":
+        """Those of a run of so many steps."""
+        return cls(
+            config.record.every,
+            steps - 1,
+            spread(EVALUATIONS, steps + 1),
+            frozenset() if _is_own(config) else spread(config.record.dead_units, steps),
+            spread(config.record.histograms, steps),
+        )
+
+    def records(self, step: int) -> bool:
+        """Whether a step is recorded."""
+        return step % self.every == 0 or step in {0, self.last} | self.full_passes | self.histograms
+
+
+def _is_own(config: Config) -> bool:
+    return config.model.hidden_widths is None
+
+
+def _steps(experiment: Experiment, writer: run_folder.RunWriter, view: Live, totals: dict[str, Any]) -> str:
     """The steps of a run; counts into `totals` and returns the status."""
-    config, steps = experiment.config, experiment.steps
-    full_passes, pictures = spread(config.record.dead_units, steps), spread(config.record.histograms, steps)
-    always = {0, steps - 1} | full_passes | pictures
-    evaluations = spread(EVALUATIONS, steps + 1)
     records: list[StepRecord] = []
-    walks = 0
+    moments = _Moments.of(experiment.config, experiment.steps)
     recorder = Recorder(
         experiment.model,
         experiment.optimizers,
         emit=records.append,
-        records=lambda step: step % config.record.every == 0 or step in always,
-        histograms=lambda step: step in pictures,
-        look=CloseLook(units=False),
+        records=moments.records,
+        histograms=moments.histograms.__contains__,
+        look=CloseLook(units=_is_own(experiment.config)),
     )
-    loop = training.train(experiment.model, experiment.optimizers, experiment.data, config)
-    with recorder, interrupts.first_one_remembered() as interrupted:
-        for number in range(steps):
-            if number in evaluations:
+    walks = 0
+    loop = training.train(experiment.model, experiment.optimizers, experiment.data, experiment.config)
+    with recorder, interrupts.first_one_remembered() as interrupted, _graph_of(recorder, experiment.config, totals):
+        for number in range(experiment.steps):
+            if number in moments.evaluations:
                 _evaluate(experiment, writer, number)
             start = perf_counter()
-            if number in full_passes:
+            if number in moments.full_passes:
                 recorder.look_at_units(experiment.data.train.x)
             step = next(loop)
             seconds = perf_counter() - start
             record = records.pop() if records else None
             _append(writer, step, record, seconds)
-            if recorder.walks > walks:
-                walks = recorder.walks
-                writer.write_modules(recorder.module_rows())
             view.update(step.step, step.loss, _delta_rms(record))
             totals["steps"] = number + 1
             totals["step_seconds"] += seconds
             totals["record_seconds"] += record.record_seconds if record else 0.0
+            if recorder.walks > walks:
+                walks = recorder.walks
+                writer.write_modules(recorder.module_rows())
+                if _is_own(experiment.config):
+                    writer.write_summary({"status": "running", **totals, "graph": recorder.graph})
             if not isfinite(step.loss):
                 return "diverged"
             if interrupted.is_set():
                 return "interrupted"
     return "completed"
+
+
+@contextmanager
+def _graph_of(recorder: Recorder, config: Config, totals: dict[str, Any]) -> Iterator[None]:
+    """Keep, at the end, what the graph of the steps says of a network of the user's own, as for one that is watched."""
+    try:
+        yield
+    finally:
+        if _is_own(config):
+            totals["graph"] = recorder.graph
 
 
 def _append(writer: run_folder.RunWriter, step: training.Step, record: StepRecord | None, seconds: float) -> None:
@@ -312,9 +282,10 @@ def _append(writer: run_folder.RunWriter, step: training.Step, record: StepRecor
             writer.append("histograms", row)
 
 
-def _evaluate(experiment: _Experiment, writer: run_folder.RunWriter, step: int) -> None:
+def _evaluate(experiment: Experiment, writer: run_folder.RunWriter, step: int) -> None:
     model, data, loss = experiment.model, experiment.data, experiment.config.train.loss
-    splits = {name: training.evaluate(model, getattr(data, name), loss) for name in ("train", "test")}
+    with kept_random_state():  # a network of the user's own may draw from it
+        splits = {name: training.evaluate(model, getattr(data, name), loss) for name in ("train", "test")}
     normalization = experiment.config.model.hidden_normalization
     if normalization is not None and normalization.traits.uses_batch_statistics:
         splits["train_batch_statistics"] = training.evaluate_with_batch_statistics(model, data.train, loss)

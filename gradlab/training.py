@@ -78,6 +78,14 @@ class Step:
     learning_rate: float
 
 
+def _cross_entropy(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """Mean over the samples, or over the positions of all samples, or the sum over the samples of their means."""
+    if y.ndim == 1:
+        return functional.cross_entropy(output, y, reduction=reduction)
+    loss = functional.cross_entropy(output.flatten(0, -2), y.flatten(), reduction=reduction)
+    return loss if reduction == "mean" else loss * len(y) / y.numel()
+
+
 def _squared_error(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
     """Mean over the classes of the squared difference from one-hot vectors; over the samples the mean or the sum."""
     classes = output.shape[1]
@@ -85,8 +93,31 @@ def _squared_error(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor
     return loss if reduction == "mean" else loss / classes
 
 
-LOSSES: Mapping[str, Callable[..., Tensor]] = {"cross_entropy": functional.cross_entropy, "mse": _squared_error}
-"""Outputs (samples, classes), class numbers and a reduction ─► the loss."""
+LOSSES: Mapping[str, Callable[..., Tensor]] = {"cross_entropy": _cross_entropy, "mse": _squared_error}
+"""Outputs (samples, …, classes), class numbers (samples, …) and a reduction ─► the loss."""
+
+
+def checked_loss(name: str, output: object, *, y: Tensor, classes: int) -> Tensor:
+    """The loss of what somebody's network has returned.
+
+    Args:
+        name: a key of `LOSSES`.
+        output: what the network has returned for a batch.
+        y: (samples, …), the class numbers of the batch.
+        classes: how many classes there are.
+
+    Raises:
+        ValueError: the loss cannot be computed of it.
+    """
+    if not isinstance(output, Tensor):
+        raise ValueError(f"the module returns {type(output).__name__}; the loss needs one tensor")
+    shape = (*y.shape, classes)
+    if tuple(output.shape) != shape or not output.is_floating_point():
+        raise ValueError(
+            f"the module returns a tensor of shape {tuple(output.shape)}, {output.dtype}; the loss needs "
+            f"numbers of the shape {shape}, one for each class"
+        )
+    return LOSSES[name](output, y)
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:

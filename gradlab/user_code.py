@@ -8,10 +8,11 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,7 @@ MOST_FILES = 2000
 """Files whose content counts for one reference."""
 _PREFIX = "gradlab_user_code_"
 """Of the names that imported files have in `sys.modules`."""
+_GRADLAB = Path(__file__).parent
 _loaded: dict[tuple[str, str], Any] = {}
 
 
@@ -168,8 +170,12 @@ def _import(reference: str, path: Path, digest: str) -> ModuleType:
 
 
 @contextmanager
-def running(reference: str) -> Iterator[None]:
+def running(reference: str, where: str = "") -> Iterator[None]:
     """Run code of the user: what it prints goes to the error stream, and what it raises becomes one message.
+
+    Args:
+        reference: the code.
+        where: `file:line` that the message names where the error has none in the user's files.
 
     The folder of its file can be imported from meanwhile. Files that were imported from there are forgotten afterwards,
     so that a file of the same name beside another config is not taken for it.
@@ -186,7 +192,7 @@ def running(reference: str) -> Iterator[None]:
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        raise UserError(f"{line_of(error, root) or path}: {type(error).__name__}: {error}") from error
+        raise UserError(f"{line_of(error, root) or where or path}: {type(error).__name__}: {error}") from error
     finally:
         sys.path[:] = own_path
         if reference.rpartition(":")[0].endswith(".py"):
@@ -215,19 +221,47 @@ def line_of(error: BaseException, root: Path) -> str:
 
 
 def _is_below(file: Path, root: Path) -> bool:
-    """Whether a file is in a folder, and not in an environment with installed packages that lies in it."""
-    return file.is_relative_to(root) and "site-packages" not in file.relative_to(root).parts
+    """Whether a file is in a folder, and neither gradlab's nor in an environment with installed packages in it."""
+    inside = file.is_relative_to(root) and "site-packages" not in file.relative_to(root).parts
+    return inside and not file.is_relative_to(_GRADLAB)
 
 
-def called(reference: str, *arguments: Any, **options: Any) -> Any:
-    """What a function of the user returns.
+def called(reference: str, options: Mapping[str, Any], **offered: Any) -> Any:
+    """What a function or class of the user returns.
+
+    Args:
+        reference: names it.
+        options: what it is called with, by the names of its arguments.
+        offered: what it is called with besides, where it has an argument of that name that the options do not set.
 
     Raises:
-        UserError: it cannot be loaded or called, or it raised.
+        UserError: it cannot be loaded or called, or it raised; the message has the line of the user's file.
     """
     function = load(reference)
     if not callable(function):
         path, _ = _locate(reference)
         raise UserError(f"{path}: {function_name(reference)} is {type(function).__name__} and cannot be called")
-    with running(reference):
-        return function(*arguments, **options)
+    with suppress(TypeError, ValueError):  # of some built-in functions the arguments are not known
+        signature = inspect.signature(function)
+        offered = {key: value for key, value in offered.items() if key in signature.parameters and key not in options}
+        try:
+            signature.bind(**options, **offered)
+        except TypeError as error:
+            given = ", ".join([*options, *offered]) or "nothing"
+            raise UserError(
+                f"{place(reference)}: {function_name(reference)}{signature} cannot be called with {given}: {error}"
+            ) from None
+    with running(reference, place(reference)):
+        return function(**options, **offered)
+
+
+def place(reference: str) -> str:
+    """`file:line` where a function or class of the user begins, as far as that is known."""
+    path, _ = _locate(reference)
+    with suppress(UserError, OSError, TypeError):
+        value = load(reference)
+        code = getattr(value, "__code__", None)
+        line = code.co_firstlineno if code is not None else inspect.getsourcelines(value)[1]
+        file = code.co_filename if code is not None else inspect.getsourcefile(value)
+        return f"{file}:{line}"
+    return str(path)

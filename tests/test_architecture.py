@@ -13,14 +13,15 @@ PACKAGE = ROOT / "gradlab"
 ORDER = [
     "text", "errors", "printing", "limits", "operations", "reading", "user_code", "memory", "writing", "locking",
     "interrupts", "seeding", "choices", "config", "statistics", "tables", "networks", "datasets", "theory",
-    "measures", "recording", "training", "environment", "marker", "run_folder", "diagnosis", "claims", "views",
-    "report", "snapshot", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting",
+    "measures", "recording", "training", "preparation", "environment", "marker", "run_folder", "diagnosis", "claims",
+    "views", "report", "snapshot", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting",
     "experiment", "integrations", "sweeps", "reporting", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = [
     "recording",
     "training",
+    "preparation",
     "environment",
     "watch_records",
     "watch_folder",

@@ -4,6 +4,8 @@ import functools
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -21,6 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from gradlab import user_code
+from gradlab.text import setting_text
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 """Of what comes one after the other: steps, for example. Nobody can mean more."""
@@ -34,6 +37,33 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Code = Annotated[str, AfterValidator(user_code.checked)]
 """A Python function: a file and what is in it, or a package's module."""
+
+
+def _named_options(options: dict[str, Any]) -> dict[str, Any]:
+    for key, value in options.items():
+        if not key.isidentifier() or iskeyword(key):
+            raise ValueError(f"{key!r} is no name of an argument of a Python function")
+        if not _is_plain(value):
+            raise ValueError(f"{key} must be a finite number, a text, true, false, null, or a list or mapping of those")
+    return options
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and isfinite(value))
+
+
+NamedOptions = Annotated[dict[str, Any], AfterValidator(_named_options)]
+"""What a Python function of the user is called with, by the names of its arguments."""
+
+
+def called_text(reference: str, options: Mapping[str, Any]) -> str:
+    """A function and what it is called with, `build(depth=8)`."""
+    given = ", ".join(f"{key}={setting_text(value)}" for key, value in options.items())
+    return f"{user_code.function_name(reference)}({given})"
 
 
 class Options(BaseModel):

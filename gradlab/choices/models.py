@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gradlab.choices.activations import ACTIVATIONS, ALIASES, Activation, ReLU
-from gradlab.choices.base import NonNegative, OneOf, Options, Positive, Size, by_name
+from gradlab.choices.base import Code, NamedOptions, NonNegative, OneOf, Options, Positive, Size, by_name, called_text
 from gradlab.choices.initializers import INITIALIZERS, HeNormal, Initializer
 from gradlab.choices.normalizations import (
     NORMALIZATIONS,
@@ -30,6 +30,8 @@ class Model(Options):
     """
 
     tag: ClassVar[str] = "kind"
+    takes_any_shape: ClassVar[bool] = False
+    """Whether the network gets samples in the shape that they have; otherwise as one row of numbers each."""
     kind: str
 
     @property
@@ -143,4 +145,23 @@ class MLP(Model):
         return ", ".join(parts)
 
 
-MODELS: Mapping[str, type[Model]] = by_name(MLP)
+class PythonModel(Model):
+    """Your own: a Python function or class that makes any nn.Module; recorded as a watched model is."""
+
+    kind: Literal["python"] = "python"
+    """The kind of network."""
+    code: ClassVar[str] = "factory"
+    takes_any_shape: ClassVar[bool] = True
+    factory: Code
+    """`nets.py:build` for the function or class build of the file nets.py, or `package.module:build`. It is called with
+    the options and, where it has arguments of these names, with `features` and `classes`."""
+    options: NamedOptions = Field({})
+    """What it is called with, by the names of its arguments."""
+
+    @property
+    def summary(self) -> str:
+        """The network in a few words."""
+        return called_text(self.factory, self.options)
+
+
+MODELS: Mapping[str, type[Model]] = by_name(MLP, PythonModel)

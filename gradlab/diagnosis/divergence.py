@@ -6,6 +6,7 @@ import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.measures.network import is_own
 from gradlab.measures.origin import Growth, Origin, origin
 from gradlab.tables import Finding, Tables
 from gradlab.text import modules_text
@@ -114,7 +115,7 @@ def _grown(found: Origin | None) -> dict[str, float]:
 def _remedies(tables: Tables, found: Origin | None, *, untrained: bool) -> list[str]:
     """What helps against the cause. In a configured run no operation of the loss or the model is at fault."""
     general = remedies.start(tables.config) if untrained else remedies.training(tables.config)
-    if found is None or found.phase is None or tables.config is not None:
+    if found is None or found.phase is None or not is_own(tables):
         return general
     grew = found.growth is not None and found.growth.grew
     match found.phase:

@@ -11,7 +11,7 @@ from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
 from gradlab.diagnosis.through_time import through_time
 from gradlab.measures.chain_profiles import delta_over_chains
-from gradlab.measures.network import LAYERS, network_of
+from gradlab.measures.network import LAYERS, is_own, network_of
 from gradlab.measures.profiles import Profiles, by_module, profiles
 from gradlab.measures.slopes import Fits, fit_depth, slope
 from gradlab.measures.spells import Spell, lasting, smooth, spell
@@ -129,13 +129,13 @@ def _profiles(tables: Tables) -> tuple[list[Profiles], str]:
 
     The layers of a configured network are a chain. Those of others are in the chains of the graph of a step.
     """
-    if tables.config is None or tables.config.model.kind == "python":
+    if is_own(tables):
         network = network_of(tables)
         if network is not None:
             return delta_over_chains(network, tables.judged), ""
-    layers = tables.judged if tables.config is not None else _behind_norms(tables.judged)
+    layers = _behind_norms(tables.judged) if is_own(tables) else tables.judged
     delta = profiles(layers, "delta_rms", ["weight"])
-    return [delta] if delta else [], "" if tables.config is not None else UNKNOWN_GRAPH
+    return [delta] if delta else [], UNKNOWN_GRAPH if is_own(tables) else ""
 
 
 def _along(tables: Tables, delta: Profiles, fits: Fits, rule: str, sign: int, note: str) -> Finding | None:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.measures.network import is_own
 from gradlab.tables import INSPECTED, Finding, Severity, Tables
 from gradlab.text import first_of
 
@@ -57,7 +58,7 @@ def no_gradient(tables: Tables) -> Answer:
 
     What to try: follow the output of the named module to the loss, and let it take part in it.
     """
-    if tables.config is not None:
+    if not is_own(tables):
         return NotApplicable("the network of a configured run is whole")
     if not tables.steps.height:
         return NotApplicable("no step was recorded")
@@ -170,7 +171,7 @@ def not_optimized(tables: Tables) -> Answer:
     if tables.status == INSPECTED:
         return NotApplicable("a single pass needs no optimizer")
     graph = graph_of(tables)
-    if tables.config is not None or graph is None:
+    if not is_own(tables) or graph is None:
         return NotApplicable("nobody has looked at the graph of a step")
     missing: Mapping[str, int] = {
         name: size for name, size in graph["not_optimized"].items() if name not in graph["unreached"]
@@ -212,7 +213,7 @@ def unregistered_parameters(tables: Tables) -> Answer:
     `__init__`.
     """
     graph = graph_of(tables)
-    if tables.config is not None or graph is None:
+    if not is_own(tables) or graph is None:
         return NotApplicable("nobody has looked at the graph of a step")
     findings = []
     outside: Mapping[str, int] = graph["outside"]

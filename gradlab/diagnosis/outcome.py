@@ -8,6 +8,7 @@ import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
+from gradlab.measures.network import is_own
 from gradlab.measures.profiles import Floats, by_module
 from gradlab.tables import Finding, Tables
 from gradlab.text import modules_text
@@ -47,9 +48,9 @@ def batch_norm_drift(tables: Tables) -> Answer:
 
     What to try: a smaller learning rate, larger batches, more steps for the running statistics to settle.
     """
-    if tables.config is None:
+    if is_own(tables) or tables.config is None:
         return _watched_drift(tables)
-    norm = None if tables.config is None else tables.config.model.hidden_normalization
+    norm = tables.config.model.hidden_normalization
     if norm is not None and not norm.traits.uses_batch_statistics:
         return NotApplicable("the network has no BatchNorm")
     both = tables.split("train").join(tables.split("train_batch_statistics"), on="step", suffix="_batch")

@@ -11,6 +11,7 @@ from gradlab.diagnosis.gradients import exploding_gradient
 from gradlab.diagnosis.graph import graph_of
 from gradlab.diagnosis.rule import LARGE_INPUT, Answer, NotApplicable, begins_with, numbers
 from gradlab.diagnosis.signal import signal_explosion
+from gradlab.measures.network import is_own
 from gradlab.operations import ONE_OF_MANY, SHAPE_ONLY, WEIGHT_LAYERS
 from gradlab.tables import Finding, Severity, Tables
 
@@ -45,7 +46,7 @@ def output_mismatch(tables: Tables) -> Answer:
     smaller weights in the last layer.
     """
     graph = graph_of(tables)
-    if tables.config is not None or graph is None:
+    if not is_own(tables) or graph is None:
         return NotApplicable("nobody has looked at the graph of a step")
     chains: Sequence[Chain] = graph["chains"]
     found: dict[str, Finding] = {}

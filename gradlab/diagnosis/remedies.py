@@ -1,7 +1,7 @@
 """Remedies: things that are worth trying.
 
-Of a configured run, they are overrides of its config, and none repeats what the config already has. Of a model that was
-only watched, each is a sentence.
+Of a configured run, they are overrides of its config, and none repeats what the config already has. Where there is no
+config, or its model has no such option, each is a sentence.
 """
 
 from gradlab.config import Config
@@ -9,17 +9,18 @@ from gradlab.config import Config
 
 def initializer(config: Config | None) -> list[str]:
     """An initializer made for the activation, if the run has another one."""
-    if config is None:
+    has = None if config is None else config.model.weight_initializer
+    if config is None or has is None:
         return ["Draw the initial weights at random, in a size made for the activation: He for ReLU, Glorot for tanh."]
-    activation, has = config.model.hidden_activation, config.model.weight_initializer
-    if activation is None or has is None or has.name in activation.traits.initializers:
+    activation = config.model.hidden_activation
+    if activation is None or has.name in activation.traits.initializers:
         return []
     return [f"model.initializer={name}" for name in activation.traits.initializers[:1]]
 
 
 def start(config: Config | None) -> list[str]:
     """Remedies for signals that vanish or explode in the untrained network."""
-    if config is None:
+    if config is None or config.model.weight_initializer is None:
         return [*initializer(None), "Put a normalization in front of each activation."]
     activation, norm = config.model.hidden_activation, config.model.hidden_normalization
     hopeless = activation is not None and not activation.traits.zero_centred
@@ -63,6 +64,6 @@ def clip(config: Config | None) -> list[str]:
 
 def leaky(config: Config | None) -> list[str]:
     """An activation that cannot die."""
-    if config is None:
+    if config is None or config.model.hidden_activation is None:
         return ["Use an activation with a slope below zero, such as LeakyReLU, so that no unit can die."]
-    return [] if config.model.hidden_activation is None else ["model.activation=leaky_relu"]
+    return ["model.activation=leaky_relu"]

@@ -4,7 +4,7 @@ import numpy as np
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
-from gradlab.measures.network import network_of
+from gradlab.measures.network import is_own, network_of
 from gradlab.measures.profiles import Profiles, aligned, by_module, profiles
 from gradlab.measures.slopes import fit_depth
 from gradlab.measures.spells import lasting, smooth, spell
@@ -60,7 +60,7 @@ def _signals(tables: Tables) -> list[Profiles]:
     Where what feeds what is known, there is a profile for each chain of at least `FEW_LAYERS` hidden layers. What comes
     behind the last layer, as the sigmoid of an output, is not hidden; a gate beside a chain is on a chain of its own.
     """
-    network = network_of(tables) if tables.config is None or tables.config.model.kind == "python" else None
+    network = network_of(tables) if is_own(tables) else None
     if network is None:
         size = profiles(tables.judged, "activation_rms", ["activation"]) or profiles(
             tables.judged, "activation_rms", ["weight"]

@@ -12,6 +12,7 @@ import polars as pl
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.graph import graph_of
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
+from gradlab.measures.network import is_own
 from gradlab.measures.profiles import Flags, Floats, Profiles, by_module
 from gradlab.measures.spells import Spell, smooth, spell
 from gradlab.measures.trend import trend
@@ -61,7 +62,7 @@ def dead_units(tables: Tables) -> Answer:
     died_TL = dead.values_TL - dead.values_TL[0] >= DIED_FRACTION
     many_T = mean_T - mean_T[0] >= DIED_FRACTION
     bad_TL = (dead.values_TL >= DEAD_FRACTION) | (died_TL & many_T[:, None])
-    if tables.config is None:
+    if is_own(tables):
         bad_TL = dead.values_TL >= DEAD_IN_BATCHES
     when = spell(dead.steps, bad_TL.any(1))
     if when is None:
@@ -152,7 +153,7 @@ def _one_sided(tables: Tables, modules: Sequence[str]) -> Flags:
 
 def _decided(tables: Tables, modules: Sequence[str], values_TL: Floats) -> Flags:
     """The activations at the output of a watched model that saturate while it learns: it is sure of its answers."""
-    if tables.config is not None or not len(values_TL):
+    if not is_own(tables) or not len(values_TL):
         return np.zeros(len(modules), dtype=bool)
     course = trend(tables.steps.sort("step")["loss"].drop_nulls().to_numpy())
     order = tables.layers.filter(pl.col("kind").is_in(["weight", "output", "activation"]))

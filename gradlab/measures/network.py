@@ -81,6 +81,11 @@ class Network:
         return {number: tuple(nodes) for number, nodes in chains.items()}
 
 
+def is_own(tables: Tables) -> bool:
+    """Whether the network is one of the user's own: no config lists its layers, only the graph of a step shows them."""
+    return tables.config is None or tables.config.model.hidden_widths is None
+
+
 def network_of(tables: Tables) -> Network | None:
     """The graph of a step.
 

@@ -65,12 +65,21 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A config's settings by dotted path; what is chosen by name stands under the path of the choice itself."""
     settings: dict[str, Any] = {}
     for key, value in config.items():
-        path = prefix.rstrip(".") if key == "name" and prefix else prefix + key
+        chosen = (
+            key == "name" and prefix and not prefix.endswith("options.")
+        )  # options of the user's code have any name
+        path = prefix.rstrip(".") if chosen else prefix + key
         if isinstance(value, Mapping):
             settings.update(flat(value, f"{path}."))
         else:
-            settings[path] = tuple(value) if isinstance(value, list) else value
+            settings[path] = _hashable(value)
     return settings
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple((key, _hashable(item)) for key, item in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def same_value(one: Any, other: Any) -> bool:

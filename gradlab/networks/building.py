@@ -8,16 +8,18 @@ from torch import Tensor, nn
 
 from gradlab.choices import Model
 from gradlab.networks.mlp import build_mlp
+from gradlab.networks.python import build_python
 
 _BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": build_mlp,
+    "python": build_python,
 }
 
 
 def build(
     model: Model,
     *,
-    features: int,
+    features: int | tuple[int, ...],
     classes: int,
     seed: int,
     dtype: torch.dtype,
@@ -28,12 +30,12 @@ def build(
 
     Args:
         model: its kind and its options.
-        features: of the input.
+        features: of the input; where the samples have another shape than one row of numbers, that shape.
         classes: logits of the output.
         seed: the config's.
         dtype: of parameters and buffers.
         device: where they go.
-        batch: (batch, features), on the device; for an initializer that looks at data.
+        batch: (batch, features), on the device; for an initializer that looks at data, and layers that wait for it.
     """
     about: dict[str, Any] = {"features": features, "classes": classes, "seed": seed, "dtype": dtype, "device": device}
     return _BUILDERS[model.kind](model, **about, batch=batch)

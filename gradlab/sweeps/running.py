@@ -11,7 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from gradlab import datasets, interrupts, run_folder
+from gradlab import datasets, interrupts, run_folder, user_code
+from gradlab.choices import Data
 from gradlab.errors import RunBusyError
 from gradlab.sweeps.engine import GRACE_SECONDS, Engine, Task
 from gradlab.sweeps.grid import Point
@@ -80,6 +81,7 @@ def run_sweep(
 
     Raises:
         DatasetError: data from outside the package cannot be loaded.
+        UserError: code of the user cannot be loaded.
         RunFolderError: no run folder can be written in `runs`.
     """
     states = look_up_all(points, runs)
@@ -89,7 +91,7 @@ def run_sweep(
                 states[point.config.id] = record_interruption(runs, point.config)
     todo = [point for point in points if not states[point.config.id].settled]
     ran = frozenset(point.config.id for point in todo)
-    _try_to_load_data(todo)
+    _try_to_load(todo)
     listener.planned(len(todo))
     rest = todo
     with interrupts.first_one_remembered() as interrupted, engine:
@@ -108,9 +110,14 @@ def run_sweep(
     return Report(states, ran, interrupted.is_set())
 
 
-def _try_to_load_data(points: Sequence[Point]) -> None:
-    """Load data from outside the package once, so that a missing file or network is one message for all points."""
-    tried = []
+def _try_to_load(points: Sequence[Point]) -> None:
+    """Load what is not in the package once, so that a missing file or network is one message for all points.
+
+    That is code of the user, and data from outside.
+    """
+    for reference in dict.fromkeys(reference for point in points for reference in point.config.code):
+        user_code.load(reference)
+    tried: list[Data] = []
     for point in points:
         if point.config.data.facts.from_outside and point.config.data not in tried:
             tried.append(point.config.data)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gradlab.config import SCHEMA
 from gradlab.diagnosis import VITAL
+from gradlab.measures.network import is_own
 from gradlab.measures.profiles import Floats, Profiles, activation_kind, layer_names, profiles, unit_shares
 from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
@@ -70,7 +71,7 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
         yield paragraph(f"nothing could be judged ({reasons})", width, "yellow", first="  ", rest="  ")
     for finding in run.findings:
         yield from _finding(finding, width)
-    if run.config is None:
+    if is_own(run):
         yield from _not_judged(run.not_judged, width)
     yield from _problems(run.problems, width)  # after all tables were read
     if run.path != Path():
@@ -127,7 +128,7 @@ def _layers(run: Tables, width: int) -> Table:
     rows = list(_rows(run))
     heads = [("δ RMS" if run.status == INSPECTED and not place else head) for place, (head, _) in enumerate(COLUMNS)]
     sizes = [max([len(head), *(len(cells[place]) for _, cells in rows)]) for place, head in enumerate(heads)]
-    names = dict(layer_names(run.layers)) if run.config is None else {}
+    names = dict(layer_names(run.layers)) if is_own(run) else {}
     room = max(SHORTEST_NAME, width - sum(sizes) - len(sizes))
     table = plain_table()
     table.add_column("module" if names else "layer", justify="left" if names else "right", no_wrap=True)

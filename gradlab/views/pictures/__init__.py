@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradlab.errors import UserError
+from gradlab.measures.network import is_own
 from gradlab.measures.profiles import layer_names
 from gradlab.tables import Tables
 from gradlab.views.pictures.axes import name_layers
@@ -46,7 +47,7 @@ def figure(run: Tables, name: str) -> Figure:
     with drawing(), np.errstate(all="ignore"):  # NaN and infinity are what a diverged network measures
         drawn = new_figure(height)
         draw(drawn, run)
-        if run.config is None:
+        if is_own(run):
             name_layers(drawn, layer_names(run.layers))
     return drawn
 

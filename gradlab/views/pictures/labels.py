@@ -1,5 +1,6 @@
 """What columns and settings are called in pictures; which columns have a logarithmic axis, and which are shares."""
 
+from gradlab.measures.network import is_own
 from gradlab.measures.profiles import layer_names
 from gradlab.statistics import STATISTICS
 from gradlab.tables import Tables
@@ -25,8 +26,8 @@ def is_share(column: str) -> bool:
 
 
 def layer_label(run: Tables, layer: int) -> str:
-    """A layer in words: `layer 3`; of a watched model, the name of its module."""
-    name = layer_names(run.layers).get(layer) if run.config is None else None
+    """A layer in words: `layer 3`; of a network of the user's own, the name of its module."""
+    name = layer_names(run.layers).get(layer) if is_own(run) else None
     return one_line(name) if name else f"layer {layer}"
 
 
