@@ -5,13 +5,13 @@ Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written 
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from gradlab import interrupts, limits
-from gradlab.errors import RunInterrupted, UserError
-from gradlab.printing import complain, fit_terminal, lost, say
+from gradlab import completion, exits, interrupts
+from gradlab.errors import RunInterrupted
+from gradlab.printing import say
 from gradlab.sweeps import ENGINES
 from gradlab.text import json_text
 from gradlab.views.export import TARGETS
@@ -338,39 +338,5 @@ def _names(text: str) -> list[str]:
 
 
 def main() -> None:
-    """Entry point: errors of the user's making are one message and exit code 2, without a traceback.
-
-    Typer itself ends quietly with 130 after Ctrl-C, and with 1 where the reader of a pipe has left.
-    """
-    fit_terminal()
-    _require("read")
-    try:
-        try:
-            app()
-        finally:
-            if sys.stdout is not None:  # it may be closed
-                sys.stdout.flush()
-    except UserError as error:
-        complain(error.message, error.fix)
-        sys.exit(2)
-    except OSError as error:
-        if lost(sys.stdout):
-            _give_up(f"cannot write the output: {error.strerror or error}")
-        if reason := limits.denied(error):
-            _give_up(reason)
-        raise
-    except BaseException as error:  # polars panics, which is no Exception
-        if reason := limits.denied(error):
-            _give_up(reason)
-        raise
-
-
-def _require(what: str) -> None:
-    """End here where the limits of this process are too low to `read`, `draw` or `train`."""
-    if reason := limits.too_little(what):
-        _give_up(reason)
-
-
-def _give_up(reason: str) -> NoReturn:
-    complain(reason)
-    sys.exit(1)
+    """Entry point."""
+    exits.run(app)

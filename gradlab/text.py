@@ -4,7 +4,7 @@
     means      mean_and_interval
     time       clock · duration
     settings   setting_text · settings_text · wanted_text
-    names      did_you_mean · first_of · tally · counted · layers_text · modules_text · shortened
+    names      first_of · tally · counted · layers_text · modules_text · shortened
     lines      dotted · one_line · separated
     JSON       strict_json · json_text
     foreign    printable
@@ -15,7 +15,6 @@ What a file of somebody else says reaches a terminal through `printable` only: i
 obeys, and characters that turn the direction of what follows.
 """
 
-import difflib
 import json
 import math
 import unicodedata
@@ -205,13 +204,6 @@ def _choice_text(value: Any) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------------- names
-
-
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'relu'?` if a choice is close to the word, else nothing."""
-    lowered = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(word.lower(), lowered, n=1)
-    return f"; did you mean {lowered[near[0]]!r}?" if near else ""
 
 
 def first_of(items: Iterable[object]) -> str:

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gradlab"
 
 ORDER = [
-    "text", "errors", "printing", "limits", "operations", "reading", "user_code", "memory", "writing", "locking",
+    "text", "nearest",
+    "errors", "printing", "limits", "operations", "reading", "user_code", "memory", "writing", "locking",
     "interrupts", "seeding", "choices", "config", "statistics", "tables", "networks", "datasets", "theory",
     "measures", "recording", "training", "preparation", "environment", "marker", "run_folder", "diagnosis", "claims",
     "views", "report", "snapshot", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting",

@@ -11,7 +11,6 @@ from gradlab.text import (
     clock,
     compact,
     counted,
-    did_you_mean,
     duration,
     first_of,
     layers_text,
@@ -199,12 +198,6 @@ def test_wanted_settings():
     assert wanted_text({"model.initializer": either}) == "model.initializer=normal (std=0.01)|he_normal"
     assert wanted_text({"model.residual": True, "model.width": (5, 3)}) == "model.residual=true, model.width=[5, 3]"
     assert wanted_text({"model.width": [[5, 3]]}) == "model.width=[5, 3]"
-
-
-def test_near_choices_are_offered():
-    assert did_you_mean("rleu", ["relu", "tanh"]) == "; did you mean 'relu'?"
-    assert did_you_mean("RELU", ["relu"]) == "; did you mean 'relu'?"
-    assert did_you_mean("xyz", ["relu"]) == ""
 
 
 def test_first_of_says_how_many_there_are():

@@ -132,6 +132,11 @@ def by_name(*choices: type[O]) -> Mapping[str, type[O]]:
     return MappingProxyType({choice.model_fields[choice.tag].default: choice for choice in choices})
 
 
+def _bare(name: str) -> str:
+    """A name without what tells apart the ways of writing it: `leaky_relu` and `LeakyReLU` are one."""
+    return name.replace("_", "").replace("-", "").lower()
+
+
 @dataclass(frozen=True, eq=False)
 class OneOf:
     """Annotates a field that takes one of a registry's choices: a mapping with its name, or the bare name.
@@ -141,12 +146,14 @@ class OneOf:
         choices: the registry.
         aliases: other names of some of them.
         default: the choice that a mapping without a name is about; empty where a mapping needs a name.
+        beyond: said where a name is none of them: what else there is.
     """
 
     noun: str
     choices: Mapping[str, type[Options]]
     aliases: Mapping[str, str] = field(default_factory=dict)
     default: str = ""
+    beyond: str = ""
 
     @functools.cached_property
     def tag(self) -> str:
@@ -160,7 +167,18 @@ class OneOf:
 
     def find(self, name: Any) -> type[Options] | None:
         """The choice of a name or an alias, if there is one."""
-        return self.choices.get(self.aliases.get(str(name), str(name)))
+        return self.choices.get(self.named(str(name)))
+
+    def named(self, name: str) -> str:
+        """The name in the registry that a name stands for: an alias, or a name as PyTorch and Keras write it (`ReLU`,
+        `LeakyReLU`, `HeNormal`); one that is not known as it is.
+        """
+        known = self._written.get(_bare(name), name)
+        return self.aliases.get(known, known)
+
+    @functools.cached_property
+    def _written(self) -> Mapping[str, str]:
+        return {_bare(name): name for name in self.names}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Validate as the union of the choices, told apart by their tag."""
@@ -176,5 +194,5 @@ class OneOf:
         if isinstance(value, Mapping) and self.default:
             value = {self.tag: self.default, **value}
         if isinstance(value, Mapping) and isinstance(value.get(self.tag), str):
-            value = {**value, self.tag: self.aliases.get(value[self.tag], value[self.tag])}
+            value = {**value, self.tag: self.named(value[self.tag])}
         return value

@@ -15,8 +15,8 @@ from gradlab.choices import Options
 from gradlab.diagnosis import RULES
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.settings import Wanted
+from gradlab.nearest import named
 from gradlab.statistics import LAYER_STATISTICS
-from gradlab.text import did_you_mean
 
 HEADLINES = (*(name for name in MEASURES if name not in ("steps", "seconds")), "diverged")
 """Numbers of a whole run that have a name."""
@@ -39,7 +39,7 @@ Moment = Literal["start", "end", "mean", "min", "max"] | Annotated[int, Field(ge
 
 def _known(word: str, words: tuple[str, ...], what: str) -> str:
     if word not in words:
-        raise ValueError(f"{word!r} is not {what}{did_you_mean(word, words)}  (choices: {', '.join(words)})")
+        raise ValueError(f"{word!r} is not {what}{named(word, words)}")
     return word
 
 

@@ -19,7 +19,7 @@ from gradlab.measures.settings import (
     partner,
     value_of,
 )
-from gradlab.text import did_you_mean
+from gradlab.nearest import did_you_mean
 
 SECTION = "claim"
 """The key of a sweep file."""

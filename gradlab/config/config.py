@@ -32,6 +32,10 @@ what stands in them gets another meaning, as where a default changes; a new opti
 """
 
 
+OTHER_DATA = "openml has MNIST and thousands of others ({name: openml, dataset: mnist_784}), and file reads your own"
+"""Said of a dataset that there is not."""
+
+
 class TrainConfig(Options):
     """How the network trains: a loss, averaged over the batch, with one optimizer."""
 
@@ -99,7 +103,7 @@ class Config(Options):
     """Number format of weights, activations and gradients."""
     model: Annotated[Model, OneOf("a kind of network", MODELS, default="mlp")] = choices.MLP()
     """The network: its kind and the options of that kind."""
-    data: Annotated[Data, OneOf("a dataset", DATASETS, default="digits")] = choices.Digits()
+    data: Annotated[Data, OneOf("a dataset", DATASETS, default="digits", beyond=OTHER_DATA)] = choices.Digits()
     """The data source: a name, or a mapping of a name and its options."""
     train: TrainConfig = TrainConfig()
     """Optimizer and length."""

@@ -18,11 +18,13 @@ from pydantic import ValidationError
 from gradlab import user_code
 from gradlab.choices import IN_FULL, SHORTHAND, from_shorthand
 from gradlab.config import Config
-from gradlab.config.problems import CHOICES, CONFIG, default_choice, explain
+from gradlab.config.keys import CHOICES, default_choice, in_full
+from gradlab.config.problems import CONFIG, explain
 from gradlab.config.yaml import Builder, Dumper, Loader, Path_, flow, plain, syntax_problem
 from gradlab.errors import ConfigError, Problem, UserError
+from gradlab.nearest import did_you_mean, nearest
 from gradlab.reading import read_file
-from gradlab.text import did_you_mean, dotted, one_line
+from gradlab.text import dotted, one_line
 
 MOST_BYTES = 2**20
 """Of a config or sweep file."""
@@ -91,6 +93,13 @@ class Document:
                 return below
         return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), "")
 
+    def _several(self, path: Path_) -> str:
+        """That a sweep takes several values, where an override that gives a key several is what is wrong."""
+        key, _, value = self.place(path).partition("=")
+        typed = in_full(key.strip()) in (dotted(path), dotted(path[:-1]))
+        several = ("," in value and not value.lstrip().startswith(("[", "{"))) or value.startswith(SERIES)
+        return "; gradlab sweep tries each of several values" if typed and several else ""
+
     def overridden(self, overrides: Sequence[str] | Mapping[str, Any]) -> "Document":
         """The document with each override in the place it names."""
         data, places = _in_full(plain(self.data), self.places)
@@ -106,6 +115,7 @@ class Document:
                 problems.append(item)
                 continue
             typed, key, value = item
+            key = in_full(key)
             path = tuple(key.split("."))
             if not all(path):
                 problems.append(Problem(NO_OVERRIDE, typed))
@@ -132,7 +142,7 @@ class Document:
             config = Config.model_validate(data)
         except ValidationError as error:
             problems += [
-                Problem(f"{dotted(path)}: {message}" if path else message, self.place(where))
+                Problem(f"{dotted(path)}: {message}{self._several(where)}" if path else message, self.place(where))
                 for path, where, message in explain(error, data, CONFIG, self.unreadable)
             ]
         if problems:
@@ -206,7 +216,7 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         siblings = [str(p) for p in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
         hint = did_you_mean(str(path), siblings)
-        known = f"  (there is: {', '.join(siblings[:10])})" if siblings else ""
+        known = f"  (there is: {', '.join(nearest(str(path), siblings))})" if siblings else ""
         fix = "" if siblings else "gradlab init writes a config to start from."
         raise ConfigError([Problem(f"there is no such file{hint}{known}", str(path))], fix=fix) from None
     except IsADirectoryError:
@@ -226,6 +236,8 @@ def _name_of(path: Path) -> str:
 # ---------------------------------------------------------------------------------------------------------- overrides
 
 
+SERIES = ("range(", "linspace(", "logspace(")
+"""How the values of a sweep begin that are written as a series."""
 NO_OVERRIDE = "an override is KEY=VALUE with a dotted key, such as model.depth=50"
 
 

@@ -6,16 +6,17 @@ are its own; `CONFIG` is that of a config.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from gradlab.choices import OneOf, Options
 from gradlab.config import Config
+from gradlab.config.keys import CHOICES, SWEEP, elsewhere, fields_of, models_at, name_of
 from gradlab.config.yaml import Path_, flow
-from gradlab.text import did_you_mean, dotted
+from gradlab.nearest import did_you_mean, named
+from gradlab.text import dotted
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ def _message(error: ErrorDetails, path: Path_, form: Form) -> str:
     kind, context, given = error["type"], error.get("ctx", {}), flow(error["input"])
     key = dotted(path)
     if kind == "extra_forbidden":
-        known = _fields(_models_at(form.model, error["loc"][:-1]))
-        return f"unknown key{did_you_mean(str(path[-1]), known)}  (choices: {', '.join(known)})"
+        return _unknown_key(path, fields_of(models_at(form.model, error["loc"][:-1])), form)
     if kind == "value_error":
         return str(context["error"])
     if key in form.choices:
@@ -123,8 +123,8 @@ def _message(error: ErrorDetails, path: Path_, form: Form) -> str:
         near = did_you_mean(str(arrived), words.split(", "))
         return f"must be one of the choices, not {flow(arrived)}{near}  (choices: {words}{number})"
     if kind == "union_tag_not_found":
-        models = _models_at(form.model, error["loc"])
-        return f"has no {models[0].tag}  (choices: {', '.join(_name_of(model) for model in models)})"
+        models = models_at(form.model, error["loc"])
+        return f"has no {models[0].tag}  (choices: {', '.join(name_of(model) for model in models)})"
     if kind in ("too_short", "too_long") and context.get("field_type") == "List":
         return "is empty" if kind == "too_short" else f"has at most {context['max_length']}, not {len(error['input'])}"
     if kind == "string_too_short" and kind not in form.expected:
@@ -136,15 +136,25 @@ def _message(error: ErrorDetails, path: Path_, form: Form) -> str:
     return f"must be {_expected(kind, path, error, form)}, not {given}"
 
 
+def _unknown_key(path: Path_, known: Sequence[str], form: Form) -> str:
+    """That there is no such key; if another part of a config has it, which."""
+    key = str(path[-1])
+    if form.model is Config and key in SWEEP:
+        return "unknown key; sweep files have it, and gradlab sweep runs them"
+    parts = elsewhere(key) if form.model is Config and not did_you_mean(key, known) else []
+    parts = [] if dotted(path) in parts else parts  # an option of another choice
+    return f"unknown key; a config has {' and '.join(parts)}" if parts else f"unknown key{named(key, known)}"
+
+
 def _choice_message(error: ErrorDetails, one_of: OneOf) -> str:
     given, tag = error["input"], one_of.tag
     name = given.get(tag) if isinstance(given, Mapping) else given
-    choices = f"  (choices: {', '.join(one_of.names)})"
+    choices = named(str(name or ""), one_of.names, everything=f"gradlab list {one_of.noun.split()[-1]}s")
     if isinstance(given, Mapping) and tag not in given:
         return f"has no {tag}{choices}"
     if not isinstance(name, str):
         return f"must be a name or a mapping with a {tag}, not {flow(name)}{choices}"
-    return f"{name!r} is not {one_of.noun}{did_you_mean(name, one_of.names)}{choices}"
+    return f"{name!r} is not {one_of.noun}{one_of.beyond and '; '}{one_of.beyond}{choices}"
 
 
 def _expected(kind: str, path: Path_, error: ErrorDetails, form: Form) -> str:
@@ -153,66 +163,13 @@ def _expected(kind: str, path: Path_, error: ErrorDetails, form: Form) -> str:
             return form.expected_at[key]
     words = {**_EXPECTED, **form.expected}
     if kind in ("model_type", "model_attributes_type", "dict_type") and kind not in words:
-        known = _fields(_models_at(form.model, error["loc"]))
+        known = fields_of(models_at(form.model, error["loc"]))
         return f"a mapping with the keys {', '.join(known)}" if known else "a mapping"
     return words.get(kind, "something else")
 
 
-# ---------------------------------------------------------------------------------------------------- what may stand
-
-
-def _models_at(root: type[Options], location: Sequence[str | int]) -> list[type[Options]]:
-    """The models that may stand at one of pydantic's locations, in which the branches of unions are named."""
-    models = [root]
-    for step in location:
-        fields = [model.model_fields[str(step)] for model in models if step in model.model_fields]
-        named = [model for model in models if step in (model.__name__, _name_of(model))]
-        models = [model for field in fields for model in _models_of(field)] if fields else named or models
-    return models
-
-
-def _models_of(field: FieldInfo) -> list[type[Options]]:
-    """The models that a field may hold."""
-    one_of = _one_of(field)
-    return list(one_of.choices.values()) if one_of else _models_in(field.annotation)
-
-
-def _models_in(annotation: Any) -> list[type[Options]]:
-    if isinstance(annotation, type) and issubclass(annotation, Options):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]
-
-
-def _one_of(field: FieldInfo) -> OneOf | None:
-    return next((note for note in field.metadata if isinstance(note, OneOf)), None)
-
-
-def _name_of(model: type[Options]) -> str:
-    """What a file calls a choice; empty for a model that is none."""
-    tag = model.model_fields.get(model.tag)
-    return str((*get_args(tag.annotation), "")[0]) if tag else ""
-
-
-def _fields(models: Sequence[type[Options]]) -> list[str]:
-    return list(dict.fromkeys(key for model in models for key in model.model_fields))
-
-
 # -------------------------------------------------------------------------------------------------------- of a config
 
-
-def _choices(model: type[Options], prefix: str = "") -> Iterator[tuple[str, OneOf, Any]]:
-    """Every field below a model that takes a choice: its dotted key, what it takes, and its default."""
-    for key, info in model.model_fields.items():
-        if (one_of := _one_of(info)) is not None:
-            yield f"{prefix}{key}", one_of, info.default
-        for inner in _models_of(info):
-            yield from _choices(inner, f"{prefix}{key}.")
-
-
-_SLOTS = list(_choices(Config))[::-1]  # of a key that several choices have, the first counts
-CHOICES: Mapping[str, OneOf] = {key: one_of for key, one_of, _ in _SLOTS}
-"""Where a config names one of a registry's choices."""
-_DEFAULTS = {key: {one_of.tag: _name_of(type(default))} for key, one_of, default in _SLOTS}
 
 CONFIG = Form(
     model=Config,
@@ -237,8 +194,3 @@ CONFIG = Form(
     },
 )
 """A config."""
-
-
-def default_choice(key: str) -> dict[str, Any]:
-    """What an override of an option refers to where the file does not name a choice: the default one."""
-    return dict(_DEFAULTS.get(key, {}))

@@ -16,8 +16,9 @@ from gradlab.choices import File
 from gradlab.datasets.dataset import Features, Samples, class_numbers
 from gradlab.errors import DatasetError
 from gradlab.memory import require_memory
+from gradlab.nearest import did_you_mean, named
 from gradlab.reading import open_file, without_panics
-from gradlab.text import did_you_mean, first_of
+from gradlab.text import first_of
 
 MOST_COLUMNS = 100_000
 """Of a .csv file."""
@@ -40,8 +41,7 @@ def file(data: File, seed: int) -> Samples:
     columns = _read(path)
     if data.target not in columns:
         raise DatasetError(
-            f"data.target: {path} has no column {data.target!r}{did_you_mean(data.target, columns)}"
-            f"  (columns: {first_of(columns) or 'none'})"
+            f"data.target: {path} has no column {data.target!r}{named(data.target, list(columns), 'columns')}"
         )
     labels = _labels(columns.pop(data.target), data.target, path)
     if not len(labels):

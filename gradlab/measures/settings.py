@@ -7,7 +7,7 @@ from gradlab.choices import IN_FULL, SHORTHAND, shorthand_word, to_shorthand
 from gradlab.config import Config
 from gradlab.config.config import LABELS
 from gradlab.config.files import recorded_config
-from gradlab.config.problems import CHOICES
+from gradlab.config.keys import CHOICES
 from gradlab.text import setting_text
 
 Settings = Mapping[str, Any]
@@ -185,6 +185,6 @@ def _is(settings: Settings, key: str, wanted: Any) -> bool:
     if key == SHORTHAND:
         wanted = shorthand_word(wanted)
     if isinstance(wanted, str) and key in CHOICES:
-        wanted = CHOICES[key].aliases.get(wanted, wanted)
+        wanted = CHOICES[key].named(wanted)
     wanted = tuple(wanted) if isinstance(wanted, list) else wanted
     return same_value(setting, wanted)

@@ -15,12 +15,12 @@ from torch import nn
 
 from gradlab.choices.activations import ACTIVATIONS, Activation
 from gradlab.errors import UserError
+from gradlab.nearest import named
 from gradlab.networks.activations import Intervals, activation
 from gradlab.networks.elementwise import Elementwise
 from gradlab.networks.own import OwnActivation
 from gradlab.recording.structure import is_lazy
 from gradlab.recording.torch_private import NormBase, bare_name, is_compiled_wrapper
-from gradlab.text import did_you_mean
 
 _ACTIVATIONS = {getattr(nn, choice.traits.torch_module, None): choice for choice in ACTIVATIONS.values()}
 """The activations by their classes in `torch.nn`."""
@@ -80,11 +80,8 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
         if patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             found.append(_recorded(name, module))
     if patterns is not None and not found:
-        near = did_you_mean(patterns[0], names) if patterns else ""
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        raise UserError(
-            f"no module of the model is named like {', '.join(patterns)}{near}", fix=f"Modules are: {shown}."
-        )
+        near = named(patterns[0] if patterns else "", names, "modules")
+        raise UserError(f"no module of the model is named like {', '.join(patterns)}{near}")
     return found
 
 

@@ -13,15 +13,14 @@ It writes into a new or empty folder, or into one with the marker, and replaces 
 another version (`gradlab.config.SCHEMA`) is read as far as it goes. Torch-free.
 """
 
+from gradlab.run_folder.finding import find_runs, is_run, runs_meant
 from gradlab.run_folder.names import FINISHED, GROWING, claim_picture, export_folder, plots_folder, report_file
 from gradlab.run_folder.reading import (
     FolderSource,
     Progress,
     examined_summary,
     failure,
-    find_runs,
     is_busy,
-    is_run,
     progress,
     read_environment,
     read_summary,
@@ -54,5 +53,6 @@ __all__ = [
     "read_tables",
     "report_file",
     "run_path",
+    "runs_meant",
     "started",
 ]

@@ -1,6 +1,5 @@
 """Run folder ─► snapshot: what is there, also of a run that is going on, cut off, damaged or somebody else's."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
@@ -15,25 +14,12 @@ from gradlab.config.files import load_config, recorded_config
 from gradlab.errors import ConfigError, RunFolderError
 from gradlab.locking import is_locked
 from gradlab.reading import read_json, without_panics
+from gradlab.run_folder.finding import no_run
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, WHOLE
 from gradlab.run_folder.parts import FAULTS, Part, parts, read_parts
 from gradlab.run_folder.summary import examine_summary, finding_of
 from gradlab.run_folder.thinning import THINNED, chosen_steps, stride_of
 from gradlab.tables import SCHEMAS, UNKNOWN, Finding, Source, Tables, other_schema
-
-
-def is_run(path: Path) -> bool:
-    """Whether a directory holds a run."""
-    return (path / SUMMARY).is_file()
-
-
-def find_runs(root: Path) -> Iterator[Path]:
-    """Every run folder at or below a directory, in the order of their names."""
-    for directory, folders, files in os.walk(root):
-        folders.sort()
-        if SUMMARY in files:
-            folders.clear()
-            yield Path(directory)
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -54,7 +40,7 @@ def examined_summary(path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         return examine_summary(path)
     except FileNotFoundError:
-        raise _no_run(path) from None
+        raise no_run(path) from None
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path / SUMMARY} cannot be read: {error}") from error
 
@@ -242,11 +228,3 @@ def started(path: Path) -> float:
     """When a run began, in seconds since 1970: its config is written then and never again. Now, where it has none."""
     file = path / CONFIG
     return file.stat().st_mtime if file.is_file() else time.time()
-
-
-def _no_run(path: Path) -> RunFolderError:
-    if not path.exists():
-        near = sorted(str(run) for run in find_runs(path.parent))[:5] if path.parent.is_dir() else []
-        fix = f"Runs there are: {', '.join(near)}" if near else "gradlab run writes run folders below runs/."
-        return RunFolderError(f"there is no run at {path}", fix=fix)
-    return RunFolderError(f"{path} is not a run folder: it has no {SUMMARY}")

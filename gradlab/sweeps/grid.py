@@ -33,8 +33,9 @@ from gradlab.config import Config
 from gradlab.config.files import Document
 from gradlab.errors import ConfigError, Problem
 from gradlab.measures.settings import same_value, settings_of
+from gradlab.nearest import named
 from gradlab.sweeps.sweep_file import MOST_AXES, MOST_POINTS, Setting, Settings, Sweep, label, read_sweep, written
-from gradlab.text import did_you_mean, first_of
+from gradlab.text import first_of
 
 SECTIONS = [name for name, info in Config.model_fields.items() if isinstance(info.default, Options)]
 """The parts of a config that are mappings."""
@@ -117,8 +118,7 @@ def _clashes(sweep: Sweep) -> Iterator[Problem]:
         for key, setting in left_out.items():
             known = [*sweep.grid.get(key, ()), *(pair[key] for pair in sweep.pairs if key in pair)]
             if not known:
-                hint = f"{did_you_mean(key, axes)}  (axes: {', '.join(axes)})"
-                yield Problem(f"exclude: {key} is not an axis of the sweep{hint}", setting.place)
+                yield Problem(f"exclude: {key} is not an axis of the sweep{named(key, axes, 'axes')}", setting.place)
             elif not _among(setting.value, known):
                 value = written(setting.value)
                 yield Problem(f"exclude: {key} is never {value}  (values: {_some(known)})", setting.place)

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 from gradlab.claims.claim import Claim
 from gradlab.claims.parsing import read_claim
 from gradlab.config.files import Document, absolute, read_document
+from gradlab.config.keys import SWEEP, in_full
 from gradlab.errors import ConfigError, Problem
+from gradlab.nearest import did_you_mean
 from gradlab.sweeps.ranges import EXAMPLES, RANGES, parse_range
-from gradlab.text import did_you_mean, setting_text, settings_text
+from gradlab.text import setting_text, settings_text
 
 MOST_POINTS = 100_000
 """Points that a sweep may have."""
 MOST_AXES = 50
 """Axes that it may have; a config has fewer settings."""
-KEYS = ("base", "grid", "pairs", "exclude", "claim")
+KEYS = SWEEP
 """What a sweep file says; a file with none of these is a config."""
 
 
@@ -158,6 +160,7 @@ def _mappings(document: Document, part: str) -> tuple[list[Settings], list[Probl
 def _with_typed(sweep: Sweep, text: str) -> Sweep:
     """The sweep with an axis that was typed on the command line."""
     key, equals, values = (part.strip() for part in text.partition("="))
+    key = in_full(key)
     call = any(values.startswith(f"{name}(") for name in RANGES)
     document = Document({}).overridden([f"{key}={values}" if call else f"{key}=[{values}]" if equals else text])
     if document.problems:

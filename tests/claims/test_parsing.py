@@ -84,7 +84,7 @@ picture:
 
 def test_all_that_is_wrong_with_the_form_is_said_at_once(tmp_path):
     said = problems(tmp_path, MISTAKES)
-    assert [(line, message.partition("  (choices")[0]) for line, message in said] == [
+    assert [(line, message.partition("  (")[0]) for line, message in said] == [
         (0, "title: is missing"),
         (1, "titel: unknown key; did you mean 'title'?"),
         (2, "sentence: is empty"),

@@ -13,7 +13,8 @@ from gradlab.errors import UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.intervals import Mean, mean_of
 from gradlab.measures.settings import FOLDED, REMARKS, known_settings, same_value
-from gradlab.text import did_you_mean, first_of, setting_text
+from gradlab.nearest import named
+from gradlab.text import first_of, setting_text
 from gradlab.views.comparison.expression import Expression, parse
 from gradlab.views.comparison.runs import FinishedRun, Runs
 
@@ -179,8 +180,7 @@ def check_name(name: str, known: Sequence[str], option: str, what: str) -> None:
         what: what it names, in the plural.
     """
     if name not in known:
-        fix = f"The {what} are: {', '.join(known)}."
-        raise UserError(f"{option}: there is no {name!r} here{did_you_mean(name, known)}", fix=fix)
+        raise UserError(f"{option}: there is no {name!r} here{named(name, known, what)}")
 
 
 def _nothing(where: str, runs: Sequence[FinishedRun], names: Iterable[str]) -> UserError:
