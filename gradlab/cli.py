@@ -5,46 +5,39 @@ Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written 
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
-from gradlab import completion, exits, interrupts
+from gradlab import arguments, exits, interrupts
+from gradlab.arguments import (
+    AsJson,
+    Axes,
+    Check,
+    ConfigFile,
+    EngineName,
+    ExportFormat,
+    Folders,
+    Overrides,
+    PlotFormatOption,
+    Registry,
+    RunName,
+    RunNames,
+    RunsFolder,
+    SweepFile,
+    TableFormat,
+)
 from gradlab.errors import RunInterrupted
 from gradlab.printing import say
-from gradlab.sweeps import ENGINES
 from gradlab.text import json_text
-from gradlab.views.export import TARGETS
 
 app = typer.Typer(
     name="gradlab",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-PlotFormat = Literal["png", "svg"]
-TableFormat = Literal["table", "markdown", "csv", "json"]
-Registry = Literal[
-    "activations", "initializers", "normalizations", "models", "datasets", "optimizers", "schedules", "rules"
-]
-if TYPE_CHECKING:
-    ExportFormat = str
-    EngineName = str
-else:
-    ExportFormat, EngineName = Literal[tuple(TARGETS)], Literal[tuple(ENGINES)]
-
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; gradlab init writes one.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Change the config: model.depth=50 model.activation=relu"),
-]
-RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders are written.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
 
 def _version(show: bool) -> None:
@@ -73,16 +66,17 @@ def run(
     overrides: Overrides = None,
     runs: RunsFolder = Path("runs"),
     rerun: Annotated[bool, typer.Option("--rerun", help="Train again, even if this very run is finished.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless the verdict is healthy.")] = False,
+    check: Check = False,
     plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw pictures into the run folder.")] = True,
-    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = "png",
+    plot_format: PlotFormatOption = "png",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     json: AsJson = False,
 ) -> None:
     """Train the configured network and record, diagnose and draw its gradients."""
-    _require("train")
+    exits.require("train")
     from gradlab import experiment
 
+    arguments.tell_short_keys(overrides)
     silent = quiet or json
     interrupted = False
     try:
@@ -109,11 +103,8 @@ def run(
 
 @app.command()
 def sweep(
-    source: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file, or a config to vary.")],
-    axes: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=V1,V2", help="Vary the config: model.depth=5,10 seed=range(0,3)"),
-    ] = None,
+    source: SweepFile,
+    axes: Axes = None,
     runs: RunsFolder = Path("runs"),
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", min=1, help="Runs at once; otherwise one for each core.")
@@ -141,10 +132,11 @@ def sweep(
     """
     from gradlab.sweeps import command
 
+    arguments.tell_short_keys(axes)
     if dry_run:
         command.show_plan(source, axes or (), runs)
         return
-    _require("train")
+    exits.require("train")
     chosen = command.make_engine(engine, workers, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run)
     with interrupts.all_like_ctrl_c():
         done = command.sweep(source, axes or (), chosen, runs=runs, plots=plots, retry_failed=retry_failed)
@@ -158,11 +150,12 @@ def sweep(
 @app.command()
 def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = False) -> None:
     """Say what theory predicts for the configured network, without training it."""
-    _require("train")
+    exits.require("train")
     from gradlab import datasets, theory
     from gradlab.config.files import load_config
     from gradlab.views import prediction as view
 
+    arguments.tell_short_keys(overrides)
     loaded = load_config(config, overrides or ())
     prediction = theory.predict_on(loaded, datasets.load(loaded.data, loaded.seed))
     if json:
@@ -175,17 +168,18 @@ def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = Fals
 
 @app.command()
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
+    run: RunName = None,
+    runs: RunsFolder = Path("runs"),
     plots: Annotated[bool, typer.Option("--plots", help="Draw the pictures again.")] = False,
-    plot_format: Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")] = "png",
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless the verdict is healthy.")] = False,
+    plot_format: PlotFormatOption = "png",
+    check: Check = False,
     json: AsJson = False,
 ) -> None:
-    """Print the summary of a run, as far as it has come."""
+    """Print the summary of a run, as far as it has come; of the newest, unless another is named."""
     from gradlab.results import load_run
 
-    _require("draw" if plots else "read")
-    done = load_run(run)
+    exits.require("draw" if plots else "read")
+    done = load_run(arguments.one_run(run, runs))
     if plots:
         done.save_plots(plot_format)
     _show(done, json=json, quiet=False)
@@ -195,9 +189,8 @@ def show(
 
 @app.command()
 def compare(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="Folders that hold runs; otherwise runs.")
-    ] = None,
+    paths: Folders = None,
+    runs: RunsFolder = Path("runs"),
     sort: Annotated[
         str, typer.Option("--sort", metavar="COLUMN", help="Sort by it; -COLUMN for the largest first.")
     ] = "",
@@ -215,11 +208,11 @@ def compare(
     ] = None,
 ) -> None:
     """Put finished runs side by side: a row for each configuration, its seeds folded into mean ± 95 % interval."""
-    _require("read" if plot is None else "draw")
+    exits.require("read" if plot is None else "draw")
     from gradlab.views.comparison.command import show_comparison
 
     show_comparison(
-        paths or [Path("runs")],
+        arguments.paths_meant(paths, runs) if paths else [runs],
         sort=_names(sort),
         where=where,
         columns=_names(columns),
@@ -231,8 +224,9 @@ def compare(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
     to: Annotated[ExportFormat, typer.Option("--to", help="The format.")],
+    run: RunName = None,
+    runs: RunsFolder = Path("runs"),
     into: Annotated[
         Path | None, typer.Option("--into", metavar="DIR", help="Where to; otherwise export/ of the run folder.")
     ] = None,
@@ -241,7 +235,7 @@ def export(
     from gradlab.results import load_run
     from gradlab.views.export.exporting import empty_tables, export_run
 
-    done = load_run(run)
+    done = load_run(arguments.one_run(run, runs))
     say(f"wrote {export_run(done.tables, to, into)}")
     if nothing := empty_tables(done.tables):
         say(f"this run has no {', '.join(nothing)}")
@@ -251,10 +245,8 @@ def export(
 
 @app.command()
 def report(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN", help="A run folder; several, or a folder of them, are put side by side."),
-    ],
+    paths: RunNames = None,
+    runs: RunsFolder = Path("runs"),
     output: Annotated[
         Path | None,
         typer.Option(
@@ -265,14 +257,15 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a report: one page in one file, to read in a browser, to mail or to print.
+    """Write a report: one page in one file, to read in a browser, to mail or to print; of the newest run, by default.
 
     A sweep file among the paths says which runs are meant, and its claim is judged on them.
     """
-    _require("draw")
+    exits.require("draw")
     from gradlab.reporting import write_report
 
-    say(f"wrote {write_report(paths, output)}")
+    chosen = arguments.paths_meant(paths, runs) if paths else [arguments.one_run(None, runs)]
+    say(f"wrote {write_report(chosen, output)}")
 
 
 @app.command("list")
@@ -307,6 +300,12 @@ def init(
     else:
         write_starter(file)
         say(f"wrote {file}; now: gradlab run {file}")
+
+
+@app.command("help")
+def help_(command: Annotated[str, typer.Argument(metavar="COMMAND", help="One of the commands above.")] = "") -> None:
+    """Say what a command does and what it takes, as [bold]gradlab COMMAND --help[/bold] does."""
+    app([*filter(None, [command]), "--help"], prog_name="gradlab")
 
 
 def _show(run: Any, *, json: bool, quiet: bool) -> None:

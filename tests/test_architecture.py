@@ -16,7 +16,8 @@ ORDER = [
     "interrupts", "seeding", "choices", "config", "statistics", "tables", "networks", "datasets", "theory",
     "measures", "recording", "training", "preparation", "environment", "marker", "run_folder", "diagnosis", "claims",
     "views", "report", "snapshot", "results", "watch_records", "watch_folder", "announcing", "watching", "inspecting",
-    "experiment", "integrations", "sweeps", "reporting", "cli", "__main__", "__init__",
+    "experiment", "integrations", "sweeps", "reporting",
+    "exits", "completion", "arguments", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = [

@@ -391,7 +391,7 @@ def test_compare_puts_finished_runs_side_by_side(in_process, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "there is no folder nowhere"),
+        (["nowhere"], "there is no run nowhere"),
         (["empty"], "there are no runs in empty"),
         (["runs", "--sort", "accuracy"], "did you mean 'test_accuracy'"),
         (["runs", "--columns", "verdikt"], "did you mean 'verdict'"),
@@ -420,6 +420,46 @@ def test_export_writes_a_run_for_other_programs(in_process, tmp_path):
     assert (path / "export" / "csv" / "layers.csv").read_text().startswith("step,layer,module,kind,calls")
     assert in_process("export", tmp_path / "nowhere", "--to", "csv")[0] == 2
     assert in_process("export", path, "--to", "excel")[0] == 2
+
+
+def test_show_takes_the_newest_run_a_name_or_an_id(in_process, tmp_path):
+    first = write_run(tmp_path / "runs", name="first", config={"seed": 7})
+    second = write_run(tmp_path / "runs", name="second")
+    os.utime(first / "summary.json", (1e9, 1e9))
+    for arguments, shown in [((), second), (("first",), first), ((first.name[-12:-6],), first), (("runs",), second)]:
+        code, out, err = in_process("show", *arguments)
+        assert (code, out.splitlines()[-1], err) == (0, str(shown.relative_to(tmp_path)), "")
+    code, out, err = in_process("show", "frist")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[0] == "Error: there is no run frist"
+    assert err.splitlines()[1].startswith(f"Runs there are: runs/{first.name}")
+    code, out, _ = in_process("compare", "first", "second")
+    assert (code, out.splitlines()[0]) == (0, "2 runs in 1 configuration; mean ± 95 % interval (t) over seeds")
+
+
+def test_of_several_runs_of_a_name_the_newest_is_shown_and_that_is_said(in_process, tmp_path):
+    older = write_run(tmp_path / "runs", config={"seed": 1})
+    newer = write_run(tmp_path / "runs", config={"seed": 2})
+    os.utime(older / "summary.json", (1e9, 1e9))
+    code, _, err = in_process("show", "made-up")
+    assert (code, err) == (0, f"runs/{newer.name}, the newest of 2 runs\n")
+
+
+def test_short_keys_are_told_on_the_error_stream(in_process, tmp_path):
+    (tmp_path / "x.yaml").write_text(SMALL)
+    code, out, err = in_process("predict", "x.yaml", "depth=3", "--json")
+    assert (code, err) == (0, "depth is model.depth\n")
+    assert json.loads(out)["config"]["model"]["depth"] == 3
+
+
+def test_help_is_a_command_too(in_process):
+    code, out, _ = in_process("help", "run")
+    assert code == 0
+    assert "Usage: gradlab run [OPTIONS] {CONFIG}" in out
+    assert "Usage: gradlab [OPTIONS] COMMAND" in in_process("help")[1]
+    code, _, err = in_process("help", "rn")
+    assert code == 2
+    assert "Did you mean 'run'?" in err
 
 
 @pytest.mark.parametrize(

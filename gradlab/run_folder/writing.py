@@ -16,9 +16,10 @@ from gradlab.config.files import dump_config
 from gradlab.errors import RunBusyError, RunFolderError
 from gradlab.limits import denied
 from gradlab.locking import FileLock
+from gradlab.run_folder.finding import is_run
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, MODULES, SUMMARY, THEORY
 from gradlab.run_folder.parts import PartWriter, parquet, write_together
-from gradlab.run_folder.reading import is_run, read_summary
+from gradlab.run_folder.reading import read_summary
 from gradlab.statistics import StepRows
 from gradlab.tables import layers_frame, rows_frame
 from gradlab.text import strict_json

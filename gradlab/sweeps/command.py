@@ -1,5 +1,6 @@
 """What `gradlab sweep` does: plan the points, run them on an engine, print the report, judge the claim."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,13 @@ from gradlab.sweeps.states import PointState
 from gradlab.sweeps.sweep_file import written
 from gradlab.views import terminal
 from gradlab.views.claims.report import print_verdict
+from gradlab.views.comparison.comparison import compare
+from gradlab.views.comparison.runs import collect
+from gradlab.views.comparison.table import print_comparison
 from gradlab.views.sweep import PointLine, SweepProgress, print_plan, print_report, sweep_progress
+
+MOST_ROWS = 40
+"""A sweep ends with its comparison where that has no more rows; otherwise with the command that prints it."""
 
 
 def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
@@ -100,8 +107,27 @@ def sweep(
     rows = [row(point, report.states[point.config.id]) for point in points]
     console = terminal.console()
     print_report(rows, ran=len(report.ran), seconds=monotonic() - begun, console=console)
+    if not report.interrupted:
+        _compare(plan, report, runs, console)
     verdict = _judge(plan, report, run_folder.claim_picture(runs, source.stem), console)
     return SweepResult(report, verdict, claims=plan.claim is not None or bool(plan.not_judged))
+
+
+def _compare(plan: Plan, report: Report, runs: Path, console: Console) -> None:
+    """Print the finished runs of a sweep side by side; where they are many, or a claim is judged on them, how to."""
+    states = {point.config.id: report.states[point.config.id] for point in plan.points}
+    finished = {key: state.path for key, state in states.items() if state.status in run_folder.FINISHED}
+    if not finished:
+        return
+    found = collect(list(finished.values()))
+    comparison = compare(found)
+    if plan.claim is None and len(comparison.rows) <= MOST_ROWS:
+        console.print()
+        print_comparison(comparison, found, console)
+        return
+    names = {point.config.name for point in plan.points}
+    which = f"{shlex.quote(str(runs / names.pop()))}-*" if len(names) == 1 else shlex.quote(str(runs))
+    console.print(Text(f"side by side: gradlab compare {which}"), soft_wrap=True)
 
 
 def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdict | None:

@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path, obstacle):
 
 
 def test_reading_what_is_no_run(tmp_path):
-    with pytest.raises(RunFolderError, match="there is no run at"):
+    with pytest.raises(RunFolderError, match="there is no run "):
         run_folder.read_summary(tmp_path / "nothing")
     with pytest.raises(RunFolderError, match="not a run folder"):
         run_folder.read_summary(tmp_path)
