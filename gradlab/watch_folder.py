@@ -174,6 +174,11 @@ class RecordsInFolder:
         self.step_seconds = folder.earlier.step_seconds
         self.record_seconds = folder.earlier.record_seconds
 
+    @property
+    def first(self) -> int:
+        """The number of the first step."""
+        return self.folder.first
+
     def add(self, record: StepRecord, seconds: float, rows: int) -> None:
         """Keep a record; write those that wait when it is time."""
         now = perf_counter()

@@ -10,7 +10,6 @@ recorder.rows(), recorder.diagnose(), recorder.figure("gradient_flow")
 
 import os
 import traceback
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,14 +27,12 @@ from torch.optim import Optimizer
 from gradlab import interrupts
 from gradlab.announcing import Announcer
 from gradlab.environment import environment
-from gradlab.errors import RunBusyError, StopTraining, UserError
+from gradlab.errors import StopTraining, UserError
 from gradlab.recording.close_look import CloseLook
-from gradlab.recording.data_parallel import is_distributed
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
 from gradlab.snapshot import HasTables
-from gradlab.text import printable
 from gradlab.watch_records import RecordsInMemory
 
 if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplotlib before somebody asks for rows
@@ -43,7 +40,7 @@ if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplo
     from matplotlib.figure import Figure
 
     from gradlab.tables import Finding, Tables
-    from gradlab.watch_folder import RecordsInFolder
+    from gradlab.watch_ranks import Records
 
 HISTOGRAMS = (0, *(10**power for power in range(1, 10)))
 """Records in which histograms are taken, by number: they cost more than all the rest."""
@@ -74,7 +71,7 @@ def watch(
         into: a run folder to write to, for `gradlab show` and `gradlab compare`. If it holds a training of
             this model that was interrupted, failed or killed, the record goes on there, with the number after the last
             recorded step. Without it, rows stay in memory, and of a long training fewer and fewer: see
-            `gradlab.watch_records`.
+            `gradlab.watch_records`. The processes of one job (DDP, FSDP2) name the same folder, which rank 0 writes.
         on_finding: is called with each new finding, once, while training goes on and at its end. It may raise
             `gradlab.StopTraining`, which ends the `with` block cleanly. Without it, findings are looked for while
             training goes on only where the logger `gradlab` shows information, which gets a line for each of them.
@@ -170,19 +167,19 @@ class Watch(HasTables):
             RunFolderError: it holds a finished run or another model, or it cannot be written.
         """
         from gradlab.watch_folder import RecordsInFolder, WatchFolder
+        from gradlab.watch_ranks import RecordsHandedOver, records_of
 
-        device = next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
-        try:
+        def take() -> RecordsInFolder:
+            device = next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
             folder = WatchFolder(path, self._about, self._model, environment(device))
-        except RunBusyError:
-            if not is_distributed():
-                raise
-            message = f"another process of this job writes {path}; the rows of this one stay in memory"
-            warnings.warn(printable(message), RuntimeWarning, stacklevel=3)
-            self._into = None
-            return
-        self._open.take(RecordsInFolder(folder, self._recorder, strict=self._strict))
-        self._recorder.go_on_at(folder.first)
+            return RecordsInFolder(folder, self._recorder, strict=self._strict)
+
+        records = records_of(path, take, self._recorder.guard)
+        if records is None or isinstance(records, RecordsHandedOver):
+            self._into = None  # another process writes it
+        if records is not None:
+            self._open.take(records)
+            self._recorder.go_on_at(records.first)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -275,17 +272,17 @@ class _Open:
     """
 
     def __init__(self) -> None:
-        self.records: RecordsInMemory | RecordsInFolder = RecordsInMemory()
-        self.folder: RecordsInFolder | None = None
+        self.records: RecordsInMemory | Records = RecordsInMemory()
+        self.folder: Records | None = None
         self.recorder: Recorder | None = None
         self.first = 0
         self.begun = 0.0
         self._stop_listening: Callable[[], None] = lambda: None
 
-    def take(self, records: "RecordsInFolder") -> None:
+    def take(self, records: "Records") -> None:
         """Write into a run folder, also before a signal ends the process."""
         self.records = self.folder = records
-        self.first = records.folder.first
+        self.first = records.first
         self._stop_listening = interrupts.before_the_end(self._before_the_end)
         _writing.add(self)
 

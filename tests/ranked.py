@@ -1,5 +1,6 @@
 """Processes of one job, for tests of distributed training: `with Ranks(2) as ranks: ranks(function)`."""
 
+import faulthandler
 import multiprocessing
 import os
 import socket
@@ -8,6 +9,8 @@ import warnings
 
 TIMEOUT = 120.0
 """Seconds that a function may take on any rank; then all are killed."""
+IMPORTED = ["torch.distributed.fsdp", "gradlab.watch_ranks", "gradlab.diagnosis", "tests.ranked"]
+"""What is imported once, by the process from which the ranks are forked."""
 
 
 class Ranks:
@@ -21,7 +24,9 @@ class Ranks:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        context = multiprocessing.get_context("spawn")
+        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if forks else "spawn")
+        context.set_forkserver_preload(IMPORTED)
         self._pipes, self._processes = [], []
         for rank in range(world):
             own, other = context.Pipe()
@@ -69,6 +74,9 @@ def _work(rank, world, port, pipe):
     import torch
     from torch import distributed
 
+    from gradlab.results import Run
+
+    Run.save_plots = lambda run: None  # takes longer than all the rest
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
     warnings.simplefilter("ignore")
@@ -78,7 +86,9 @@ def _work(rank, world, port, pipe):
             function, arguments = pipe.recv()
         except EOFError:
             return
+        faulthandler.dump_traceback_later(0.8 * TIMEOUT)
         try:
             pipe.send((False, function(*arguments)))
         except BaseException:
             pipe.send((True, traceback.format_exc()))
+        faulthandler.cancel_dump_traceback_later()

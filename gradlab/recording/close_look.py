@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradlab.recording.main_tensor import is_readable
 from gradlab.recording.sum_table import accumulator
 
 IN_A_ROW = 4
@@ -99,7 +100,7 @@ class CloseLook:
 
     def _look_at_input(self, index: int, x: Tensor) -> None:
         """Measure what comes from outside: no parameter has had a part in it."""
-        if x.grad_fn is not None or not x.is_floating_point() or x.ndim < 2 or x.layout is not torch.strided:
+        if x.grad_fn is not None or not x.is_floating_point() or x.ndim < 2 or not is_readable(x):
             return
         samples = max(1, ENTRIES * len(x) // max(1, x.numel()))
         x_NF = by_feature(x.detach()[:samples], channels_first=self._channels_first).to(accumulator(x.device))

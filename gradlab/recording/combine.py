@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.recording.calls import Call
 from gradlab.statistics import SUMS, Flags, Floats
@@ -83,30 +84,44 @@ class Plan:
                 sums = dict(zip(SUMS, sums_CS[self._order_C].T, strict=True))
             else:
                 delta_size_U = self._total(delta_size_C)
-                sums = self._added_up(dict(zip(SUMS, sums_CS.T, strict=True)), delta_size_C)
+                sizes_C = {**self._sizes_C, "delta": delta_size_C}
+                sums = add_up(dict(zip(SUMS, sums_CS.T, strict=True)), sizes_C, self._row_C, len(self.modules_U))
         sizes_U = {**self._sizes_U, "delta": delta_size_U}
         exists = {name: sizes_U[of] > 0 for name, (of, _) in SUMS.items() if of != "output"}
         return {**sums, **{f"{of}_size": size_U for of, size_U in sizes_U.items()}}, exists
 
-    def _added_up(self, sums_C: Mapping[str, Floats], delta_size_C: Floats) -> dict[str, Floats]:
-        """The sums that each module's calls would have as one call."""
-        sizes_C = {**self._sizes_C, "delta": delta_size_C}
-        added: dict[str, Floats] = {}
-        for name, (of, how) in SUMS.items():
-            values_C, size_C = sums_C[name], sizes_C[of]
-            if how == "mean":
-                added[name] = self._total(values_C * (size_C / self._total(size_C)[self._row_C]))
-            elif how == "centred squares":  # Chan, Golub & LeVeque 1983, eq. 2.1
-                mean_C, mean_U = sums_C["mean"], added["mean"]
-                distance_C = np.where(mean_C == mean_U[self._row_C], 0.0, mean_C - mean_U[self._row_C])
-                added[name] = self._total(values_C + size_C * distance_C**2)
-            elif how == "add":
-                added[name] = self._total(np.where(size_C > 0, values_C, 0.0))
-            else:
-                least = how == "least"
-                added[name] = np.full(len(self.modules_U), np.inf if least else -np.inf)
-                (np.minimum if least else np.maximum).at(added[name], self._row_C, values_C)
-        return added
-
     def _total(self, values_C: Floats) -> Floats:
         return np.bincount(self._row_C, values_C, minlength=len(self.modules_U)).astype(np.float64)
+
+
+def add_up(
+    sums_C: Mapping[str, Floats], sizes_C: Mapping[str, Floats], row_C: NDArray[np.intp], rows: int
+) -> dict[str, Floats]:
+    """The sums that the calls of each row would have as one call.
+
+    Args:
+        sums_C: the sums of each call, by their names in `SUMS`.
+        sizes_C: the entries of each call's `output`, `input` and `delta`.
+        row_C: the row of each call.
+        rows: how many rows there are.
+    """
+
+    def total(values_C: Floats) -> Floats:
+        return np.bincount(row_C, values_C, minlength=rows).astype(np.float64)
+
+    added: dict[str, Floats] = {}
+    for name, (of, how) in SUMS.items():
+        values_C, size_C = sums_C[name], sizes_C[of]
+        if how == "mean":
+            added[name] = total(values_C * (size_C / total(size_C)[row_C]))
+        elif how == "centred squares":  # Chan, Golub & LeVeque 1983, eq. 2.1
+            mean_C, mean_U = sums_C["mean"], added["mean"]
+            distance_C = np.where(mean_C == mean_U[row_C], 0.0, mean_C - mean_U[row_C])
+            added[name] = total(values_C + size_C * distance_C**2)
+        elif how == "add":
+            added[name] = total(np.where(size_C > 0, values_C, 0.0))
+        else:
+            least = how == "least"
+            added[name] = np.full(rows, np.inf if least else -np.inf)
+            (np.minimum if least else np.maximum).at(added[name], row_C, values_C)
+    return added

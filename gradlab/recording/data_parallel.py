@@ -1,4 +1,4 @@
-"""Whether the gradients of a model are averaged over ranks, and over how many: what wraps the model tells.
+"""Whether the gradients of a model are averaged over ranks, and over how many: what wraps or shards the model tells.
 
 `DistributedDataParallel` averages a parameter's gradient after autograd has made it, in buckets, and hands out the
 result when a backward pass ends. So a gradient that is read as soon as it is there is that of one rank.
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gradlab.recording.shards import Shards
 from gradlab.recording.torch_private import running_wrapper
 
 
@@ -23,9 +24,13 @@ class DataParallel:
 
     Args:
         model: the model: wrapped, a part of it wrapped, or itself inside a wrapper.
+
+    Attributes:
+        shards: the parameters that `fully_shard` manages.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self.shards = Shards(model)
         self._inside = [part for part in model.modules() if isinstance(part, DistributedDataParallel)]
         self._around: weakref.ref[DistributedDataParallel] | None = None
 
@@ -35,12 +40,16 @@ class DataParallel:
         if wrapper is not None and (self._around is None or self._around() is not wrapper):
             self._around = weakref.ref(wrapper)
 
-    def ranks(self) -> int:
-        """Over how many ranks the gradients of the backward pass that begins will be averaged; 1 where they will not.
+    def reduction(self) -> tuple[int, float]:
+        """Over how many ranks the gradients of the backward pass that begins will be added up, and divided by what.
 
         Within `no_sync` they are not, until a later pass of the step averages all that has accumulated.
         """
-        return max((size for wrapper in self._wrappers() if (size := _size(wrapper)) is not None), default=1)
+        sizes = [size for wrapper in self._wrappers() if (size := _size(wrapper)) is not None]
+        found = [(1, 1.0), *((size, float(size)) for size in sizes)]
+        found += [each for group in self.shards.groups if (each := group.averaged_over()) is not None]
+        found += [each for old in self.shards.old if (each := old.averaged_over()) is not None]
+        return max(found)
 
     def _wrappers(self) -> Iterator[DistributedDataParallel]:
         yield from self._inside

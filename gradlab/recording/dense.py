@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from gradlab.recording.shards import is_distributed_tensor, local
+
 
 def dense(x: Tensor) -> bool:
     """Whether a tensor's entries lie side by side in memory, in whatever order, without a gap.
@@ -21,7 +23,15 @@ def real(x: Tensor) -> Tensor:
 
 
 def readable(parameter: Tensor) -> bool:
-    """Whether the entries of a parameter can be summed up: it has some, and PyTorch's own operators take them."""
+    """Whether the entries of a parameter can be summed up: it has some, and PyTorch's own operators take them.
+
+    Of a parameter of which each rank has a shard, those of this rank, which may be none.
+    """
+    if is_distributed_tensor(parameter):
+        shard = local(parameter)
+        return not any(each.is_partial() for each in parameter.placements) and (  # type: ignore[attr-defined]
+            readable(shard) or (not shard.numel() and shard.layout is torch.strided)
+        )
     if isinstance(parameter, nn.UninitializedParameter):
         return False
     if parameter.is_meta or not (parameter.is_floating_point() or parameter.is_complex()) or not parameter.numel():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gradlab.recording.calls import Device
 from gradlab.recording.hooks import Hook
+from gradlab.recording.shards import local
 from gradlab.recording.sum_table import SumTable
 from gradlab.recording.torch_private import version
 from gradlab.recording.weight_copies import WeightCopies
@@ -109,14 +110,14 @@ class DeviceParameters:
         self._noted = self._gradients_now()
         number = self._gradient_seen.tobytes().find(1)
         gradient = self.weights.parameters[number].grad if number >= 0 else None
-        self._witness = None if gradient is None else (number, weakref.ref(gradient), version(gradient))
+        self._witness = None if gradient is None else (number, weakref.ref(gradient), version(local(gradient)))
 
     def gradients_are_gone(self) -> bool:
         """Whether no gradient is left of those that the last backward pass has left: all are None or zero."""
         if self._witness is not None:
             number, witness, when = self._witness
             gradient = self.weights.parameters[number].grad
-            if gradient is not None and gradient is witness() and version(gradient) == when:
+            if gradient is not None and gradient is witness() and version(local(gradient)) == when:
                 return False
         gradients = (self.weights.parameters[n].grad for n in np.flatnonzero(self._gradient_seen))
         return all(gradient is None or is_zero(gradient) for gradient in gradients)
@@ -158,6 +159,7 @@ class DeviceParameters:
         """Take Σ g² of one parameter that has a gradient, dense or sparse."""
         gradient = self.weights.parameters[number].grad
         assert gradient is not None
+        gradient = local(gradient)
         if gradient.layout is not torch.strided:
             gradient = gradient.coalesce().values()  # entries of the same place add up first
         self._backend.take_squares(gradient, self.weights.sums, number, "gradient_squares")
@@ -195,9 +197,9 @@ class DeviceParameters:
 
     def _copied_among(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
         if numbers not in self._copied_numbers:
-            copied = (n for n in numbers if self._copied[n] and self.weights.parameters[n].numel())
-            self._copied_numbers[numbers] = tuple(copied)
-            self._copied_rows[numbers] = np.array(self._copied_numbers[numbers], dtype=np.intp)
+            copied = [n for n in numbers if self._copied[n] and self.weights.parameters[n].numel()]
+            self._copied_numbers[numbers] = tuple(n for n in copied if local(self.weights.parameters[n]).numel())
+            self._copied_rows[numbers] = np.array(copied, dtype=np.intp)  # sums of an empty shard are 0
         return self._copied_numbers[numbers]
 
 
@@ -207,5 +209,6 @@ def _objects(identities: bytes) -> NDArray[np.uintp]:
 
 def is_zero(gradient: Tensor) -> bool:
     """Whether a gradient is zero all over. It is asked where somebody has changed it without making a step of it."""
+    gradient = local(gradient)  # to ask for all entries of a distributed tensor would be a collective operation
     values = gradient.coalesce().values() if gradient.layout is not torch.strided else gradient
     return not bool(values.any())

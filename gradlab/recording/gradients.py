@@ -82,7 +82,7 @@ class Gradients:
         if not is_distributed():
             after_backward(self._on_end_closed)
             return
-        passes.ranks = max(passes.ranks, self._watched.data_parallel.ranks())
+        passes.reduction = max(passes.reduction, self._watched.data_parallel.reduction())
         after_backward(self._queue_end)
 
     def _queue_end(self) -> None:

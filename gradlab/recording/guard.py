@@ -18,10 +18,10 @@ class Guard:
         self.strict = strict
         self._said: set[str] = set()
 
-    def warn(self, message: str) -> None:
-        """Say something, once."""
-        if message not in self._said:
-            self._said.add(message)
+    def warn(self, message: str, *, once_for: str | None = None) -> None:
+        """Say something, once; of several messages about the same matter, the first one only."""
+        if (once_for or message) not in self._said:
+            self._said.add(once_for or message)
             warnings.warn(printable(message), RuntimeWarning, stacklevel=2)
 
     def failed(self, where: str, error: Exception) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradlab.recording.shards import is_distributed_tensor
 from gradlab.recording.torch_private import stands_in
 
 
@@ -33,8 +34,10 @@ def is_number(tensor: Tensor) -> bool:
 
 
 def is_readable(tensor: Tensor) -> bool:
-    """Whether a tensor has entries in memory, unlike those that are sparse, nested, `meta`, or inside `torch.func`."""
-    return tensor.layout is torch.strided and not tensor.is_meta and not stands_in(tensor) and tensor.numel() > 0
+    """Whether a tensor has its entries in memory: it is not sparse, nested, distributed, `meta` or in `torch.func`."""
+    if tensor.layout is not torch.strided or tensor.is_meta or stands_in(tensor) or is_distributed_tensor(tensor):
+        return False
+    return tensor.numel() > 0
 
 
 def tensors_in(output: Any, depth: int = 0) -> Iterator[Tensor]:

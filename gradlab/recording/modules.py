@@ -4,6 +4,7 @@ An activation is recognized by its traits (`gradlab.choices.activations`): its c
 called like the options of the activation.
 """
 
+import dataclasses
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from gradlab.nearest import named
 from gradlab.networks.activations import Intervals, activation
 from gradlab.networks.elementwise import Elementwise
 from gradlab.networks.own import OwnActivation
+from gradlab.recording.shards import Shards
 from gradlab.recording.structure import is_lazy
-from gradlab.recording.torch_private import NormBase, bare_name, is_compiled_wrapper
+from gradlab.recording.torch_private import NormBase, bare_name, has_lost_its_shape, is_compiled_wrapper
 
 _ACTIVATIONS = {getattr(nn, choice.traits.torch_module, None): choice for choice in ACTIVATIONS.values()}
 """The activations by their classes in `torch.nn`."""
@@ -68,6 +70,7 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
         UserError: no module has a name like that.
     """
     patterns = [layers] if isinstance(layers, str) else layers
+    stand_ins = Shards(model).stand_ins()
     found = []
     names = []
     for path, module in model.named_modules():
@@ -78,7 +81,9 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
             continue
         names.append(name)
         if patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
-            found.append(_recorded(name, module))
+            recorded = _recorded(name, module)
+            weights = tuple(stand_ins.get(weight, weight) for weight in recorded.weights)
+            found.append(dataclasses.replace(recorded, weights=weights) if stand_ins else recorded)
     if patterns is not None and not found:
         near = named(patterns[0] if patterns else "", names, "modules")
         raise UserError(f"no module of the model is named like {', '.join(patterns)}{near}")
@@ -141,8 +146,8 @@ def own_weights(module: nn.Module) -> tuple[nn.Parameter, ...]:
 
 
 def dimensions(parameter: nn.Parameter) -> int:
-    """The dimensions of a parameter; a parameter without entries yet will be a matrix for all that is known."""
-    return 2 if is_lazy(parameter) else parameter.ndim
+    """The dimensions of a parameter; one without entries yet, or cut into pieces, is a matrix for all that is known."""
+    return 2 if is_lazy(parameter) or has_lost_its_shape(parameter) else parameter.ndim
 
 
 def has_own_parameters(module: nn.Module) -> bool:

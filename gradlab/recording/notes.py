@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlab.recording.device_parameters import is_zero
+from gradlab.recording.shards import local
 from gradlab.recording.step_graph import StepGraph
 from gradlab.recording.through_time import Sequences
 from gradlab.recording.torch_private import NormBase, version
@@ -82,7 +83,7 @@ class LeftGradients:
                 del self._left[number]
                 self._added.discard(number)
             else:
-                self._versions[number] = version(gradient)
+                self._versions[number] = version(local(gradient))
 
     def pass_ends(self) -> None:
         """A backward pass has ended: it has added to some gradients."""
@@ -90,7 +91,7 @@ class LeftGradients:
             gradient = self._parameters[number].grad
             if gradient is None or number not in self._left or gradient is not self._left[number]():
                 continue
-            if version(gradient) > before:
+            if version(local(gradient)) > before:
                 self._added.add(number)
         self._versions.clear()
 

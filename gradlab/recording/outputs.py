@@ -147,7 +147,7 @@ class Outputs:
                 kept = step.inputs.pop(index)
                 if kept.output is None or kept.output() is x:
                     h, saturation = kept.h, kept.saturation
-            elif saturation is not None and inputs and isinstance(inputs[0], Tensor):
+            elif saturation is not None and inputs and isinstance(inputs[0], Tensor) and is_readable(inputs[0]):
                 h = inputs[0]
             if index not in self._undecided or self._is_own(step, index, x):
                 self._take(step, index, x, h, saturation)

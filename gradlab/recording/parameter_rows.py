@@ -24,6 +24,7 @@ class ParameterRows:
         model: the model.
         modules: its recorded modules.
         parameters: its parameters.
+        stand_ins: for parameters that are in the place of others while modules compute, these others.
         makes_rows: whether a row is made for a parameter that would be in none.
     """
 
@@ -32,6 +33,7 @@ class ParameterRows:
         model: nn.Module,
         modules: Sequence[RecordedModule],
         parameters: Sequence[nn.Parameter],
+        stand_ins: Mapping[nn.Parameter, nn.Parameter],
         *,
         makes_rows: bool,
     ) -> None:
@@ -41,7 +43,8 @@ class ParameterRows:
         homes: dict[nn.Parameter, list[tuple[int | None, list[int]]]] = {each: [] for each in parameters}
         for name, module in named.items():
             around = [indices[named[path]] for path in _upwards(name) if path in named and named[path] in indices]
-            for parameter in module.parameters(recurse=False):
+            for found in module.parameters(recurse=False):
+                parameter = stand_ins.get(found, found)
                 if parameter in homes:
                     homes[parameter].append((indices.get(module), around))
         self._homes = list(homes.values())

@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from gradlab.recording.dense import readable
-from gradlab.recording.device_parameters import GRADIENT, LARGE, DeviceParameters
+from gradlab.recording.device_parameters import GRADIENT, LARGE, DeviceParameters, is_zero
 from gradlab.recording.devices import Devices
 from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import Hook
 from gradlab.recording.modules import RecordedModule
 from gradlab.recording.parameter_rows import ParameterRows
+from gradlab.recording.parameter_sums import ABSENT, KNOWN, OF_PARAMETERS, UNKNOWN, ParameterSums, ShardSums
 from gradlab.recording.python_hooks import Current
+from gradlab.recording.shards import Held, Shards, is_distributed_tensor
 from gradlab.recording.structure import is_lazy
-from gradlab.recording.torch_private import bare_name
+from gradlab.recording.torch_private import is_flattened
 from gradlab.statistics import PARAMETER_SUMS, Flags, Floats
 
 Owned = list[tuple[DeviceParameters, tuple[int, ...]]]
@@ -52,14 +54,16 @@ class Parameters:
         makes_rows: bool,
     ) -> None:
         self._model = model
+        self._shards = Shards(model)
         self._optimizers = optimizers
         self._guard = guard
+        self._unread: list[nn.Parameter] = []
         shown = {weight for module in modules for weight in module.weights}
+        names = {parameter: name for name, parameter in self._shards.named_parameters().items()}
         by_device: dict[torch.device, list[nn.Parameter]] = {}
-        for parameter in model.parameters():
+        for parameter in names:
             by_device.setdefault(parameter.device, []).append(parameter)
         self._owners = self._find_owners()
-        names = {parameter: bare_name(name) for name, parameter in model.named_parameters()}
         self.devices = [
             DeviceParameters(
                 devices[device],
@@ -76,12 +80,30 @@ class Parameters:
             for number, parameter in enumerate(device.weights.parameters):
                 self._number[parameter] = device, number, len(self._number)
         self._members = _Members(modules, {weight: number for weight, (_, _, number) in self._number.items()})
-        self._rows = ParameterRows(model, modules, list(self._number), makes_rows=makes_rows)
+        stand_ins = self._shards.stand_ins()
+        self._rows = ParameterRows(model, modules, list(self._number), stand_ins, makes_rows=makes_rows)
+        self._held = Held(list(self._number))
         self._owned: dict[tuple[int, int], Owned] = {}
         self._without_owner: Owned | None = None
 
     def _is_readable(self, name: str, parameter: nn.Parameter) -> bool:
         """Whether a parameter can be read; says so where it cannot, and that is not because it is empty or lazy."""
+        if is_flattened(parameter):
+            self._unread.append(parameter)
+            self._guard.warn(
+                "gradlab cannot read the parameters of FullyShardedDataParallel, which cuts and joins them. Their "
+                "numbers are null; those of outputs, δ and the loss are not. It can read those of fully_shard (FSDP2).",
+                once_for="flat parameters",
+            )
+            return False
+        if is_distributed_tensor(parameter) and not self._shards.manages(parameter):
+            self._unread.append(parameter)
+            self._guard.warn(
+                f"gradlab cannot read parameters like {name!r}: they are distributed tensors, and not managed by "
+                "fully_shard in the watched model. Their numbers are null, and what their modules compute may be.",
+                once_for="distributed tensors",
+            )
+            return False
         try:
             if readable(parameter):
                 return True
@@ -89,6 +111,7 @@ class Parameters:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         if not is_lazy(parameter) and parameter.requires_grad and parameter.numel():
+            self._unread.append(parameter)
             self._guard.warn(f"gradlab cannot read the parameter {name!r}: {reason}. Its numbers are null.")
         return False
 
@@ -145,7 +168,12 @@ class Parameters:
 
     def gradients_are_gone(self) -> bool:
         """Whether no gradient is left of those that the last backward pass has left."""
-        return all(device.gradients_are_gone() for device in self.devices)
+        gradients = (parameter.grad for parameter in self._unread)
+        return (
+            all(device.gradients_are_gone() for device in self.devices)
+            and all(gradient is None or is_zero(gradient) for gradient in gradients)
+            and not self._shards.hold_gradients()
+        )
 
     def gradient_hooks(self, current: Current, on_gradient: Any, *, every: bool) -> Iterator[tuple[nn.Parameter, Any]]:
         """A hook for each large parameter, which takes its gradient when the gradient is there.
@@ -212,7 +240,7 @@ class Parameters:
 
     def by_module(
         self, sums: Sequence[Floats], has_gradient: Flags, has_weight: Flags, ran: tuple[int, ...], modules: int
-    ) -> tuple[dict[str, Floats], dict[str, Flags], list[int]]:
+    ) -> tuple[ParameterSums, ShardSums | None, Sequence[int]]:
         """What statistics of parameters are made of, module by module.
 
         Args:
@@ -223,27 +251,42 @@ class Parameters:
             modules: how many modules are recorded by now.
 
         Returns:
-            The sums of each module, by name; which modules have them; and the modules that get a row though they have
-            not computed anything.
+            The sums of each module, of the parameters that this rank has whole; those of shards, None where there are
+            none; and the modules that get a row though they have not computed anything.
         """
         sums_PG = np.concatenate([*sums, np.zeros((0, len(PARAMETER_SUMS)))])
         sums_PG[:, CHANGE] /= self._shares
-        sums_MG, weighted, trained = self._members.total(sums_PG, has_gradient, has_weight, modules)
         rows_P, silent = self._rows.assign(ran, has_gradient)
-        in_row_P = has_gradient & (rows_P >= 0)
-        squares = np.bincount(rows_P[in_row_P], sums_PG[in_row_P, GRADIENT], minlength=modules)
-        having = np.bincount(rows_P[in_row_P], minlength=modules) > 0
-        exists = {"gradient_squares": trained, "weight_squares": weighted, "change_squares": trained}
-        return (
-            {**dict(zip(PARAMETER_SUMS, sums_MG.T, strict=True)), "parameter_gradient_squares": squares},
-            {**exists, "parameter_gradient_squares": having},
-            silent,
-        )
 
-    def gradient_squares(self, sums: Sequence[Floats], has_gradient: Flags) -> float:
-        """Σ g² of all parameters."""
-        sums_PG = np.concatenate([*sums, np.zeros((0, len(PARAMETER_SUMS)))])
-        return float(sums_PG[has_gradient, GRADIENT].sum())
+        def of(part_P: Flags | None) -> ParameterSums:
+            return self._sums_of(part_P, sums_PG, has_gradient, has_weight, rows_P, modules)
+
+        held = self._held
+        if not held.is_sharded:
+            return of(None), None, silent
+        return of(~held.sharded_P), ShardSums(of(held.sharded_P), of(held.counted_P)), silent
+
+    def _sums_of(
+        self,
+        part_P: Flags | None,
+        sums_PG: Floats,
+        has_gradient: Flags,
+        has_weight: Flags,
+        rows_P: NDArray[np.intp],
+        modules: int,
+    ) -> ParameterSums:
+        """The sums of each module, of all parameters or of a part of them."""
+        if part_P is not None:
+            has_gradient = has_gradient & part_P
+        sums_MG, weight_states, trained = self._members.total(sums_PG, has_gradient, has_weight, part_P, modules)
+        in_row_P = has_gradient & (rows_P >= 0)
+        squares = np.bincount(rows_P[in_row_P], sums_PG[in_row_P, GRADIENT], minlength=modules).astype(np.float64)
+        having = np.bincount(rows_P[in_row_P], minlength=modules) > 0
+        return ParameterSums(
+            {**dict(zip(PARAMETER_SUMS, sums_MG.T, strict=True)), "parameter_gradient_squares": squares},
+            dict(zip(OF_PARAMETERS, (trained, weight_states, trained, having.view(np.int8)), strict=True)),
+            float(sums_PG[has_gradient, GRADIENT].sum()) if not self._unread else None,
+        )
 
     @functools.cached_property
     def _shares(self) -> NDArray[np.float64]:
@@ -266,20 +309,25 @@ class _Members:
         self._one_each = self._sizes.max(initial=0) <= 1
 
     def total(
-        self, sums_PG: Floats, has_gradient: Flags, has_weight: Flags, modules: int
-    ) -> tuple[Floats, Flags, Flags]:
-        """The sums of each module; which modules have weights, all of them known; and which have a gradient."""
+        self, sums_PG: Floats, has_gradient: Flags, has_weight: Flags, part_P: Flags | None, modules: int
+    ) -> tuple[Floats, NDArray[np.int8], NDArray[np.int8]]:
+        """The sums of each module; the states of its weights; and the states of their gradients."""
         if modules != self.count:
             self._sizes = np.pad(self._sizes, (0, modules - self.count))
             self.count = modules
         sums_MG = np.zeros((self.count, sums_PG.shape[1]))
+        sizes_M = self._sizes
+        if part_P is not None:
+            sums_PG, has_weight = sums_PG * part_P[:, None], has_weight & part_P
+            sizes_M = np.bincount(self._modules, part_P[self._numbers], minlength=self.count)
         if self._one_each:
             known_M, trained_M = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)
             sums_MG[self._modules] = sums_PG[self._numbers]
             known_M[self._modules] = has_weight[self._numbers]
             trained_M[self._modules] = has_gradient[self._numbers]
-            return sums_MG, known_M, trained_M
-        np.add.at(sums_MG, self._modules, sums_PG[self._numbers])
-        known_M = np.bincount(self._modules, has_weight[self._numbers], minlength=self.count) == self._sizes
-        trained_M = np.bincount(self._modules, has_gradient[self._numbers], minlength=self.count) > 0
-        return sums_MG, (self._sizes > 0) & known_M, trained_M
+        else:
+            np.add.at(sums_MG, self._modules, sums_PG[self._numbers])
+            known_M = np.bincount(self._modules, has_weight[self._numbers], minlength=self.count) == sizes_M
+            trained_M = np.bincount(self._modules, has_gradient[self._numbers], minlength=self.count) > 0
+        states_M = np.where(sizes_M > 0, np.where(known_M, KNOWN, UNKNOWN), ABSENT).astype(np.int8)
+        return sums_MG, states_M, trained_M.view(np.int8)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gradlab.recording.calls import Calls
 from gradlab.recording.dense import real
+from gradlab.recording.shards import is_distributed_tensor
 from gradlab.recording.torch_private import BackwardCall
 
 
@@ -44,7 +45,7 @@ class Passes:
         phases: the steps that each optimizer had done when the last `backward` ended; None before.
         in_closure: whether an optimizer is stepping that calls a closure, which computes the model again (LBFGS).
         scale: what the loss was multiplied with.
-        ranks: over how many ranks the gradients are averaged.
+        reduction: over how many ranks the gradients are added up, and by what their sum is divided.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class Passes:
         self.mode = Mode.DIRECT
         self.phases: tuple[int, ...] | None = None
         self.scale: Tensor | float = 1.0
-        self.ranks = 1
+        self.reduction = 1, 1.0
         self._last: tuple[Any, ...] = ()
         self._kept: dict[tuple[Calls, int], Tensor] = {}
         self._forwards: list[list[tuple[Calls, int]]] = []
@@ -161,6 +162,8 @@ def _loss(roots: Sequence[Any]) -> Tensor | float | None:
     """The sum of what a pass was called on; None where that is not numbers."""
     if not roots or not all(isinstance(root, Tensor) and root.numel() == 1 for root in roots):
         return None
+    if any(map(is_distributed_tensor, roots)):
+        return None  # to read it would be a collective operation
     if all(root.is_cpu for root in roots):
         return sum(float(root.detach()) for root in roots)
     return torch.stack([root.detach().reshape(()) for root in roots]).sum().reshape(1)

@@ -20,6 +20,7 @@ from gradlab.recording import python_hooks
 from gradlab.recording.dense import real
 from gradlab.recording.hooks import OutputMethods
 from gradlab.recording.modules import RecordedModule
+from gradlab.recording.shards import local
 from gradlab.recording.sum_table import SumTable, accumulator
 from gradlab.recording.weight_copies import WeightCopies
 
@@ -53,7 +54,7 @@ class Plain:
 
     def take_squares(self, x: Tensor, table: SumTable, row: int, name: str) -> None:
         """See `Backend`."""
-        self.sum_of_squares(real(x.detach()), table.sums(row)[name])
+        self.sum_of_squares(real(local(x).detach()), table.sums(row)[name])
 
     def copy_weights(self, weights: WeightCopies, numbers: Sequence[int]) -> None:
         """See `Backend`."""

@@ -32,6 +32,7 @@ from gradlab.recording.model_hooks import ModelHooks
 from gradlab.recording.modules import RecordedModule
 from gradlab.recording.notes import LOOKS, LeftGradients, share_evaluating, witnesses
 from gradlab.recording.python_hooks import Current
+from gradlab.recording.shards import is_distributed_tensor
 from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.step_copy import StepCopier
 from gradlab.recording.step_record import Reader, StepRecord
@@ -93,6 +94,11 @@ class Recorder:
     def modules(self) -> Sequence[RecordedModule]:
         """What is recorded: modules, and the activation functions that they have called so far."""
         return self._model.numbering.modules
+
+    @property
+    def guard(self) -> Guard:
+        """What becomes of errors."""
+        return self._guard
 
     def go_on_at(self, number: int) -> None:
         """Count steps from a number on, before the context is entered: an earlier process has done those before."""
@@ -230,6 +236,8 @@ class Recorder:
 
     def _look_for_changes(self, step: Step, *, again: bool = False) -> None:
         """Look, once in a step, whether somebody has changed the model."""
+        if self._model.data_parallel.shards.are_gathered():
+            return  # modules have other parameters while they compute
         if self._checked is step and not (again and self._model.structure.is_lazy):
             return
         self._checked = step
@@ -296,6 +304,8 @@ class Recorder:
     def _take_histograms_of_weights(self, step: Step, optimizer: int) -> None:
         for index, module in enumerate(self.modules):
             for weight in module.weights[:1]:
+                if is_distributed_tensor(weight):
+                    continue  # a histogram of a shard tells nothing of the weight
                 if step.parameters.owner(weight) == optimizer and step.parameters.is_read(weight):
                     device = self._model.devices[weight.device]
                     step.take_histogram(device, HistogramOf(index, "weight"), weight.detach())

@@ -25,7 +25,7 @@ class StepCopy(NamedTuple):
         parameter_sums: the sums of the parameters of each device.
         losses: what backward was called on; None for what was not one number.
         scale: what the loss was multiplied with.
-        ranks: over how many ranks the gradients are averaged.
+        reduction: over how many ranks the gradients are added up, and by what their sum is divided.
         histograms: module, quantity and histogram.
         full_pass: what a full pass and a close look have found, by number of module.
         phases: steps that each optimizer has done.
@@ -44,7 +44,7 @@ class StepCopy(NamedTuple):
     parameter_sums: Sequence[Numbers]
     losses: Sequence[Tensor | float | None]
     scale: Tensor | float
-    ranks: int
+    reduction: tuple[int, float]
     histograms: Sequence[tuple[int, str, Numbers]]
     full_pass: Mapping[int, Mapping[str, float]]
     phases: Sequence[int]
@@ -83,7 +83,7 @@ class StepCopier:
             parameter_sums=[self._memory.copy(device.sums) for device in devices],
             losses=step.passes.losses,
             scale=step.passes.scale,
-            ranks=step.passes.ranks,
+            reduction=step.passes.reduction,
             histograms=[
                 (of.module, of.quantity, self._memory.copy(x))
                 for of, x in (step.histograms or {}).items()

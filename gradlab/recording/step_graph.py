@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from gradlab.operations import WEIGHT_LAYERS
 from gradlab.recording.module_graph import ModuleGraph
 from gradlab.recording.numbering import Numbering
+from gradlab.recording.shards import Shards
 from gradlab.recording.structure import is_lazy
 from gradlab.recording.torch_private import bare_name, is_compiled_operation, operation, output_shape
 
@@ -67,12 +68,16 @@ class StepGraph:
             step: the number of the step.
             roots: what the pass was called on.
         """
+        shards = Shards(self._model)
+        if shards.old:
+            return  # other parameters are in the place of those that the model names
         nodes = [root.grad_fn for root in roots if isinstance(root, Tensor) and root.grad_fn is not None]
         if self._last != step:
             self.walks += 1
             self._chains = []
         self._last = step
-        names = {id(parameter): bare_name(name) for name, parameter in self._model.named_parameters()}
+        names = {id(parameter): name for name, parameter in shards.named_parameters().items()}
+        names |= {id(whole): names[id(shard)] for whole, shard in shards.stand_ins().items()}
         others = []
         inputs, users_first = _order(nodes)
         self.has_compiled = any(map(is_compiled_operation, users_first))
@@ -120,11 +125,11 @@ class StepGraph:
             return None
         optimized = self._optimized()
         named = {
-            bare_name(name): each
-            for name, each in self._model.named_parameters()
+            name: each
+            for name, each in Shards(self._model).named_parameters().items()
             if each.requires_grad and not is_lazy(each)
         }
-        own = {id(each) for each in self._model.parameters()}
+        own = {id(each) for each in named.values()} | {id(each) for each in self._model.parameters()}
         return {
             "trained": sum(each.numel() for each in named.values()),
             "unreached": {name: each.numel() for name, each in named.items() if name not in self._reached},

@@ -17,10 +17,12 @@ from torch import Tensor
 from gradlab.recording.calls import Call
 from gradlab.recording.combine import Combiner, Plan
 from gradlab.recording.numbering import Numbering
+from gradlab.recording.parameter_sums import nothing
 from gradlab.recording.step_copy import StepCopy
+from gradlab.recording.step_sums import Share, StepSums, share_of
 from gradlab.recording.through_time import FEW_STEPS, over_calls
 from gradlab.recording.transfer import fetch
-from gradlab.statistics import PARAMETER_SUMS, SUMS, Flags, Floats, StepRows, finish
+from gradlab.statistics import PARAMETER_SUMS, SUMS, Flags, Floats, StepRows
 
 
 class Content(NamedTuple):
@@ -29,9 +31,10 @@ class Content(NamedTuple):
     rows: StepRows
     histograms: Sequence[dict[str, Any]]
     loss: float | None
-    gradient_norm: float
+    gradient_norm: float | None
     gradient_scale: float
     notes: Mapping[str, float]
+    share: Share | None
 
 
 class StepRecord:
@@ -49,15 +52,33 @@ class StepRecord:
         self._copy: StepCopy | None = copy
         self._reader = reader
         self._seconds = seconds
+        self._is_shared = False
 
     @cached_property
     def _content(self) -> Content:
         assert self._copy is not None
         start = perf_counter()
-        content = self._reader.read(self._copy)
+        content = self._reader.read(self._copy, shared=self._is_shared)
         self._copy = None
         self._seconds += perf_counter() - start
         return content
+
+    def will_be_shared(self) -> None:
+        """Say, before the record is read, that `share` will be called."""
+        self._is_shared = True
+
+    def share(self) -> Share:
+        """What this rank contributes to the step; after `will_be_shared`, and once."""
+        share = self._content.share
+        assert share is not None
+        self._content = self._content._replace(share=None)
+        return share
+
+    def become(self, sums: StepSums) -> None:
+        """Become the record of all ranks together; what only one rank can tell stays that of this one."""
+        self._content = self._content._replace(
+            rows=sums.rows(), loss=sums.loss, gradient_norm=sums.gradient_norm, gradient_scale=sums.scale
+        )
 
     @property
     def may_be_finite(self) -> bool:
@@ -82,8 +103,8 @@ class StepRecord:
         return self._content.loss
 
     @property
-    def gradient_norm(self) -> float:
-        """Norm of the gradient of all parameters together, unscaled, before clipping."""
+    def gradient_norm(self) -> float | None:
+        """Norm of the gradient of all parameters together, unscaled, before clipping; None where it is not known."""
         return self._content.gradient_norm
 
     @property
@@ -118,8 +139,13 @@ class Reader:
         self._combiner = Combiner()
         self._labels: _Labels | None = None
 
-    def read(self, copy: StepCopy) -> Content:
-        """Read a step from the devices, each of them once, and make rows of it."""
+    def read(self, copy: StepCopy, *, shared: bool = False) -> Content:
+        """Read a step from the devices, each of them once, and make rows of it.
+
+        Args:
+            copy: the copy of its numbers.
+            shared: whether another process wants this rank's share.
+        """
         call_sums, parameter_sums, losses, histograms, notes, ((scale,),) = fetch(
             copy.call_sums,
             copy.parameter_sums,
@@ -135,7 +161,8 @@ class Reader:
         sums = [sums.reshape(-1, len(PARAMETER_SUMS)) for sums in parameter_sums]
         has_gradient = np.frombuffer(b"".join(had_gradient for had_gradient, _ in copy.flags), dtype=bool)
         has_weight = np.frombuffer(b"".join(had_weight for _, had_weight in copy.flags), dtype=bool)
-        of_parameters, known, silent = copy.parameters.by_module(
+        ranks, divisor = copy.reduction
+        whole, shards, silent = copy.parameters.by_module(
             sums, has_gradient, has_weight, self._in_order(copy.calls, plan), len(self._numbering.modules)
         )
         called = plan.modules_U
@@ -143,23 +170,35 @@ class Reader:
         if silent:
             called, counts = _add_silent(called, counts, silent, quantities, exists)
             self._numbering.add_silent(silent)
-        quantities |= {name: values[called] for name, values in of_parameters.items()}
-        exists |= {name: flags[called] for name, flags in known.items()}
+        whole = whole.of(called)
+        shards = None if shards is None else shards.of(called)
+        quantities |= whole.sums
+        exists |= whole.exists if shards is None else shards.hidden(whole.exists)
         labels = self._labels_of(plan, copy.names, called, counts)
         for found in (self._through_time(copy, plan, call_sums), copy.full_pass):
             _add_found(found, labels.row_of, quantities, exists)
-        quantities["delta_squares"] = quantities["delta_squares"] / copy.ranks**2
-        values_SU, applies_SU = finish({**quantities, "gradient_scale": scale}, exists, len(called))
-        rows = StepRows(copy.step, *labels.columns, values_SU.T[labels.order], applies_SU.T[labels.order])
-        loss = sum(float(value[0]) for value in losses) / scale if losses else None
-        noted = {"skipped": 0.0} | {name: float(value[0]) for name, value in zip(copy.notes, notes, strict=True)}
-        gradient_squares = copy.parameters.gradient_squares(sums, has_gradient)
+        quantities["delta_squares"] = quantities["delta_squares"] / divisor**2
+        step_sums = StepSums(
+            step=copy.step,
+            columns=labels.columns,
+            order=labels.order,
+            quantities=quantities,
+            exists=exists,
+            loss=sum(float(value[0]) for value in losses) / scale if losses else None,
+            gradient_squares=None if shards is not None and shards.has_gradient else whole.gradient_squares,
+            scale=scale,
+        )
         drawn = [
-            _histogram(copy, index, labels.layer_of[index], quantity, numbers, scale * copy.ranks)
+            _histogram(copy, index, labels.layer_of[index], quantity, numbers, scale * divisor)
             for (index, quantity, _), numbers in zip(copy.histograms, histograms, strict=True)
             if index in labels.layer_of
         ]
-        return Content(rows, drawn, loss, float(np.sqrt(gradient_squares)) / scale, scale, noted)
+        noted = {"skipped": 0.0} | {name: float(value[0]) for name, value in zip(copy.notes, notes, strict=True)}
+        share = None
+        if shared:
+            counted = nothing(len(called)) if shards is None else shards.counted
+            share = share_of(step_sums, whole, counted, ranks=ranks, divisor=divisor)
+        return Content(step_sums.rows(), drawn, step_sums.loss, step_sums.gradient_norm, scale, noted, share)
 
     def _through_time(self, copy: StepCopy, plan: Plan, call_sums: Sequence[Floats]) -> dict[int, Mapping[str, float]]:
         """How δ of recurrent modules changes over their calls."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gradlab.recording.dense import real
 from gradlab.recording.page_memory import empty_vector
+from gradlab.recording.shards import local
 from gradlab.recording.structure import is_lazy
 from gradlab.recording.sum_table import SumTable
 
@@ -44,23 +45,25 @@ class WeightCopies:
         """Make room for the copy of a parameter, where there is none for one of its size and format."""
         parameter, copy = self.parameters[number], self.copies.get(number)
         k = self.strides[number] = stride(parameter)
-        size = -(-parameter.numel() // k) * (2 if parameter.is_complex() else 1)
+        size = -(-local(parameter).numel() // k) * (2 if parameter.is_complex() else 1)
         dtype = parameter.dtype.to_real()
         if copy is None or len(copy) != size or copy.dtype is not dtype:
             self.copies[number] = empty_vector(size, dtype, self.sums.device)
 
     def sample(self, number: int) -> Tensor:
         """The entries of a parameter that are copied."""
-        return real(self.parameters[number].detach().reshape(-1)[:: self.strides[number]]).reshape(-1)
+        return real(local(self.parameters[number]).detach().reshape(-1)[:: self.strides[number]]).reshape(-1)
 
     def sampled_share(self) -> NDArray[np.float64]:
         """The share of each parameter's entries that an update is measured on."""
-        pairs = zip(self.parameters, self.strides, strict=True)
-        return np.array([1.0 if is_lazy(p) or not p.numel() else -(-p.numel() // k) / p.numel() for p, k in pairs])
+        sizes = [0 if is_lazy(parameter) else local(parameter).numel() for parameter in self.parameters]
+        pairs = zip(sizes, self.strides, strict=True)
+        return np.array([-(-size // k) / size if size else 1.0 for size, k in pairs])
 
 
 def stride(parameter: Tensor) -> int:
     """Of how many entries one is copied: 1 up to `SAMPLE`, then without a common factor with the length of a row."""
+    parameter = local(parameter)
     k = -(-parameter.numel() // SAMPLE)
     if k <= 1:
         return 1

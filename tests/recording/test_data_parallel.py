@@ -201,28 +201,3 @@ def test_the_same_without_native_code(ranks):
     assert python_hooks.Fields is not None
     model = Net().double()
     assert_shares_of(ranks(plain_hooks_rows), columns(train(model, X, model)))
-
-
-def one_folder(folder):
-    """Train on this rank, into a folder that all ranks name; returns the warnings and the number of steps."""
-    model = DistributedDataParallel(Net().double())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        with gradlab.watch(model, optimizer, into=folder) as recorder:
-            distributed.barrier()
-            for batch in X:
-                optimizer.zero_grad()
-                model(batch).square().mean().backward()
-                optimizer.step()
-            distributed.barrier()
-    return [str(each.message) for each in said], recorder.steps.height
-
-
-@pytest.mark.slow
-def test_a_folder_that_all_ranks_name_ends_no_training(ranks, tmp_path):
-    answers = ranks(one_folder, str(tmp_path / "job"))
-    assert [steps for _, steps in answers] == [STEPS, STEPS]
-    assert sorted(len([line for line in said if "stay in memory" in line]) for said, _ in answers) == [0, 1]
-    run = gradlab.load_run(tmp_path / "job")
-    assert (run.status, run.steps.height) == ("completed", STEPS)

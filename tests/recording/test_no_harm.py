@@ -281,7 +281,7 @@ def test_distributed_tensors_are_null_and_a_warning():
                     optimizer.zero_grad()
                     model(X).sum().backward()
                     optimizer.step()
-        assert any("cannot read the parameter '0.weight'" in str(each.message) for each in said)
+        assert any("cannot read parameters like '0.weight'" in str(each.message) for each in said)
         rows = recorder.rows()
         assert rows.filter(module="0")["weight_norm"].null_count() == 2
         assert rows.filter(module="2")["weight_norm"].null_count() == 0
