@@ -16,29 +16,27 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from torch import Tensor, compiler, nn
+from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from gradlab.recording import step_graph
-from gradlab.recording.call_stack import is_nested, scale_of_caller
+from gradlab.recording.call_stack import scale_of_caller
 from gradlab.recording.close_look import RECORDS, CloseLook
 from gradlab.recording.devices import CPU
 from gradlab.recording.eager import COMPILER
 from gradlab.recording.full_pass import FullPass
 from gradlab.recording.guard import Guard
-from gradlab.recording.hooks import Hook
 from gradlab.recording.model_hooks import ModelHooks
 from gradlab.recording.modules import RecordedModule
 from gradlab.recording.notes import LOOKS, LeftGradients, share_evaluating, witnesses
 from gradlab.recording.python_hooks import Current
-from gradlab.recording.shards import is_distributed_tensor
-from gradlab.recording.step import HistogramOf, Step
+from gradlab.recording.step import Step
 from gradlab.recording.step_copy import StepCopier
 from gradlab.recording.step_record import Reader, StepRecord
 from gradlab.recording.through_time import Sequences
 from gradlab.recording.torch_private import current_pass
 from gradlab.recording.watched_model import WatchedModel
+from gradlab.recording.watched_optimizers import WatchedOptimizers
 
 
 class Recorder:
@@ -70,12 +68,12 @@ class Recorder:
         layers: str | Sequence[str] | None = None,
         strict: bool = False,
     ) -> None:
-        self._optimizers = [_Watched(optimizer) for optimizer in optimizers]
         self._emit = emit
         self._records = records
         self._takes_histograms = histograms
         self._look = look
         self._guard = Guard(strict=strict)
+        self._optimizers = WatchedOptimizers(optimizers, self._on_update, self._on_updated, self._guard)
         self._model = WatchedModel(model, optimizers, layers, self._guard)
         self._current: Current = self._model.devices[CPU].backend.hooks.Current()
         self._hooks = ModelHooks(self._model, self._current, self._on_forward, self._on_backward)
@@ -109,11 +107,7 @@ class Recorder:
     def __enter__(self) -> Self:
         """Place the hooks."""
         try:
-            for index, watched in enumerate(self._optimizers):
-                optimizer, where = watched.optimizer, "the update of the weights"
-                methods = self._on_update, self._on_updated
-                before, after = (compiler.disable(Hook(each, index, self._guard, where)) for each in methods)
-                watched.handles += [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
+            self._optimizers.place_hooks()
             self._begin(self.step)
         except Exception as error:
             self.remove()
@@ -139,10 +133,7 @@ class Recorder:
         COMPILER.turn_on(self)
         self._hooks.remove()
         self._hooks.forget()
-        for watched in self._optimizers:
-            for handle in watched.handles:
-                handle.remove()
-            watched.handles.clear()
+        self._optimizers.remove_hooks()
         if self._current.step.recorded:
             self._output.unfinished = self._current.step.unfinished()
         self._current.step = self._new_step(self.step)
@@ -209,10 +200,9 @@ class Recorder:
             step.notes.graph = self._model.graph
             step.notes.graph.modules.begin()
             step.notes.sequences = Sequences(self._guard)
-        step.record([0] * len(self._optimizers), histograms=self._takes_histograms(number), look=look)
+        step.record([0] * self._optimizers.number, histograms=self._takes_histograms(number), look=look)
         if self._output.records in LOOKS:
-            groups = [watched.optimizer.param_groups for watched in self._optimizers]
-            step.notes.left = LeftGradients(witnesses([[p for g in each for p in g["params"]] for each in groups]))
+            step.notes.left = LeftGradients(witnesses(self._optimizers.parameters()))
 
     def _begin_again(self) -> None:
         """A step was given up and begins again: a scaler met an infinity, or the loop did not like the loss."""
@@ -271,19 +261,13 @@ class Recorder:
 
     # -------------------------------------------------------------------------------------------------- the update
 
-    def _on_update(self, index: int, optimizer: Optimizer, arguments: Any = (), options: Any = None) -> None:
+    def _on_update(self, index: int, optimizer: Optimizer, *, has_closure: bool) -> None:
         """An optimizer begins: its gradients are ready, or its closure will make them."""
-        watched = self._optimizers[index]
-        if watched.depth and is_nested(optimizer):
-            watched.depth += 1
-            return
-        watched.depth = 1
         step = self._current.step
         if not step.recorded:
             return
         start = perf_counter()
         self._look_for_changes(step, again=True)
-        has_closure = any(map(callable, (*arguments[1:], *(options or {}).values())))
         if has_closure and step.has_given_up():
             self._begin_again()
             step = self._current.step
@@ -298,29 +282,12 @@ class Recorder:
         for device, numbers in step.parameters.updated_by(index):
             device.before_update(numbers)
         if step.histograms is not None:
-            self._take_histograms_of_weights(step, index)
+            self._model.take_histograms(step, index)
         step.fields.seconds += perf_counter() - start
 
-    def _take_histograms_of_weights(self, step: Step, optimizer: int) -> None:
-        for index, module in enumerate(self.modules):
-            for weight in module.weights[:1]:
-                if is_distributed_tensor(weight):
-                    continue  # a histogram of a shard tells nothing of the weight
-                if step.parameters.owner(weight) == optimizer and step.parameters.is_read(weight):
-                    device = self._model.devices[weight.device]
-                    step.take_histogram(device, HistogramOf(index, "weight"), weight.detach())
-                    if weight.grad is not None:
-                        gradient = weight.grad.detach().to_dense()
-                        step.take_histogram(device, HistogramOf(index, "weight_gradient"), gradient)
-
-    def _on_updated(self, index: int, *_: Any) -> None:
+    def _on_updated(self, index: int, *, last: bool) -> None:
         """An optimizer has ended; if it is the last one, so has the step."""
-        watched = self._optimizers[index]
-        watched.depth -= 1
-        if watched.depth > 0:
-            return
         step = self._current.step
-        last = index == len(self._optimizers) - 1
         try:
             if step.recorded:
                 self._end_update(step, index, last=last)
@@ -352,24 +319,9 @@ class Recorder:
             return  # this optimizer has stepped without the model, as it may
         self._hooks.step_ended()
         step.notes.evaluating = share_evaluating(self._model.with_modes)
-        learning_rate = float(self._optimizers[-1].optimizer.param_groups[0]["lr"])
-        copy = output.copier.copy(step, learning_rate, self._model.numbering.names)
+        copy = output.copier.copy(step, self._optimizers.learning_rate, self._model.numbering.names)
         output.records += 1
         self._emit(StepRecord(copy, output.reader, step.fields.seconds + perf_counter() - start))
-
-
-class _Watched:
-    """An optimizer.
-
-    Attributes:
-        depth: how many of its `step` are running: a class may call that of the class from which it is derived.
-        handles: of the hooks on it.
-    """
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-        self.depth = 0
-        self.handles: list[RemovableHandle] = []
 
 
 class _Output:

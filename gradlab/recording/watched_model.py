@@ -14,6 +14,8 @@ from gradlab.recording.modules import find_modules
 from gradlab.recording.notes import modules_with_modes
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
+from gradlab.recording.shards import is_distributed_tensor
+from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.step_graph import StepGraph
 from gradlab.recording.structure import Structure
 from gradlab.recording.torch_private import is_compiled, is_compiled_wrapper, without_wrapper
@@ -84,6 +86,19 @@ class WatchedModel:
             self.guard,
             makes_rows=self.layers is None,
         )
+
+    def take_histograms(self, step: Step, optimizer: int) -> None:
+        """Take histograms of the first weight of each module, and of its gradient, as an optimizer is to use it."""
+        for index, module in enumerate(self.numbering.modules):
+            for weight in module.weights[:1]:
+                if is_distributed_tensor(weight):
+                    continue  # a histogram of a shard tells nothing of the weight
+                if step.parameters.owner(weight) == optimizer and step.parameters.is_read(weight):
+                    device = self.devices[weight.device]
+                    step.take_histogram(device, HistogramOf(index, "weight"), weight.detach())
+                    if weight.grad is not None:
+                        gradient = weight.grad.detach().to_dense()
+                        step.take_histogram(device, HistogramOf(index, "weight_gradient"), gradient)
 
     def say_if_compiled(self) -> None:
         """Say, once, what becomes of torch.compile, if the model, a part of it or what calls it now is compiled."""
