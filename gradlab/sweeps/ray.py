@@ -6,6 +6,7 @@ elsewhere. The point begins afresh, because the lost process no longer locks the
 
 import contextlib
 import logging
+import os
 import socket
 from concurrent.futures import Future
 from dataclasses import replace
@@ -15,6 +16,10 @@ from gradlab.errors import UserError
 from gradlab.sweeps.engine import Task, run_point
 from gradlab.sweeps.states import PointState
 
+ANSWER_SECONDS = 10.0
+"""How long a cluster may take to answer."""
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client of HTTP/2 says first, which Ray speaks: the preface, and a frame of no settings (RFC 9113, 3.4)."""
 RETRIES = 3
 """How often a point is started again if its node or worker is lost."""
 
@@ -66,9 +71,13 @@ class RayEngine:
                 # A cluster that runs already has its own options.
                 more: dict[str, Any] = {} if self._address else {"include_dashboard": False}
                 self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
-            except (OSError, ValueError) as error:
-                raise UserError(f"there is no Ray cluster at {self._address}: {error}") from error
-        has = self._ray.cluster_resources()
+                has = self._ray.cluster_resources()
+            except Exception as error:  # Ray raises what it likes, also a plain Exception
+                self.__exit__(None, None, None)
+                what = f"there is no Ray cluster at {self._address}" if self._address else "Ray cannot be started here"
+                raise UserError(f"{what}: {_first_line(error)}") from error
+        else:
+            has = self._ray.cluster_resources()
         self._room = int(has.get("CPU", 0) // self._cpus)
         if self._gpus:
             self._room = min(self._room, int(has.get("GPU", 0) / self._gpus))
@@ -105,16 +114,34 @@ class RayEngine:
 
     def explain(self, error: BaseException) -> str:
         """Why Ray gave up a point."""
-        kind = type(error).__name__
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        return f"Ray gave it up after {RETRIES} retries: {kind}: {said}"
+        return f"Ray gave it up after {RETRIES} retries: {type(error).__name__}: {_first_line(error)}"
 
     def _check_address(self) -> None:
-        """Raise OSError if nothing listens at the address. Ray itself would try for minutes, then end the process."""
+        """Raise OSError if no Ray listens at the address. Ray itself would try for minutes, then end the process."""
         host, colon, port = (self._address or "").rpartition(":")
         if colon and port.isdigit() and "/" not in host:
-            socket.create_connection((host, int(port)), timeout=5).close()
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS) as connection:
+                if os.environ.get("RAY_USE_TLS", "0") in ("0", ""):
+                    _require_settings(connection)
 
     def _unfinished(self) -> list[Any]:
         self._running = {future: reference for future, reference in self._running.items() if not future.done()}
         return list(self._running.values())
+
+
+def _require_settings(connection: socket.socket) -> None:
+    """Raise OSError unless who listens answers in HTTP/2, which it begins with a frame of settings."""
+    try:
+        connection.sendall(GREETING)
+        answer = b""
+        while len(answer) < 9 and (more := connection.recv(9 - len(answer))):
+            answer += more
+    except TimeoutError:
+        raise OSError(f"what listens there does not answer within {ANSWER_SECONDS:g} seconds") from None
+    if len(answer) < 9 or answer[3] != 4:
+        raise OSError("what listens there is no Ray")
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says, in a line; its kind where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

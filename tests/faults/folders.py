@@ -5,8 +5,10 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from random import Random
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -291,3 +293,14 @@ def try_folder(goods: Sequence[Path], place: Path, seed: int, *, slow: bool = Fa
     except BaseException as error:
         error.add_note(f"seed {seed}: {', '.join(names)}; {name}")
         raise
+
+
+@cache
+def _goods() -> Sequence[Path]:
+    return good_folders(Path(mkdtemp()))
+
+
+TRIES: Sequence[tuple[str, Callable[[Path, int], None]]] = (
+    ("damaged folders", lambda place, seed: try_folder(_goods(), place, seed)),
+    ("damaged folders, drawn and exported", lambda place, seed: try_folder(_goods(), place, seed, slow=True)),
+)

@@ -1,4 +1,4 @@
-"""Kills, full disks and processes at one folder; `benchmarks/reliability.py` tries many more.
+"""Kills, full disks and processes at one folder; `python -m scripts.reliability` tries many more.
 
 The tries fork, so that they run in a process of their own, which has not used polars yet.
 """

@@ -1,4 +1,4 @@
-"""Configs, sweeps, conditions and data files that nobody meant; `benchmarks/reliability.py` tries many more."""
+"""Configs, sweeps, conditions and data files that nobody meant; `python -m scripts.reliability` tries many more."""
 
 import pytest
 

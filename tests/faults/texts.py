@@ -130,6 +130,17 @@ def try_sweep(place: Path, seed: int) -> None:
     understood_or_refused(lambda: load_plan(path, overrides))
 
 
+def try_claim(place: Path, seed: int) -> None:
+    """A sweep that claims something, damaged: it is planned and its claim understood, or refused with one message."""
+    choose = Random(seed)
+    files = sorted((ROOT / "configs" / "chapter11").glob("*.yaml"))
+    path = place / "sweep.yaml"
+    before, claim, after = choose.choice(files).read_text(encoding="utf-8").partition("\nclaim:")
+    text = f"{before}{claim}{damaged_text(choose, after)}"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    understood_or_refused(lambda: load_plan(path))
+
+
 def try_condition(place: Path, seed: int) -> None:
     """A condition made of the words of one: it is true or false of a row, or refused with one message."""
     choose = Random(seed)
@@ -176,5 +187,6 @@ def try_data(place: Path, seed: int) -> None:
 
 
 TRIES: Sequence[tuple[str, Callable[[Path, int], None]]] = (
-    ("configs", try_config), ("sweeps", try_sweep), ("conditions", try_condition), ("data files", try_data),
+    ("configs", try_config), ("sweeps", try_sweep), ("claims", try_claim), ("conditions", try_condition),
+    ("data files", try_data),
 )  # fmt: skip

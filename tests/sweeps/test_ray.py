@@ -1,6 +1,9 @@
 """The Ray engine, on a real cluster of two nodes that this machine pretends to be."""
 
 import os
+import signal
+import socket
+import time
 import warnings
 from collections import Counter
 
@@ -90,3 +93,53 @@ def test_a_cluster_that_is_not_there_is_one_message(tmp_path):
     with pytest.raises(UserError, match=r"there is no Ray cluster at 127\.0\.0\.1:1"):
         run_sweep(tiny_points({"seed": 0}), engine, runs=tmp_path, listener=Recording())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n"])
+def test_who_listens_and_is_no_ray_is_one_message(tmp_path, monkeypatch, answer):
+    monkeypatch.setattr("gradlab.sweeps.ray.ANSWER_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen():
+            connection, _ = server.accept()
+            with connection:
+                if answer is None:
+                    time.sleep(3)
+                connection.sendall(answer or b"")
+
+        thread = in_thread(listen)
+        engine = RayEngine(address=f"127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(UserError, match="there is no Ray cluster at"):
+            run_sweep(tiny_points({"seed": 0}), engine, runs=tmp_path, listener=Recording())
+        thread.join()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [Exception("The current node timed out\nmore"), RuntimeError("no"), KeyError("x")])
+def test_a_start_that_fails_is_one_message(tmp_path, monkeypatch, error):
+    def fail(**options):
+        raise error
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(UserError, match="Ray cannot be started here: ") as caught:
+        run_sweep(tiny_points({"seed": 0}), RayEngine(), runs=tmp_path, listener=Recording())
+    assert "\n" not in caught.value.message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="finds the worker in /proc")  # noqa: PTH112
+def test_a_killed_worker_leaves_no_point_running(cluster, tmp_path):
+    cluster, add = cluster
+    add()
+    points = tiny_points({"train.steps": 3000}, {"seed": 1})
+    killed = []
+
+    def kill():
+        killed.append(wait_until(lambda: process_writing(tmp_path, points[0]), "a worker"))
+        os.kill(killed[0], signal.SIGKILL)
+
+    listener = Recording(on_start=lambda point: point is points[0] and in_thread(kill))
+    report = run_sweep(points, RayEngine(address=cluster.address), runs=tmp_path, listener=listener)
+    assert killed
+    assert [report.states[point.config.id].status for point in points] == ["completed"] * 2
+    assert gradlab.load_run(report.states[points[0].config.id].path).steps["step"].to_list() == list(range(3000))
