@@ -26,6 +26,12 @@ def is_ours(path: Path) -> bool:
     return (path / NAME).is_file()
 
 
+def marked_id(path: Path) -> str:
+    """The id of the run for which gradlab has made a folder; empty where it has not."""
+    id = _read(path).get("id")
+    return id if isinstance(id, str) else ""
+
+
 def start(path: Path, id: str, files: Sequence[str]) -> None:
     """Mark a folder as gradlab's, before the first of some files is written."""
     _write(path, {"schema": SCHEMA, "id": id, "wrote": list(files)})

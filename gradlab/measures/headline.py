@@ -26,6 +26,8 @@ MEASURES = (
     "seconds",
 )
 """Headline numbers of which comparisons and claims take means over seeds."""
+TIMES = ("step_ms", "seconds")
+"""Those that differ when the same run is done again."""
 
 
 def headline(tables: Tables) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def as_json(comparison: Comparison, runs: Runs) -> dict[str, Any]:
             for run in runs.unfinished
         ],
         "copies": [str(path) for path in runs.copies],
+        "contradicting": [str(path) for path in runs.contradicting],
     }
 
 

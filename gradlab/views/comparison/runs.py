@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gradlab import run_folder
+from gradlab import marker, run_folder
 from gradlab.config import SCHEMA, Config
 from gradlab.config.files import recorded_config
 from gradlab.errors import RunFolderError, UserError
-from gradlab.measures.headline import numbers_of
+from gradlab.measures.headline import MEASURES, TIMES, numbers_of
 from gradlab.measures.settings import RunSettings, settings_of
 from gradlab.tables import SEVERITIES, other_schema
 
@@ -74,11 +74,14 @@ class Runs:
         finished: runs that can be compared.
         unfinished: runs that cannot.
         copies: folders left out because they hold a run that another folder holds too.
+        contradicting: those of them whose results differ from the ones that are shown: another machine may have
+            computed them, or somebody else has made them up.
     """
 
     finished: Sequence[FinishedRun]
     unfinished: Sequence[UnfinishedRun]
     copies: Sequence[Path] = ()
+    contradicting: Sequence[Path] = ()
 
     @property
     def other_schemas(self) -> str:
@@ -93,6 +96,9 @@ class Runs:
 def collect(paths: Sequence[Path]) -> Runs:
     """Read every run at or below some folders.
 
+    Of several folders that hold the same run, the one that gradlab has marked as this run's is taken, then the one that
+    bears the run's id in its name, then the first.
+
     Raises:
         RunFolderError: one of them does not exist.
         UserError: there is no run in any of them.
@@ -100,19 +106,34 @@ def collect(paths: Sequence[Path]) -> Runs:
     finished: dict[str, FinishedRun] = {}
     unfinished: list[UnfinishedRun] = []
     copies: list[Path] = []
+    contradicting: list[Path] = []
     for folder in _folders(paths):
         run = _read(folder)
         if isinstance(run, UnfinishedRun):
             unfinished.append(run)
         elif run.id in finished:
-            copies.append(folder)
+            taken, other = sorted((finished[run.id], run), key=_standing, reverse=True)
+            finished[run.id] = taken
+            copies.append(other.path)
+            if _results(taken) != _results(other):
+                contradicting.append(other.path)
         else:
             finished[run.id] = run
     if not (finished or unfinished):
         raise UserError(
             f"there are no runs in {', '.join(map(str, paths))}", fix="gradlab run and gradlab sweep write them."
         )
-    return Runs(list(finished.values()), unfinished, copies)
+    return Runs(list(finished.values()), unfinished, copies, contradicting)
+
+
+def _standing(run: FinishedRun) -> tuple[bool, bool]:
+    """How well a folder shows that it is the one that gradlab has written for its run."""
+    return marker.marked_id(run.path) == run.id, run.path.name.endswith(f"-{run.id}")
+
+
+def _results(run: FinishedRun) -> tuple[object, ...]:
+    """What a run has come to; the same again on the same machine, except for the time that it took."""
+    return run.status, run.verdict, {name: run.numbers.get(name) for name in MEASURES if name not in TIMES}
 
 
 def _folders(paths: Sequence[Path]) -> Iterator[Path]:

@@ -338,6 +338,10 @@ def not_compared(runs: Runs, differing: Sequence[str] = ()) -> Iterator[str]:
         runs: the runs.
         differing: settings that tell runs apart.
     """
+    if runs.contradicting:
+        noun = "folder says" if len(runs.contradicting) == 1 else "folders say"
+        more = " …" if len(runs.contradicting) > 1 else ""
+        yield f"{len(runs.contradicting)} {noun} something else of a run that is shown: {runs.contradicting[0]}{more}"
     if not runs.unfinished:
         return
     counts = Counter(sorted(run.status for run in runs.unfinished))

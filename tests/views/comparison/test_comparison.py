@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gradlab import marker
 from gradlab.errors import RunFolderError, UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.settings import flat
@@ -13,6 +14,7 @@ from gradlab.run_folder import lock_run
 from gradlab.views.comparison.comparison import ComparedConfiguration, compare
 from gradlab.views.comparison.runs import FinishedRun, collect
 from gradlab.views.comparison.table import column_names
+from tests.faults.commands import gradlab, orderly
 from tests.views.comparison.folders import SEED_NOISE, write_run, write_sweep
 
 
@@ -236,6 +238,25 @@ def test_a_folder_that_claims_the_id_of_another_run_does_not_take_its_place(tmp_
     file.write_text(json.dumps({**json.loads(file.read_text()), "id": claimed}))
     runs = collect([tmp_path])
     assert ([run.path for run in runs.finished], runs.copies) == ([foreign, good], [])
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "markdown"])
+def test_a_folder_that_claims_to_be_a_run_that_gradlab_has_written_is_named(tmp_path, form):
+    """The very config of a good run, in a folder that is read first."""
+    good = write_run(tmp_path / "b")
+    marker.start(good, good.name.rpartition("-")[2], [])
+    foreign = write_run(tmp_path / "a", test_accuracy=0.1)
+    foreign = foreign.rename(tmp_path / "a" / "made-up")
+    again = write_run(tmp_path / "c", step_ms=11.0)
+    runs = collect([tmp_path])
+    assert [run.path for run in runs.finished] == [good]
+    assert sorted(runs.copies) == [foreign, again]
+    assert runs.contradicting == [foreign]
+    ended = gradlab("compare", tmp_path, "--format", form)
+    orderly(ended, (0,))
+    said = ended.out if form == "table" else ended.err
+    assert "1 folder says something else of a run that is shown" in said
+    assert "0.1" not in ended.out.replace("-0.1", "")
 
 
 def test_no_folder_and_no_runs(tmp_path):
