@@ -9,9 +9,9 @@ import typer
 from gradlab import completion
 from gradlab.printing import say
 from gradlab.sweeps import ENGINES
+from gradlab.views import PlotFormat
 from gradlab.views.export import TARGETS
 
-PlotFormat = Literal["png", "svg"]
 TableFormat = Literal["table", "markdown", "csv", "json"]
 Registry = Literal[
     "activations", "initializers", "normalizations", "models", "datasets", "optimizers", "schedules", "rules"
@@ -44,7 +44,7 @@ RunName = Annotated[
 RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders are.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 Check = Annotated[bool, typer.Option("--check", help="Exit with 1 unless the verdict is healthy.")]
-PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg for vectors.")]
+PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg or pdf for vectors.")]
 SweepFile = Annotated[
     Path,
     typer.Argument(metavar="SWEEP", help="A sweep file, or a config to vary.", autocompletion=completion.configs),

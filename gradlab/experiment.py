@@ -27,6 +27,7 @@ from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.results import Run, conclude, load_run
 from gradlab.seeding import stream
+from gradlab.views import PlotFormat
 from gradlab.views.progress import Live, live
 
 EVALUATIONS = 11
@@ -43,7 +44,7 @@ def run(
     runs: str | Path = "runs",
     rerun: bool = False,
     plots: bool = True,
-    plot_format: Literal["png", "svg"] = "png",
+    plot_format: PlotFormat = "png",
     progress: bool = False,
     fit_threads: bool = False,
     notify: Callable[[str], None] = lambda _: None,
@@ -59,7 +60,7 @@ def run(
         runs: where run folders are.
         rerun: train again even if the run is there.
         plots: whether to draw the pictures.
-        plot_format: `png` or `svg`.
+        plot_format: `png`, `svg` or `pdf`.
         progress: show a progress bar, where there is a terminal.
         fit_threads: let layers that are too small to share run on one thread; for a process that does nothing else.
         notify: receives a line when something about the run should be said before it starts.
@@ -85,7 +86,7 @@ def _run(
     config: Config,
     runs: Path,
     rerun: bool,
-    plots: Literal["png", "svg", False],
+    plots: PlotFormat | Literal[False],
     progress: bool,
     fit_threads: bool,
     notify: Callable[[str], None],

@@ -7,7 +7,7 @@ run.layers.filter(kind="weight"), run.findings, run.figure("gradient_flow")
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from gradlab.diagnosis import Diagnosed, judge
 from gradlab.measures.headline import headline
 from gradlab.snapshot import HasTables
 from gradlab.tables import Tables
+from gradlab.views import PlotFormat
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,11 +56,11 @@ class Run(HasTables):
 
         return figure(self.tables, name)
 
-    def save_plots(self, format: Literal["png", "svg"] = "png") -> list[Path]:
+    def save_plots(self, format: PlotFormat = "png") -> list[Path]:
         """Draw every picture into the run folder's `plots/`; of a very long run, some of its steps.
 
         Args:
-            format: `png` or `svg`.
+            format: `png`, `svg` or `pdf`.
 
         Returns:
             The files written.

@@ -81,6 +81,10 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "chi": (pl.Float64, "χ: E δ² of this layer, divided by that of the next."),
         "delta_relative": (pl.Float64, "RMS δ, relative to the last hidden layer."),
         "output_delta_relative": (pl.Float64, "The same at the outputs of the hidden layers."),
+        "delta_log_variance": (
+            pl.Float64,
+            "Variance of ln(mean δ²) over networks of these widths, relative to the last hidden layer, of one sample.",
+        ),
     },
     "modules": {
         "layer": (pl.Int32, "As in `layers`."),

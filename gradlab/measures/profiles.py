@@ -4,7 +4,7 @@ Suffixes say what the axes of an array are: T recorded steps, L layers. No funct
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -56,6 +56,18 @@ def profiles(layers: pl.DataFrame, column: str, kinds: Sequence[str]) -> Profile
     modules = dict(zip(layer.tolist(), rows["module"], strict=True))
     names = tuple(modules[column] for column in range(len(numbers)))
     return Profiles(steps.astype(np.int64), numbers.astype(np.int64), values_TL, names)
+
+
+def every_layer(layers: pl.DataFrame, column: str, kinds: Sequence[str]) -> tuple[Profiles, Flags]:
+    """The same with the layers that have a module of these kinds and never a value.
+
+    Returns:
+        the profile, with NaN for them; and where there is no value at all, step × layer.
+    """
+    known = profiles(layers.with_columns(pl.col(column).is_not_null().cast(pl.Float64)), column, kinds)
+    short = profiles(layers, column, kinds)
+    whole = Profiles(short.steps, known.layers, np.empty((len(short.steps), len(known.layers))), known.modules)
+    return replace(whole, values_TL=aligned(short, whole)), aligned(known, whole) != 1
 
 
 def by_module(layers: pl.DataFrame, column: str | pl.Expr, kinds: Sequence[str]) -> Profiles:

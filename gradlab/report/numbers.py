@@ -20,7 +20,8 @@ from gradlab.report.evidence import evidence_of
 from gradlab.report.thinning import NAN, Columns, Matrix, columns_of, matrices, thinned_line
 from gradlab.statistics import STATISTICS
 from gradlab.tables import Tables
-from gradlab.views.pictures.gradients import WEIGHTS, predicted_delta
+from gradlab.views.pictures.depth import WEIGHTS
+from gradlab.views.pictures.gradients import predicted_delta
 from gradlab.views.pictures.sheet import some_steps
 from gradlab.views.pictures.training import SPLITS, evaluated
 
@@ -187,7 +188,7 @@ def _theory(run: Tables, statistic: str, group: str, layers: Sequence[int]) -> l
     if statistic == "delta_rms":
         delta = profiles(run.layers, statistic, WEIGHTS)
         predicted = predicted_delta(run, delta)
-        if predicted is None:
+        if not np.isfinite(predicted).any():
             return None
         values = dict(zip(delta.layers.tolist(), predicted.tolist(), strict=True))
     else:

@@ -1,6 +1,6 @@
 """What mean-field theory predicts for a config at initialization. No torch, no sampling but in one documented place.
 
-    quadrature ◄ batch_norm ◄ mean_field ◄ coverage, outlook ◄ prediction
+    quadrature ◄ batch_norm ◄ mean_field ◄ coverage, outlook, width_noise ◄ prediction
 
     prediction = predict_on(config, datasets.load(config.data, config.seed))
 
@@ -8,6 +8,7 @@ References:
     Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos.
     Schoenholz et al. 2017, Deep information propagation.
     Yang & Schoenholz 2017, Mean field residual networks: on the edge of chaos.
+    Hanin & Nica 2018, Products of many large random matrices and gradients in deep neural networks.
     Yang et al. 2019, A mean field theory of batch normalization.
 """
 

@@ -15,6 +15,7 @@ from gradlab.theory.coverage import caveats, not_covered
 from gradlab.theory.mean_field import forward, log_deltas, weight_variance
 from gradlab.theory.outlook import Outlook, line, look_ahead
 from gradlab.theory.quadrature import Array
+from gradlab.theory.width_noise import log_variances
 
 _DELTA_LOGITS: Mapping[str, Callable[[int], float]] = {
     "cross_entropy": lambda classes: sqrt((1 - 1 / classes) / classes),
@@ -40,6 +41,8 @@ class LayerPrediction:
         delta_relative: RMS δ relative to the last hidden layer.
         output_delta_relative: the same at the outputs of the hidden layers, behind activation, normalization and
             residual sum.
+        delta_log_variance: variance over networks of these widths of ln(δ²) relative to the last hidden layer
+            (`width_noise.log_variances`); NaN where no formula says it.
 
     Where residual blocks start at scale 0, δ is 0 within them: `chi` and `delta_relative` are then NaN.
     """
@@ -52,6 +55,7 @@ class LayerPrediction:
     chi: float
     delta_relative: float
     output_delta_relative: float
+    delta_log_variance: float
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def predict(
     decades_L = (output_relative_L if closed else relative_L) / log(10)
     log_delta_last = log(_DELTA_LOGITS[config.train.loss](classes) / batch) + float(log_delta_L[-1]) / 2
     return Prediction(
-        layers=_layer_predictions(layers, log_chi_L, relative_L, output_relative_L),
+        layers=_layer_predictions(layers, log_chi_L, relative_L, output_relative_L, log_variances(model, layers)),
         decades_per_layer=_toward_input(decades_L),
         depth_scale=_depth_scale(log_chi_L),
         delta_last=_exp(log_delta_last),
@@ -162,7 +166,7 @@ def _uncovered(reason: str) -> Prediction:
 
 
 def _layer_predictions(
-    layers: Sequence[Layer], log_chi_L: Array, relative_L: Array, output_relative_L: Array
+    layers: Sequence[Layer], log_chi_L: Array, relative_L: Array, output_relative_L: Array, log_variance_L: Array
 ) -> tuple[LayerPrediction, ...]:
     return tuple(
         LayerPrediction(
@@ -174,6 +178,7 @@ def _layer_predictions(
             chi=_exp(log_chi_L[number]),
             delta_relative=_exp(relative_L[number]),
             output_delta_relative=_exp(output_relative_L[number]),
+            delta_log_variance=float(log_variance_L[number]),
         )
         for number, layer in enumerate(layers)
     )

@@ -47,13 +47,21 @@ def test_pictures_are_files_in_a_new_folder(tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
-def test_svg_is_the_same_every_time(tmp_path, monkeypatch):
+@pytest.mark.parametrize("form", ["svg", "pdf"])
+def test_vectors_are_the_same_every_time(tmp_path, monkeypatch, form):
     monkeypatch.setattr(pictures, "PICTURES", {name: PICTURES[name] for name in ("gradient_heatmap", "training")})
     run = make_run()
-    first = {path.name: path.read_bytes() for path in save_pictures(run, tmp_path / "a", "svg")}
-    again = {path.name: path.read_bytes() for path in save_pictures(run, tmp_path / "b", "svg")}
+    first = {path.name: path.read_bytes() for path in save_pictures(run, tmp_path / "a", form)}
+    again = {path.name: path.read_bytes() for path in save_pictures(run, tmp_path / "b", form)}
     assert first == again
-    assert all(name.endswith(".svg") and b"<svg" in data for name, data in first.items())
+    start = {"svg": b"<?xml", "pdf": b"%PDF"}[form]
+    assert all(name.endswith(f".{form}") and data.startswith(start) for name, data in first.items())
+
+
+def test_text_in_svg_stays_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "PICTURES", {"gradient_flow": PICTURES["gradient_flow"]})
+    (file,) = save_pictures(make_run(), tmp_path, "svg")
+    assert "RMS δ falls 1 decades per layer" in file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -71,7 +79,7 @@ def test_pictures_do_not_depend_on_the_users_settings():
         sheet = figure(make_run(), "gradient_heatmap")
     axes = sheet.axes[0]
     assert axes.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
-    assert axes.images[0].get_cmap().name == "viridis"
+    assert axes.images[0].get_cmap().name == "RdBu_r"
     assert axes.xaxis.label.get_fontsize() == 9
 
 
@@ -96,8 +104,8 @@ def test_a_new_picture_is_a_function_and_an_entry(tmp_path, monkeypatch):
 def test_unknown_pictures_and_formats_are_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match="there is no picture 'gradient'"):
         figure(make_run(), "gradient")
-    with pytest.raises(UserError, match="cannot be written as 'pdf'"):
-        save_pictures(make_run(), tmp_path, "pdf")
+    with pytest.raises(UserError, match="cannot be written as 'gif'"):
+        save_pictures(make_run(), tmp_path, "gif")
 
 
 # ---------------------------------------------------------------------------------------------------------- gradients
@@ -126,6 +134,43 @@ def test_gradient_flow_scales_the_prediction_through_the_last_hidden_layer_of_st
     np.testing.assert_allclose(y, [7e-3, 7e-2, 7e-1, 7, NAN])
 
 
+def test_lines_that_coincide_have_one_name():
+    same = make_run(depth=4, steps=range(100))
+    assert "steps 0–99" in words(figure(same, "gradient_flow"))
+    later = make_run(depth=4, steps=range(100), delta=lambda s, layer, d: 10.0 ** (layer - d) / (1 if s < 50 else 9))
+    assert {"steps 0–39", "step 99"} <= set(words(figure(later, "gradient_flow")))
+
+
+def test_a_layer_without_a_gradient_is_a_gap_and_no_line():
+    run = make_run(depth=4, delta=lambda s, layer, d: None if layer == 2 else 10.0 ** (layer - d))
+    for axes in figure(run, "gradient_flow").axes:
+        x, y = lines(axes, marker="o")[0]
+        np.testing.assert_array_equal(x, [0, 1, 2, 3, 4])
+        np.testing.assert_array_equal(np.isnan(y), [False, False, True, False, False])
+        assert not lines(axes, marker="x"), "no value is not the same as NaN"
+    heat = figure(run, "gradient_heatmap").axes[0]
+    assert np.isnan(heat.images[0].get_array().filled(NAN)[2]).all()
+    assert not heat.patches
+
+
+def test_an_arrow_shows_which_way_the_backward_pass_goes():
+    (arrow,) = (
+        text for text in figure(make_run(), "gradient_flow").axes[0].texts if text.get_text() == "backward pass"
+    )
+    assert arrow.xy[0] < arrow.get_position()[0]
+
+
+def test_the_band_is_that_of_networks_of_this_width():
+    run = make_run(depth=3, theory=True, delta=lambda s, layer, d: 1.0)
+    variance = pl.Series("delta_log_variance", [0.2, 0.1, 0.0])
+    run = changed(run, theory=run.theory.with_columns(variance, delta_relative=1.0))
+    (area,) = (c for c in figure(run, "gradient_flow").axes[0].collections if c.get_label() == "95 % band")
+    corners = area.get_paths()[0].vertices
+    at_first = corners[corners[:, 0] == 0][:, 1]
+    assert at_first.min() == pytest.approx(np.exp((-0.1 - 1.96 * 0.2**0.5) / 2))
+    assert at_first.max() == pytest.approx(np.exp((-0.1 + 1.96 * 0.2**0.5) / 2))
+
+
 def test_gradient_flow_marks_zeros_below_and_broken_values_above():
     run = make_run(depth=3, steps=[0], delta=lambda s, layer, d: (0.0, NAN, INF, 1.0)[layer])
     axes = figure(run, "gradient_flow").axes[0]
@@ -143,10 +188,14 @@ def test_what_is_level_does_not_look_steep():
     assert high / low >= 999
 
 
-def test_heatmap_shows_log10_and_hatches_what_has_none():
-    run = make_run(depth=3, delta=lambda s, layer, d: 0.0 if layer == 0 else NAN if s == 2 else 10.0**layer)
+def test_heatmap_shows_log10_relative_to_the_last_hidden_layer_and_hatches_what_has_none():
+    run = make_run(depth=3, delta=lambda s, layer, d: 0.0 if layer == 0 else NAN if s == 2 else 10.0 ** (layer - s))
     axes = figure(run, "gradient_heatmap").axes[0]
-    np.testing.assert_allclose(axes.images[0].get_array().filled(NAN)[:, 0], [NAN, 1, 2, 3])
+    shown = axes.images[0].get_array().filled(NAN)
+    np.testing.assert_allclose(shown[:, 0], [NAN, -1, 0, 1])
+    np.testing.assert_allclose(shown[:, 1], shown[:, 0], err_msg="that all of δ falls is not to be seen")
+    low, high = axes.images[0].get_clim()
+    assert low == -high, "white is 0"
     zero, broken = (patch for patch in axes.patches if isinstance(patch, PathPatch))
     assert (zero.get_hatch(), broken.get_hatch()) == ("/////", "xxxxx")
     to_cells = axes.transData.inverted()

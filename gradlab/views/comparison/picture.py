@@ -7,7 +7,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from gradlab.errors import UserError
 from gradlab.text import MINUS, setting_text
+from gradlab.views import PlotFormat
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison, ten_to_the
 from gradlab.views.pictures.axes import log_axis, log_line, mark_handles
 from gradlab.views.pictures.heatmaps import BROKEN_CELLS
 from gradlab.views.pictures.labels import setting_label
 from gradlab.views.pictures.sheet import drawing, new_figure, picture_title, write_figure
 
-FORMATS = ("png", "svg", "pdf")
+FORMATS = get_args(PlotFormat)
 MOST_PANELS = 60
 """A picture has room for so many panels; of more rows only the first are drawn."""
 MOST_ACROSS = 8

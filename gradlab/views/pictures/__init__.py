@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +11,7 @@ from gradlab.errors import UserError
 from gradlab.measures.network import is_own
 from gradlab.measures.profiles import layer_names
 from gradlab.tables import Tables
+from gradlab.views import PlotFormat
 from gradlab.views.pictures.axes import name_layers
 from gradlab.views.pictures.distributions import activation_histograms, activation_statistics, unit_health
 from gradlab.views.pictures.gradients import gradient_flow, gradient_heatmap
@@ -18,6 +19,7 @@ from gradlab.views.pictures.overview import overview
 from gradlab.views.pictures.sheet import drawing, new_figure, save_figure
 from gradlab.views.pictures.training import training, updates
 
+FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
 PICTURES: Mapping[str, tuple[Callable[[Figure, Tables], None], float]] = {
     "gradient_flow": (gradient_flow, 4.0),
     "gradient_heatmap": (gradient_heatmap, 3.8),
@@ -52,17 +54,17 @@ def figure(run: Tables, name: str) -> Figure:
     return drawn
 
 
-def save_pictures(run: Tables, folder: Path, format: Literal["png", "svg"] = "png") -> list[Path]:
+def save_pictures(run: Tables, folder: Path, format: PlotFormat = "png") -> list[Path]:
     """Draw every picture into a folder, which is made where it is missing.
 
     Returns:
         the files written, in the order of `PICTURES`.
 
     Raises:
-        UserError: the format is neither png nor svg.
+        UserError: the format is not one of `FORMATS`.
     """
-    if format not in ("png", "svg"):
-        raise UserError(f"plots cannot be written as {format!r}", fix="Formats are: png, svg.")
+    if format not in FORMATS:
+        raise UserError(f"plots cannot be written as {format!r}", fix=f"Formats are: {', '.join(FORMATS)}.")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in PICTURES:

@@ -93,12 +93,16 @@ def few_ticks(axes: Axes) -> None:
 
 
 def log_line(axes: Axes, x: NDArray[Any], y: Floats, **style: Any) -> None:
-    """A line on a log axis. Exact zeros are marked ▾ at its lower edge, NaN and infinity × at its upper edge."""
+    """A line on a log axis. Exact zeros are marked ▾ at its lower edge, NaN and infinity × at its upper edge.
+
+    What is masked in `y` has no value, and is a gap.
+    """
+    y, missing = np.ma.filled(y, np.nan), np.ma.getmaskarray(y)
     drawable = (y >= SMALLEST) & (y <= LARGEST)
     axes.plot(x, np.where(drawable, y, np.nan), **style)
     edge = axes.get_xaxis_transform()
     colour = style.get("color")
-    for where, height, marker in ((_is_zero(y), 0.015, "v"), (~np.isfinite(y), 0.985, "x")):
+    for where, height, marker in ((_is_zero(y), 0.015, "v"), (~np.isfinite(y) & ~missing, 0.985, "x")):
         if where.any():
             at = x[where][:: -(-int(where.sum()) // MOST_MARKS)]  # thinned: a row of neighbours would look like a bar
             axes.plot(at, np.full(len(at), height), marker, ms=4.5, color=colour, transform=edge, clip_on=False)
@@ -117,7 +121,7 @@ LEGEND_ABOVE: dict[str, Any] = {
 
 def mark_handles(*values: Floats) -> list[Line2D]:
     """Entries of a legend for the marks that `log_line` draws of these values."""
-    y = np.concatenate([np.ravel(value) for value in values]) if values else np.empty(0)
+    y = np.concatenate([np.ma.compressed(value) for value in values]) if values else np.empty(0)
     marks = (("v", "exactly 0", _is_zero(y)), ("x", "NaN or infinite", ~np.isfinite(y)))
     style: dict[str, Any] = {"ls": "", "color": "0.3", "ms": 4.5}
     return [Line2D([], [], marker=marker, label=label, **style) for marker, label, where in marks if where.any()]

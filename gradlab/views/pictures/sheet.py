@@ -5,6 +5,7 @@ pictures the settings. Suffixes: T recorded steps, L layers.
 """
 
 import textwrap
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
@@ -47,7 +48,10 @@ STYLE: dict[str, Any] = {
     "hatch.linewidth": 0.6,
     "lines.linewidth": 1.5,
     "svg.hashsalt": "gradlab",  # the same run gives the same file
+    "svg.fonttype": "none",  # text stays text
 }
+UNDATED: Mapping[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""What keeps the time out of a file, so that the same run gives the same one."""
 MOST_LINES = 6
 """Recorded steps, or layers, that are shown at most where each of them is a line."""
 THEORY_STYLE: dict[str, Any] = {"color": "#f28e2b", "ls": "--", "lw": 1.5, "zorder": 4}
@@ -80,7 +84,7 @@ def picture_bytes(figure: Figure, format: str) -> bytes:
     """A picture in a format; the same picture gives the same bytes."""
     drawn = BytesIO()
     with drawing():  # matplotlib reads some settings only now
-        figure.savefig(drawn, format=format, metadata={"Date": None} if format == "svg" else None)
+        figure.savefig(drawn, format=format, metadata=UNDATED.get(format))
     return drawn.getvalue()
 
 
