@@ -24,10 +24,7 @@ from gradlab.text import one_line
 COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
     "layers": {
         "step": (pl.Int64, "Number of the step, from 0. All numbers are those before its update."),
-        "layer": (
-            pl.Int32,
-            "0 for the first weight layer that computes something; others have that of the last one.",
-        ),
+        "layer": (pl.Int32, "0 for the first weight layer that computes; others have that of the last one."),
         "module": (pl.String, "Name of the module; of a function that a module calls, `module:relu`."),
         "kind": (pl.String, "`weight`, `norm`, `activation`, `output` (the last weight layer), `block` or `other`."),
         "calls": (pl.Int32, "Calls of the module in this step, which the row combines."),
@@ -81,10 +78,7 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "chi": (pl.Float64, "χ: E δ² of this layer, divided by that of the next."),
         "delta_relative": (pl.Float64, "RMS δ, relative to the last hidden layer."),
         "output_delta_relative": (pl.Float64, "The same at the outputs of the hidden layers."),
-        "delta_log_variance": (
-            pl.Float64,
-            "Variance of ln(mean δ²) over networks of these widths, relative to the last hidden layer, of one sample.",
-        ),
+        "delta_log_variance": (pl.Float64, "Variance over networks of ln(mean δ²) of a sample, relative to the last."),
     },
     "modules": {
         "layer": (pl.Int32, "As in `layers`."),
