@@ -159,6 +159,16 @@ def differing(all_settings: Sequence[Settings]) -> list[str]:
     ]
 
 
+def non_defaults(settings: Settings) -> dict[str, Any]:
+    """The settings that are not at their default: that of the config, or of the choice that an option belongs to."""
+    defaults = settings_of(Config())
+    return {
+        key: value
+        for key, value in settings.items()
+        if not (key in defaults and same_value(defaults[key], value)) and not _is_told_by_name(settings, key)
+    }
+
+
 def _is_told_by_name(settings: Settings, key: str) -> bool:
     """Whether a run has no such option beside what it has chosen by name, or has it at its default."""
     choice, _, option = key.rpartition(".")

@@ -9,9 +9,10 @@ from gradlab.printing import say
 from gradlab.text import json_text
 from gradlab.views import terminal
 from gradlab.views.comparison import formats
+from gradlab.views.comparison.columns import column_names
 from gradlab.views.comparison.comparison import check_name, compare
 from gradlab.views.comparison.runs import UNREADABLE, collect
-from gradlab.views.comparison.table import column_names, not_compared, print_comparison
+from gradlab.views.comparison.table import not_compared, print_comparison
 
 
 def show_comparison(

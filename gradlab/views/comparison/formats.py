@@ -14,9 +14,9 @@ import polars as pl
 
 from gradlab.measures.headline import MEASURES
 from gradlab.text import setting_text, strict_json
+from gradlab.views.comparison.columns import MEASURE_COLUMNS, PROFILE_COLUMNS, fitting_columns
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison
 from gradlab.views.comparison.runs import Runs
-from gradlab.views.comparison.table import MEASURE_COLUMNS, PROFILE_COLUMNS, fitting_columns
 from gradlab.views.markdown import aligned_markdown_table
 
 POSITIONS = 21
