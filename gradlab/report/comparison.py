@@ -15,16 +15,11 @@ from gradlab.measures.profiles import Floats
 from gradlab.report.markup import Markup, element, hidden_table, markup, table
 from gradlab.text import ABSENT, MINUS, compact, percent, setting_text, tally
 from gradlab.views.claims.report import bound_words, measure_words, measured_words, verdict_words
+from gradlab.views.comparison.columns import MEASURE_COLUMNS, PROFILE_COLUMNS, Column, fitting_columns
 from gradlab.views.comparison.comparison import ComparedConfiguration, Comparison, ten_to_the
 from gradlab.views.comparison.picture import LEVEL, CrossedSettings, crossed_settings, row_label
 from gradlab.views.comparison.runs import Runs
-from gradlab.views.comparison.table import (
-    MEASURE_COLUMNS,
-    PROFILE_COLUMNS,
-    Column,
-    comparison_title,
-    fitting_columns,
-)
+from gradlab.views.comparison.table import comparison_title
 from gradlab.views.pictures.sheet import picture_bytes
 from gradlab.views.summary import scale_of
 

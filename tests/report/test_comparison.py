@@ -3,7 +3,7 @@ import math
 import pytest
 
 from gradlab.report.comparison import _polylines
-from gradlab.views.comparison.table import MEASURE_COLUMNS
+from gradlab.views.comparison.columns import MEASURE_COLUMNS
 from tests.report.many import BROKEN, page_of
 from tests.report.reading import Page
 from tests.report.test_page import ATTACK

@@ -103,8 +103,8 @@ def fitting_columns(comparison: Comparison, asked: list[str], width: int) -> tup
 
     Intervals stand beside their means where there is room, else below them. Where that is still too wide, the columns
     `DROPPED_FIRST` are left out one by one; then the settings give way to a number for each row (`NUMBER`), to be told
-    below the table; then the columns `DROPPED_NEXT` are left out. The verdict and the decades per layer always stay, and
-    so do columns that the user asked for.
+    below the table; then the columns `DROPPED_NEXT` are left out. The verdict and the decades per layer always stay,
+    and so do columns that the user asked for.
 
     Args:
         comparison: the rows.

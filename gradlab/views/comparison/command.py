@@ -13,6 +13,7 @@ from gradlab.views.comparison.columns import column_names
 from gradlab.views.comparison.comparison import check_name, compare
 from gradlab.views.comparison.runs import UNREADABLE, collect
 from gradlab.views.comparison.table import not_compared, print_comparison
+from gradlab.views.terminal import paragraph, print_parts
 
 
 def show_comparison(
@@ -59,7 +60,13 @@ def show_comparison(
         case "json":
             say(json_text(formats.as_json(comparison, runs)))
         case _:
-            print_comparison(comparison, runs, terminal.console(), columns)
+            console = terminal.console()
+            print_comparison(comparison, runs, console, columns)
+            compared = [run for row in comparison.rows for run in row.runs]
+            if len(compared) == 2:
+                from gradlab.views.comparison.pair import pair_lines
+
+                print_parts((paragraph(line, console.width, rest="  ") for line in pair_lines(*compared)), console)
     if form != "table":
         for line in not_compared(runs):
             say(line, sys.stderr)

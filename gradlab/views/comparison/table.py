@@ -112,9 +112,9 @@ def _cell(column: Column, lines: Sequence[str]) -> Text:
 
 
 LEGEND = {
-    "decades_per_layer_start": "decades per layer: slope of log10 RMS δ toward the input, -0.63 is ÷ 4.3 per layer",
-    "saturated_fraction": "saturated: activations where the slope is almost 0",
-    "log10_update_ratio": "log ΔW/W: log10 of a step's change of the weights, relative to them",
+    "decades_per_layer_start": "decades per layer: how log10 RMS δ changes toward the input (-0.63 is ÷ 4.3)",
+    "saturated_fraction": "saturated: slope almost 0",
+    "log10_update_ratio": "log ΔW/W: log10 of a step's update ÷ weights",
 }
 """What the headers of columns are short for."""
 
@@ -125,7 +125,7 @@ def _notes(comparison: Comparison, columns: Sequence[Column], left_out: Sequence
     if any(name in PROFILE_COLUMNS for name in shown):
         low, high = drawn_scale(comparison.rows)
         scale = f"from ▁ {ten_to_the(low):.0e} to █ {ten_to_the(high):.0e}"
-        legend.append(f"log δ: RMS of the gradient signal, {scale}, · exactly 0, ! not finite")
+        legend.append(f"log δ: the gradient signal {scale}, · exactly 0, ! not finite")
     cells = [line for column in columns if column.name in MEASURE_COLUMNS for lines in column.cells for line in lines]
     if any(line.endswith("*") for line in cells):
         legend.append("* not all n runs have it; a diverged one has no loss in the end")

@@ -11,9 +11,9 @@ from gradlab.errors import RunFolderError, UserError
 from gradlab.measures.headline import MEASURES
 from gradlab.measures.settings import flat
 from gradlab.run_folder import lock_run
+from gradlab.views.comparison.columns import column_names
 from gradlab.views.comparison.comparison import ComparedConfiguration, compare
 from gradlab.views.comparison.runs import FinishedRun, collect
-from gradlab.views.comparison.table import column_names
 from tests.faults.commands import gradlab, orderly
 from tests.views.comparison.folders import SEED_NOISE, write_run, write_sweep
 

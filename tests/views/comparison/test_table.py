@@ -11,9 +11,10 @@ from rich.console import Console
 from scipy import stats
 
 from gradlab.views.comparison import formats
+from gradlab.views.comparison.columns import DEFAULT_COLUMNS, DROPPED_FIRST, DROPPED_NEXT, MEASURE_COLUMNS
 from gradlab.views.comparison.comparison import compare
 from gradlab.views.comparison.runs import collect
-from gradlab.views.comparison.table import DEFAULT_COLUMNS, DROPPED_FIRST, MEASURE_COLUMNS, print_comparison
+from gradlab.views.comparison.table import print_comparison
 from gradlab.views.progress import BLOCKS
 from tests.views.comparison.folders import write_run, write_sweep
 
@@ -28,7 +29,7 @@ def printed(folder, width=80, columns=(), **options):
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("width", [40, 80, 120, 160])
 def test_comparison_is_the_golden_text(tmp_path, width):
     """To accept a change that you have read: BLESS=1 pytest tests/views"""
     write_sweep(tmp_path)
@@ -36,8 +37,7 @@ def test_comparison_is_the_golden_text(tmp_path, width):
     if os.environ.get("BLESS"):
         file.write_text(text)
     assert text == file.read_text()
-    table = [line for line in text.splitlines() if re.match(r"( +\d|model)", line)]
-    assert max(map(len, table)) <= width
+    assert max(map(len, text.partition("not compared")[0].splitlines())) <= width
 
 
 def means_in_numpy(folder):
@@ -63,7 +63,7 @@ def test_each_printed_mean_and_interval_is_that_of_the_run_folders(tmp_path, wid
     text = printed(tmp_path, width)
     left_out = set(re.findall(r"\w+", text.partition("no room for:")[2].partition("(")[0]))
     names = [name for name in DEFAULT_COLUMNS if name in MEASURE_COLUMNS and name not in left_out]
-    assert left_out <= set(DROPPED_FIRST)
+    assert left_out <= {*DROPPED_FIRST, *DROPPED_NEXT}
     expected = means_in_numpy(tmp_path)
     lines = text.splitlines()
     checked = 0
@@ -100,6 +100,39 @@ def test_what_has_no_room_is_named(tmp_path, width):
     shown = {"step_ms": "ms per", "dead_fraction": " dead ", "saturated_fraction": "satu-"}
     for name, header in shown.items():
         assert (header in text) != (name in joined.partition("no room for:")[2])
+
+
+@pytest.mark.parametrize("width", [34, 40, 60, 80, 120])
+def test_the_verdict_and_the_decades_per_layer_always_stay_and_settings_are_told(tmp_path, width):
+    write_sweep(tmp_path)
+    write_run(tmp_path, verdict="unregistered-parameters", config={"model": {"depth": 7, "activation": "leaky_relu"}})
+    text = printed(tmp_path, width)
+    assert max(map(len, text.partition("not compared")[0].splitlines())) <= width
+    assert re.search(r"decades per layer\s", text)
+    for word in ("verdict", "vanishing-", "gradient", "4 healthy", "1 diverged", "unregistered-"):
+        assert word in text
+    assert not {"verdict", "decades_per_layer_start", "decades_per_layer_end"} & set(re.findall(r"\w+", left_out(text)))
+    if width <= 40:
+        assert re.search(r"^2 model.depth=5\s+model.activation=sigmoid", text, re.MULTILINE)
+        assert re.search(r"^2 .*-0.595 +-0.590 vanishing-", text, re.MULTILINE)
+    elif width >= 80:
+        assert "#" not in text
+
+
+def left_out(text):
+    return text.partition("no room for:")[2].partition("(")[0]
+
+
+def test_what_all_rows_share_is_told_below_where_it_is_not_the_default(tmp_path):
+    write_sweep(tmp_path)
+    assert "all have" not in printed(tmp_path)
+    for depth in (3, 4):
+        config = {"model": {"depth": depth, "activation": {"name": "leaky_relu", "negative_slope": 0.3}}, "seed": 3}
+        write_run(tmp_path / "more", config=config)
+    text = printed(tmp_path / "more")
+    shared = "all have seed=3 model.activation=leaky_relu model.activation.negative_slope=0.3"
+    assert shared in " ".join(text.split())
+    assert text.index("all have") > text.index("verdict")
 
 
 def test_profiles_share_one_scale(tmp_path):
