@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from gradlab.text import printable
 
 
+MOST_PLACE = 300
+"""Characters of a place that are quoted; an override may be as long as anybody likes."""
+
+
 class GradlabError(Exception):
     """The base of all gradlab errors. What a message quotes of somebody else's is made safe for a terminal.
 
@@ -50,7 +54,8 @@ class Problem:
     place: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}" if self.place else self.message
+        place = self.place if len(self.place) <= MOST_PLACE else f"{self.place[: MOST_PLACE - 3]}..."
+        return f"{place}: {self.message}" if place else self.message
 
 
 class ConfigError(UserError):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gradlab import run_folder
 from gradlab.errors import UserError
+from gradlab.reading import open_file
 from gradlab.report.page import GENERATOR
 from gradlab.writing import write_file
 
@@ -38,5 +39,5 @@ def save_page(file: Path, make: Callable[[], str]) -> None:
 
 
 def _is_report(file: Path) -> bool:
-    with file.open("rb") as there:
+    with open_file(file) as there:
         return GENERATOR.encode() in there.read(4096)

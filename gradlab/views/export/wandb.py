@@ -11,6 +11,7 @@ from gradlab.errors import UserError
 from gradlab.tables import Tables
 from gradlab.views.export.steps import id_of, recorded_steps
 from gradlab.views.export.text import settings
+from gradlab.writing import refuse_link
 
 PROJECT = "gradlab"
 OFFLINE = ("offline", "dryrun")
@@ -37,6 +38,7 @@ def write_wandb(run: Tables, folder: Path) -> Path | str:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):  # wandb would go to a temporary directory
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    refuse_link(folder / "wandb")  # through which wandb would write, and old runs elsewhere be removed
     for before in (folder / "wandb").glob("offline-run-*"):
         if before.name.endswith(f"-{id_of(run)}") and not before.is_symlink():
             shutil.rmtree(before, ignore_errors=True)  # both would be uploaded

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gradlab.errors import UserError
+from gradlab.errors import RunFolderError, UserError
 from gradlab.views.export.exporting import export_run
 from tests.views.export.vocabulary import (
     MIDNIGHT,
@@ -105,3 +105,17 @@ def test_wandb_that_is_disabled_drops_nothing_silently(tmp_path, wandb, monkeypa
     wandb.teardown()
     with pytest.raises(UserError, match="disabled"):
         export_run(a_run(tmp_path), "wandb")
+
+
+def test_wandb_writes_and_removes_nothing_through_a_link(tmp_path, wandb):
+    run = a_run(tmp_path)
+    outside = tmp_path / "outside"
+    old = outside / f"offline-run-20200101_000000-{run.summary['id']}"
+    old.mkdir(parents=True)
+    (old / "precious.txt").write_text("somebody's")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "wandb").symlink_to(outside)
+    with pytest.raises(RunFolderError, match="is a link"):
+        export_run(run, "wandb", folder)
+    assert [path.name for path in outside.rglob("*")] == [old.name, "precious.txt"]
