@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     from gradlab.config import Config
     from gradlab.errors import StopTraining
     from gradlab.experiment import run
+    from gradlab.fixing import fix
     from gradlab.inspecting import Inspection, inspect
     from gradlab.results import Run, compare, load_run
     from gradlab.watching import watch
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Inspection", "Run", "StopTraining", "compare", "inspect", "load_run", "run", "watch"]
+__all__ = ["Config", "Inspection", "Run", "StopTraining", "compare", "fix", "inspect", "load_run", "run", "watch"]
 
 _HOMES = {
     "Config": "config",
     "Inspection": "inspecting",
     "Run": "results",
     "StopTraining": "errors",
+    "fix": "fixing",
     "inspect": "inspecting",
     "compare": "results",
     "load_run": "results",

@@ -148,6 +148,35 @@ def sweep(
 
 
 @app.command()
+def fix(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=2, help="Seeds that each trial runs on.")] = 3,
+    runs: RunsFolder = Path("runs"),
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE", help="The repaired config; by default CONFIG-fixed.yaml.")
+    ] = None,
+) -> None:
+    """Try the remedies of what is wrong on the same seeds, keep what is proven better, and write the repaired config.
+
+    A repair is proven if its finding is gone, no other one as severe has come, and the test accuracy is higher: the
+    95 % interval of the difference, paired by seed, is above 0. Exits with 1 where nothing is proven.
+    """
+    from gradlab.fixing import fix
+    from gradlab.views import terminal
+    from gradlab.views.repair import print_repair
+
+    target = write or Path(f"{config.stem}-fixed.yaml")
+    with interrupts.all_like_ctrl_c():
+        repair = fix(config, overrides or (), seeds=seeds, runs=runs, write=target)
+    print_repair(repair, terminal.console())
+    if repair.proven:
+        say(f"wrote {target}")
+    elif not repair.healthy_already:
+        raise typer.Exit(1)
+
+
+@app.command()
 def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = False) -> None:
     """Say what theory predicts for the configured network, without training it."""
     exits.require("train")

@@ -15,8 +15,9 @@ ORDER = [
     "errors", "printing", "limits", "operations", "reading", "user_code", "memory", "writing", "locking",
     "interrupts", "seeding", "choices", "config", "statistics", "tables", "networks", "datasets", "theory",
     "measures", "recording", "training", "preparation", "environment", "marker", "run_folder", "diagnosis", "claims",
+    "repair",
     "views", "report", "snapshot", "results", "watch_records", "watch_folder", "watch_ranks",
-    "announcing", "watching", "inspecting", "experiment", "integrations", "sweeps", "reporting",
+    "announcing", "watching", "inspecting", "experiment", "integrations", "sweeps", "fixing", "reporting",
     "exits", "completion", "arguments", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""

@@ -42,13 +42,18 @@ def load_config(
     Raises:
         ConfigError: all that is wrong with it.
     """
+    return document_of(source).overridden(overrides).config()
+
+
+def document_of(source: str | Path | Mapping[str, Any] | Config) -> "Document":
+    """What a file, a dict or a Config says, as `load_config` takes it.
+
+    Raises:
+        ConfigError: there is no such file, or it is no YAML mapping.
+    """
     if isinstance(source, Config):
-        document = Document(source.model_dump(mode="json"))
-    elif isinstance(source, Mapping):
-        document = Document(plain(source))
-    else:
-        document = read_document(Path(source))
-    return document.overridden(overrides).config()
+        return Document(source.model_dump(mode="json"))
+    return Document(plain(source)) if isinstance(source, Mapping) else read_document(Path(source))
 
 
 def recorded_config(data: Any) -> Config | None:
@@ -64,7 +69,12 @@ def recorded_config(data: Any) -> Config | None:
 
 def dump_config(config: Config) -> str:
     """YAML that loads as an equal config with the same id."""
-    return yaml.dump(config.model_dump(mode="json"), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return dump(config.model_dump(mode="json"))
+
+
+def dump(data: Mapping[str, Any]) -> str:
+    """YAML of plain data, in their order."""
+    return yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def sweep(
     row = _rows(points)
     with sweep_progress() as progress:
         report = run_sweep(
-            points, engine, runs=runs, listener=_ProgressListener(progress, row), plots=plots, retry_failed=retry_failed
+            points, engine, runs=runs, listener=ProgressListener(progress, row), plots=plots, retry_failed=retry_failed
         )
     rows = [row(point, report.states[point.config.id]) for point in points]
     console = terminal.console()
@@ -149,7 +149,7 @@ def _judge(plan: Plan, report: Report, picture: Path, console: Console) -> Verdi
     return verdict
 
 
-class _ProgressListener:
+class ProgressListener:
     """Passes a sweep's events on to its progress view, as lines of text."""
 
     def __init__(self, progress: SweepProgress, row: Callable[[Point, PointState], PointLine]) -> None:
@@ -157,12 +157,15 @@ class _ProgressListener:
         self._row = row
 
     def planned(self, count: int) -> None:
+        """Pass it on."""
         self._progress.planned(count)
 
     def started(self, worker: int, point: Point) -> None:
+        """Pass it on, with the settings of the point."""
         self._progress.started(worker, self._row(point, PointState("running", Path(point.config.folder))).label)
 
     def ended(self, worker: int, point: Point, state: PointState) -> None:
+        """Pass it on, with the settings of the point and what became of it."""
         self._progress.ended(worker, self._row(point, state))
 
 
