@@ -302,13 +302,13 @@ def errors(results: Sequence[Result]) -> Iterator[str]:
             yield from (f"    {message}" for message in result.messages)
 
 
-def write_markdown(path: Path, lines: Sequence[str], command: str) -> None:
+def write_markdown(path: Path, lines: Sequence[str], command: str, begins: str = BEGIN) -> None:
     """Put the tables between the markers of a page."""
     page = path.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
+    before, begin, rest = page.partition(begins)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise SystemExit(f"{path} has no place for the tables: {BEGIN} … {END}")
+        raise SystemExit(f"{path} has no place for the tables: {begins} … {END}")
     path.write_text("\n".join([before + begin, "", f"`{command}`", "", *lines, "", end + after]), encoding="utf-8")
 
 

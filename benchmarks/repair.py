@@ -37,6 +37,7 @@ from gradlab.repair.search import Repair, search
 from gradlab.repair.trial import Outcome, Trial, prove
 from gradlab.sweeps.states import look_up
 
+BEGIN = "<!-- begin: python benchmarks/repair.py -->"
 SEEDS = 3
 FRESH = 1_000_000
 """Added to a seed, for runs that the search has not seen."""
@@ -204,7 +205,7 @@ def main() -> None:
     print(*failures(results), sep="\n", file=sys.stderr)
     print(*lines, sep="\n")
     if chosen.markdown:
-        write_markdown(chosen.markdown, lines, "python benchmarks/repair.py")
+        write_markdown(chosen.markdown, lines, "python benchmarks/repair.py", BEGIN)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,9 @@ def text(repair: Repair, original: Document) -> str:
     document = parse_document("\n".join(lines), Path("config"))
     old = flat(original.config().model_dump(mode="json"))
     for key, change in changed.items():
-        line = document.place(tuple(key.split("."))).rpartition(":")[2]
+        path = tuple(key.split("."))
+        named = (*path, "name")  # where a choice has options beside its name
+        line = document.place(named if named in document.places else path).rpartition(":")[2]
         if line.isdigit():
             was = f"was {setting_text(old[key])}, " if old.get(key) is not None else ""
             lines[int(line) - 1] += f"  # {was}changed because of {change.finding.rule}"
