@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def test_it_proves_a_repair_and_writes_it(repaired):
     assert done.returncode == 0, done.stderr + done.stdout
     assert "proven: model.batch_norm=before" in done.stdout
     assert "wrote sick-fixed.yaml" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    table = [line for line in done.stdout.splitlines() if not re.match(r" *\d+/\d+  ", line)]
+    assert max(map(len, table)) <= 80
     assert load_config(folder / "sick-fixed.yaml").model.normalization.where == "before"
     assert "changed because of" in (folder / "sick-fixed.yaml").read_text()
 
@@ -57,19 +59,13 @@ def test_the_repaired_file_is_healthy_on_fresh_seeds(repaired):
 
 def test_its_runs_are_there_to_be_compared_and_nothing_runs_twice(repaired):
     folder, _ = repaired
-    runs = {
-        path.name: (path / "summary.json").stat().st_mtime_ns for path in (folder / "runs").iterdir() if path.is_dir()
-    }
-    assert len(runs) >= 6
+    summaries = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/summary.json")}
+    assert len(summaries) >= 6
     again = fix(folder, "sick.yaml")
     assert again.returncode == 0, again.stderr
-    assert runs == {
-        path.name: (path / "summary.json").stat().st_mtime_ns for path in (folder / "runs").iterdir() if path.is_dir()
-    }
-    table = subprocess.run(
-        [sys.executable, "-m", "gradlab", "compare", "--format", "json"], cwd=folder, capture_output=True, text=True
-    )
-    assert table.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/summary.json")} == summaries
+    command = [sys.executable, "-m", "gradlab", "compare", "--format", "json"]
+    table = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert len(json.loads(table.stdout)) >= 2
 
 
