@@ -162,10 +162,12 @@ def fix(
     A repair is proven if its finding is gone, no other one as severe has come, and the test accuracy is higher: the
     95 % interval of the difference, paired by seed, is above 0. Exits with 1 where nothing is proven.
     """
+    exits.require("train")
     from gradlab.fixing import fix
     from gradlab.views import terminal
     from gradlab.views.repair import print_repair
 
+    arguments.tell_short_keys(overrides)
     target = write or Path(f"{config.stem}-fixed.yaml")
     with interrupts.all_like_ctrl_c():
         repair = fix(config, overrides or (), seeds=seeds, runs=runs, write=target)
