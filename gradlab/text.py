@@ -1,8 +1,8 @@
 """Numbers, durations, settings and names as text: the only place that decides how they are written.
 
-    numbers    compact · same_decimals · three_digits · percent · log10_text · power_of_ten
+    numbers    compact · same_decimals · three_digits · percent · log10_text · power_of_ten · factor_text
     means      mean_and_interval
-    time       clock · duration
+    time       clock · duration · seconds_text
     settings   setting_text · settings_text · wanted_text
     names      first_of · tally · counted · layers_text · modules_text · shortened
     lines      dotted · one_line · separated
@@ -17,6 +17,7 @@ obeys, and characters that turn the direction of what follows.
 
 import json
 import math
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -109,6 +110,15 @@ def power_of_ten(exponent: float) -> str:
     return f"{float(f'{10**exponent:.2g}'):g}" if abs(exponent) < 4 else f"1e{exponent:.0f}"
 
 
+def factor_text(decades: float) -> str:
+    """A change by so many decades as a factor: `÷ 4.3` for −0.63, `× 1.05` for 0.02."""
+    if not math.isfinite(decades):
+        return ABSENT
+    factor = 10 ** abs(decades) if abs(decades) < 4 else math.inf
+    size = f"{factor:.2f}" if factor < 1.1 else f"{factor:.1f}" if factor < 9.95 else power_of_ten(abs(decades))
+    return f"{'÷' if decades < 0 else '×'} {size}"
+
+
 def mean_and_interval(value: float | None, half_width: float | None) -> str:
     """A mean with as many digits as its interval deserves: `0.931 ± 0.012`.
 
@@ -151,6 +161,11 @@ def clock(seconds: float) -> str:
 def duration(seconds: float) -> str:
     """A duration in a sentence: `100 s`, `5 minutes`."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds as they were measured: `0.04 s`, `2.5 s`, `140 s`."""
+    return f"{seconds:.{2 if seconds < 1 else 1 if seconds < 100 else 0}f} s"
 
 
 def bytes_text(size: float) -> str:
@@ -297,15 +312,15 @@ _SHOWN = _Shown()
 
 
 def separated(parts: Iterable[str], width: int) -> str:
-    """Parts with `·` between them, in lines of a width. A line is broken between parts only."""
+    """Parts with `·` between them, in lines of a width. A line is broken between parts, unless a part is wider."""
     lines = [""]
     for part in parts:
         longer = f"{lines[-1]} · {part}" if lines[-1] else part
         if len(longer) <= width:
             lines[-1] = longer
         else:
-            lines.append(part)
-    return "\n".join(lines)
+            lines += textwrap.wrap(part, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(filter(None, lines))
 
 
 def strict_json(value: Any) -> Any:

@@ -12,6 +12,7 @@ from gradlab.text import (
     compact,
     counted,
     duration,
+    factor_text,
     first_of,
     layers_text,
     log10_text,
@@ -19,6 +20,7 @@ from gradlab.text import (
     percent,
     power_of_ten,
     same_decimals,
+    seconds_text,
     separated,
     setting_text,
     settings_text,
@@ -203,6 +205,24 @@ def test_wanted_settings():
 def test_first_of_says_how_many_there_are():
     assert first_of("abc") == "a, b, c"
     assert first_of(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … (12 in all)"
+
+
+@pytest.mark.parametrize(
+    ("decades", "text"),
+    [(-0.63, "÷ 4.3"), (0.63, "× 4.3"), (0.02, "× 1.05"), (0.0, "× 1.00"), (-1.0, "÷ 10"), (-2.5, "÷ 320"),
+     (-30.0, "÷ 1e30"), (float("nan"), "–"), (float("-inf"), "–")],
+)  # fmt: skip
+def test_decades_are_told_as_a_factor(decades, text):
+    assert factor_text(decades) == text
+
+
+def test_seconds_are_no_powers_of_ten():
+    assert [seconds_text(seconds) for seconds in (0.04, 2.53, 140.2, 12345.0)] == [
+        "0.04 s",
+        "2.5 s",
+        "140 s",
+        "12345 s",
+    ]
 
 
 def test_counts():

@@ -16,7 +16,7 @@ from gradlab.measures.profiles import Profiles, by_module, profiles
 from gradlab.measures.slopes import Fits, fit_depth, slope
 from gradlab.measures.spells import Spell, lasting, smooth, spell
 from gradlab.tables import Finding, Tables
-from gradlab.text import modules_text
+from gradlab.text import factor_text, modules_text
 
 RANGE_DECADES = 2.0
 """δ vanishes or explodes if it changes by this many decades over the whole depth.
@@ -150,9 +150,10 @@ def _along(tables: Tables, delta: Profiles, fits: Fits, rule: str, sign: int, no
     gaps = int(np.ptp(delta.layers))
     range_decades = float(range_T[when.quote])
     r_squared = float(smooth(fits.r_squared_T)[when.quote])
+    verb, slope = "grows" if sign > 0 else "shrinks", range_decades / gaps
     message = (
-        f"δ {'grows' if sign > 0 else 'shrinks'} by {abs(range_decades) / gaps:.2g} decades per layer toward the input "
-        f"(R² {r_squared:.2f}): {abs(range_decades):.1f} decades over {gaps + 1} layers, from "
+        f"the gradient signal δ {verb} toward the input, {factor_text(slope)} per layer ({abs(slope):.2g} decades, "
+        f"R² {r_squared:.2f}): {abs(range_decades):.1f} decades over {gaps + 1} layers, from "
         f"{modules_text([delta.modules[-1]])} back to {modules_text([delta.modules[0]])}"
         if sign * range_decades >= CURED_DECADES
         else "δ overflows on its way to the input"

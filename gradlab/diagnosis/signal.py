@@ -9,7 +9,7 @@ from gradlab.measures.profiles import Profiles, aligned, by_module, profiles
 from gradlab.measures.slopes import fit_depth
 from gradlab.measures.spells import lasting, smooth, spell
 from gradlab.tables import Finding, Tables
-from gradlab.text import modules_text
+from gradlab.text import factor_text, modules_text
 
 DISTINCTION = 0.01
 """A layer whose outputs vary less than this from sample to sample, relative to their RMS, no longer tells its inputs
@@ -113,12 +113,13 @@ def _over_depth(tables: Tables, size: Profiles, rule: str, sign: int) -> list[Fi
     range_decades = float(range_T[when.quote])
     numbered = dict(tables.layers.select("module", "layer").unique(maintain_order=True).iter_rows())
     per_layer = abs(range_decades) / np.ptp(size.layers)
+    verb = "grow" if sign > 0 else "shrink"
     return [
         Finding(
             rule=rule,
             severity=severity_of(when, "warning"),
-            message=f"activations {'grow' if sign > 0 else 'shrink'} by {per_layer:.2g} decades per layer "
-            f"toward the output: {abs(range_decades):.1f} decades over {np.ptp(size.layers) + 1} layers, from "
+            message=f"activations {verb} toward the output, {factor_text(sign * per_layer)} per layer "
+            f"({per_layer:.2g} decades): {abs(range_decades):.1f} decades over {np.ptp(size.layers) + 1} layers, from "
             f"{modules_text([size.modules[0]])} to {modules_text([size.modules[-1]])}, {when}",
             modules=size.names(),
             layers=tuple(numbered[name] for name in size.modules),

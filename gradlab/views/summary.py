@@ -21,7 +21,18 @@ from gradlab.measures.profiles import Floats, Profiles, activation_kind, layer_n
 from gradlab.measures.settings import settings_of
 from gradlab.measures.slopes import decades_per_layer
 from gradlab.tables import INSPECTED, UNKNOWN, Finding, Tables, other_schema
-from gradlab.text import ABSENT, compact, log10_text, one_line, percent, separated, setting_text, shortened
+from gradlab.text import (
+    ABSENT,
+    compact,
+    factor_text,
+    log10_text,
+    one_line,
+    percent,
+    seconds_text,
+    separated,
+    setting_text,
+    shortened,
+)
 from gradlab.views.terminal import paragraph, plain_console, plain_table, print_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -59,7 +70,7 @@ def _parts(run: Tables, width: int) -> Iterator[Text | Table]:
     if run.status != "completed":
         yield Text(status_line(run), style="bold yellow")
     if run.layers.height:
-        yield _layers(run, width)
+        yield from _layers(run, width)
     else:
         yield Text("no step was recorded", style="yellow")
     yield Text(separated(totals(run), width))
@@ -114,35 +125,58 @@ def _problems(problems: Sequence[str], width: int) -> Iterator[Text]:
 # ------------------------------------------------------------------------------------------------------------- layers
 
 
-COLUMNS: tuple[tuple[str, JustifyMethod], ...] = (
-    ("δ RMS start → end", "center"), ("log δ", "left"), ("|∂L/∂W|", "right"), ("activation", "right"),
-    ("zero", "right"), ("sat.", "right"), ("log ΔW/W", "right"),
-)  # fmt: skip
-"""The columns after the name of the layer, and how they are aligned."""
+COLUMNS: Mapping[str, JustifyMethod] = {
+    "δ RMS start → end": "center", "δ RMS": "right", "log δ": "left", "|∂L/∂W|": "right", "activation": "right",
+    "zero": "right", "sat.": "right", "log ΔW/W": "right",
+}  # fmt: skip
+"""The columns after the name of the layer, and how they are aligned. The second is there where the first is not."""
+DROPPED = ("zero", "sat.", "activation", "|∂L/∂W|", "δ RMS start → end", "log ΔW/W")
+"""Columns that a narrow terminal leaves out, in this order."""
 SHORTEST_NAME = 8
 """Names of modules are not made shorter than this."""
+LEGEND = {
+    "δ RMS": "δ: gradient signal",
+    "log δ": "bar: its log10",
+    "sat.": "sat.: slope almost 0",
+    "log ΔW/W": "ΔW/W: update ÷ weights",
+}
+"""What the headers of columns are short for."""
 
 
-def _layers(run: Tables, width: int) -> Table:
+def _layers(run: Tables, width: int) -> Iterator[Table | Text]:
     """A row for each layer: δ at the first and the last recorded step, everything else at the last step that has it."""
     rows = list(_rows(run))
-    heads = [("δ RMS" if run.status == INSPECTED and not place else head) for place, (head, _) in enumerate(COLUMNS)]
-    sizes = [max([len(head), *(len(cells[place]) for _, cells in rows)]) for place, head in enumerate(heads)]
-    names = dict(layer_names(run.layers)) if is_own(run) else {}
-    room = max(SHORTEST_NAME, width - sum(sizes) - len(sizes))
+    names = dict(layer_names(run.layers)) if run.config is None else {}
+    output = set(run.layers.filter(pl.col("kind") == "output")["layer"])
+    labels = {layer: names.get(layer) or ("out" if layer in output else str(layer)) for layer, _ in rows}
+    least = min(SHORTEST_NAME, max(map(len, labels.values()))) if names else len("layer")
+    shown, room = _fitting([cells for _, cells in rows], width - least, one_step=run.status == INSPECTED)
     table = plain_table()
     table.add_column("module" if names else "layer", justify="left" if names else "right", no_wrap=True)
-    for head, (_, justify) in zip(heads, COLUMNS, strict=True):
-        table.add_column(head, justify=justify, no_wrap=True, style="cyan" if head == "log δ" else "")
-    output = set(run.layers.filter(pl.col("kind") == "output")["layer"])
+    for head in shown:
+        table.add_column(head, justify=COLUMNS[head], no_wrap=True, style="cyan" if head == "log δ" else "")
     for layer, cells in rows:
-        number = "out" if layer in output else str(layer)
-        table.add_row(Text(shortened(names.get(layer) or number, room)), *cells)
-    return table
+        table.add_row(Text(shortened(labels[layer], least + room)), *(cells[head] for head in shown))
+    yield table
+    legend = [text for head, text in LEGEND.items() if any(name.startswith(head) for name in shown)]
+    yield paragraph("; ".join(legend), width, "dim")
 
 
-def _rows(run: Tables) -> Iterator[tuple[int, list[str]]]:
-    """The number of each layer, and what the table says of it."""
+def _fitting(rows: Sequence[Mapping[str, str]], width: int, *, one_step: bool) -> tuple[list[str], int]:
+    """The columns that fit a width, and how much of it they leave."""
+    sizes = {head: max([len(head), *(len(cells[head]) for cells in rows)]) + 1 for head in COLUMNS}
+    left_out = {"δ RMS start → end"} if one_step else set()
+    for dropped in ("", *DROPPED):
+        left_out.add(dropped)
+        double = {"δ RMS start → end", "δ RMS"} - left_out
+        shown = [head for head in COLUMNS if head not in left_out and not (len(double) > 1 and head == "δ RMS")]
+        if (room := width - sum(sizes[head] for head in shown)) >= 0:
+            break
+    return shown, max(room, 0)
+
+
+def _rows(run: Tables) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of each layer, and what the table says of it, by column."""
     kind = activation_kind(run.layers)
     delta = profiles(run.layers, "delta_rms", ("weight", "output"))
     gradient = profiles(run.layers, "weight_gradient_norm", ("weight", "output"))
@@ -152,18 +186,18 @@ def _rows(run: Tables) -> Iterator[tuple[int, list[str]]]:
     low, high = scale_of(np.log10(delta.values_TL[-1:]))
     for layer in np.unique(run.layers["layer"].to_numpy()).tolist():
         start, end = _at(delta, layer, 0), _at(delta, layer)
-        change = f"{compact(start):>7} → {compact(end):<7}"
         yield (
             layer,
-            [
-                compact(end) if run.status == INSPECTED else change,
-                bar(end, low, high),
-                compact(_at(gradient, layer)),
-                _mean_and_std(_at(mean, layer), _at(std, layer)),
-                percent(_at(zero, layer)),
-                percent(_at(saturated, layer)),
-                log10_text(_at(ratio, layer)),
-            ],
+            {
+                "δ RMS start → end": f"{compact(start):>7} → {compact(end):<7}",
+                "δ RMS": compact(end),
+                "log δ": bar(end, low, high),
+                "|∂L/∂W|": compact(_at(gradient, layer)),
+                "activation": _mean_and_std(_at(mean, layer), _at(std, layer)),
+                "zero": percent(_at(zero, layer)),
+                "sat.": percent(_at(saturated, layer)),
+                "log ΔW/W": log10_text(_at(ratio, layer)),
+            },
         )
 
 
@@ -225,19 +259,20 @@ def totals(run: Tables) -> Iterator[str]:
         slopes = [decades_per_layer(run.layers, step).value for step in ends]
         if any(map(math.isfinite, slopes)):
             words = [f"{slope:+.2f}" if math.isfinite(slope) else ABSENT for slope in slopes]
-            yield f"{' → '.join(words)} decades per layer"
+            factors, decades = (" → ".join(dict.fromkeys(texts)) for texts in (map(factor_text, slopes), words))
+            yield f"δ {factors} per layer ({decades} decades)"
     seconds = run.summary.get("seconds")
     if seconds is not None:
-        yield f"{seconds:.1f} s"
+        yield seconds_text(seconds)
     yield from _recording_cost(run)
 
 
 def _recording_cost(run: Tables) -> Iterator[str]:
-    """How long recording took in all, and how long compared with the steps without it."""
+    """How much longer the steps took because of recording."""
     recording, steps = (float(run.steps[column].sum()) for column in ("record_seconds", "step_seconds"))
     bare = steps - recording
     if bare > 0 and run.status != INSPECTED:
-        yield f"recording {recording:.2g} s, {recording / bare:.2f} × the bare steps"
+        yield f"recording made the steps {steps / bare:.1f} times as long"
 
 
 # ----------------------------------------------------------------------------------------------------------- findings

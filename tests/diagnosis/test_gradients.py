@@ -37,8 +37,8 @@ def test_vanishing():
     finding = found(VANISHING, run_of(-0.63, model=SIGMOID))
     assert finding.severity == "error"
     assert finding.message == (
-        "δ shrinks by 0.63 decades per layer toward the input (R² 1.00): 12.0 decades over 20 layers, "
-        "from `weight.19` back to `weight.0`, from the first recorded step to the last"
+        "the gradient signal δ shrinks toward the input, ÷ 4.3 per layer (0.63 decades, R² 1.00): 12.0 decades "
+        "over 20 layers, from `weight.19` back to `weight.0`, from the first recorded step to the last"
     )
     assert finding.measured["range_decades"] == pytest.approx(-0.63 * 19)
     assert finding.threshold["range_decades"] == -RANGE_DECADES
@@ -49,7 +49,7 @@ def test_vanishing():
 def test_exploding():
     finding = found(EXPLODING, run_of(0.15, model=config(depth=20, activation="identity", initializer="he_normal")))
     assert finding.severity == "error"
-    assert "δ grows by 0.15 decades per layer" in finding.message
+    assert "δ grows toward the input, × 1.4 per layer (0.15 decades" in finding.message
     assert finding.remedies[0] == "model.initializer=glorot_uniform"
 
 

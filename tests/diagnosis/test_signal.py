@@ -13,7 +13,7 @@ def test_inputs_that_look_alike():
 
 def test_activations_that_fade():
     finding = found(COLLAPSE, tables(20, activation_rms=geometric(20, 0.15), across_samples_std=geometric(20, 0.15)))
-    assert "shrink by 0.15 decades per layer toward the output: 2.9 decades over 20 layers" in finding.message
+    assert "shrink toward the output, ÷ 1.4 per layer (0.15 decades): 2.9 decades over 20 layers" in finding.message
     assert finding.measured["range_decades"] == pytest.approx(-0.15 * 19)
 
 

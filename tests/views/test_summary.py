@@ -18,8 +18,8 @@ FINDINGS = [
     Finding(
         "vanishing-gradient",
         "error",
-        "δ shrinks by 1.00 decades per layer toward the input (R² 1.00): 19.0 decades over 20 layers, from the first "
-        "recorded step to the last [not markup]",
+        "the gradient signal δ shrinks toward the input, ÷ 10 per layer (1 decades, R² 1.00): 19.0 decades, from the "
+        "first recorded step to the last [not markup]",
         remedies=("model.initializer=he_normal model.activation=relu", "model.batch_norm=before"),
     ),
     Finding("updates-too-small", "warning", "one step moves the weights by 5e-10 of their size"),
@@ -41,7 +41,7 @@ def layer_rows(text):
     return [line.split() for line in text.splitlines() if "→" in line and re.match(r" +(\d+|out) ", line)]
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [40, 80, 120, 160])
 @pytest.mark.parametrize("name", RUNS)
 def test_summary_is_the_golden_text(name, width):
     """To accept a change that you have read: BLESS=1 pytest tests/views"""
@@ -50,6 +50,27 @@ def test_summary_is_the_golden_text(name, width):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     assert text == file.read_text()
+
+
+@pytest.mark.parametrize("width", [30, 40, 50, 60, 80])
+def test_columns_that_do_not_fit_are_left_out_whole_and_the_legend_is_of_those_that_are_there(width):
+    text = printed(changed(make_run(depth=12), findings=[]), width)
+    head, *rows = text.splitlines()[1:15]
+    assert max(map(len, text.splitlines()[:17])) <= width
+    assert head.startswith("layer")
+    assert len(rows) == 13
+    assert all(re.search("[▏▎▍▌▋▊▉█]", row) for row in rows), "the bar of δ stays"
+    assert "…" not in text
+    for column, word in {"sat.": "sat.:", "log ΔW/W": "ΔW/W:", "log δ": "bar:"}.items():
+        assert (column in head) == (word in " ".join(text.split()))
+
+
+def test_names_of_watched_modules_are_shortened_and_not_cut_off():
+    layers = make_run(depth=3).layers.with_columns(module=pl.concat_str(pl.lit("model.encoder.blocks.7."), "module"))
+    text = printed(changed(make_run(depth=3), config=None, layers=layers, findings=[]), 40)
+    rows = text.splitlines()[2:6]
+    assert all(re.match(r"mo.*…", row) for row in rows)
+    assert max(map(len, rows)) <= 40
 
 
 def test_tags_and_notes_are_shown_and_do_no_harm():
@@ -92,8 +113,8 @@ def test_totals_are_those_of_the_tables():
     assert f"{run.steps.height} steps" in text
     assert f"loss {run.steps['loss'][0]:.2f} → {run.steps['loss'][-1]:.3f}" in text
     assert "test accuracy 62%" in text
-    assert "-1.00 → -1.00 decades per layer" in text
-    assert f"{recording / (steps - recording):.2f} × the bare steps" in text
+    assert "δ ÷ 10 per layer (-1.00 decades)" in text
+    assert f"recording made the steps {steps / (steps - recording):.1f} times as long" in text
     assert "1.2 s" in text
 
 
