@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from gradlab.text import printable
 
-
 MOST_PLACE = 300
 """Characters of a place that are quoted; an override may be as long as anybody likes."""
 

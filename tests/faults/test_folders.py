@@ -161,3 +161,28 @@ def test_of_good_folders_nothing_is_left_out(goods):
     summary = json.loads((goods[-1] / "summary.json").read_text())
     assert goods[-1].name == "watched"
     assert summary["unfinished"] == {"passes": 0, "skipped": 0}
+
+
+@pytest.mark.parametrize("factory", ["{folder}/evil.py:build", "evil.py:build", "evil:build"])
+def test_no_code_that_a_folder_brings_is_run(goods, tmp_path, factory, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(goods[0], folder)
+    monkeypatch.chdir(folder)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef build(**options): ...\n")
+    code = factory.format(folder=folder)
+    config = {
+        "model": {"kind": "python", "factory": code},
+        "data": {"name": "python", "factory": code},
+        "train": {"steps": 3},
+    }
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "config.yaml").write_text(json.dumps(config))
+    for status in ("completed", "running"):
+        told = {**summary, "config": config, "status": status}
+        if status == "running":
+            del told["verdict"]
+        (folder / "summary.json").write_text(json.dumps(told))
+        for words in (["show", folder], ["compare", tmp_path], ["export", folder, "--to", "csv"]):
+            orderly(gradlab(*words), (0, 2))
+        orderly(gradlab("report", folder, "--output", tmp_path / "page.html"), (0, 2))
+    assert not (tmp_path / "ran").exists()
