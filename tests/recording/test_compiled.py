@@ -114,7 +114,16 @@ class Watched:
     """A training, watched in every so many steps, or not at all: every=None."""
 
     def __init__(
-        self, how, *, every=None, watch_first=False, steps=STEPS, of_original=False, between=lambda step: None
+        self,
+        how,
+        *,
+        every=None,
+        watch_first=False,
+        steps=STEPS,
+        of_original=False,
+        passes=1,
+        between=lambda step: None,
+        evaluates=False,
     ):
         self.backend = Backend()
         self.model = network()
@@ -133,10 +142,15 @@ class Watched:
             for step in range(steps):
                 before = self.backend.calls
                 optimizer.zero_grad()
-                loss(X).backward()
+                for number in range(passes):
+                    loss(X + number).backward()
                 self.calls.append(self.backend.calls - before)
                 optimizer.step()
                 between(step)
+                if evaluates:
+                    with torch.no_grad():
+                        loss(X)
+        self.loss = loss
 
 
 def same_tables(one, other):
@@ -178,6 +192,31 @@ def test_with_every_step_recorded_nothing_is_compiled_until_the_watch_ends(how):
     same_tables(watched, eager)
     same_parameters(watched, eager)
     assert watched.backend.graphs == 0
+
+
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("how", HOWS)
+def test_several_backward_passes_a_step_and_evaluations_in_between(how, every):
+    loop = {"passes": 3, "evaluates": True, "steps": 11}
+    bare, eager = Watched(how, **loop), Watched(compile_nothing, every=every, **loop)
+    watched = Watched(how, every=every, **loop)
+    same_tables(watched, eager)
+    same_parameters(watched, bare)
+    assert watched.watch.rows().filter(module="2.inner")["calls"].unique().to_list() == [3]
+
+
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("how", HOWS)
+def test_after_the_watch_the_model_runs_compiled_as_if_it_had_never_been_watched(how, every):
+    bare, watched = Watched(how), Watched(how, every=every, steps=7)
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    assert not any(getattr(module, kind) for module in watched.model.modules() for kind in kinds)
+    assert not any(parameter._post_accumulate_grad_hooks for parameter in watched.model.parameters())
+    for _ in range(3):
+        before = watched.backend.calls
+        watched.loss(X).backward()
+        assert watched.backend.calls - before == bare.calls[0]
+    assert watched.backend.graphs == bare.backend.graphs
 
 
 @pytest.mark.parametrize("how", [compile_model, compile_function])

@@ -1,5 +1,6 @@
 """What once ended or changed a training, or stayed behind. Each kind has a test."""
 
+import contextlib
 import copy
 import gc
 import io
@@ -107,6 +108,63 @@ def test_an_error_on_entering_removes_all_hooks(monkeypatch):
         pass
     assert hooks(model) == 0
     assert not optimizer._optimizer_step_pre_hooks
+
+
+def image_network(memory_format=torch.contiguous_format):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Unflatten(1, (2, 1, 3)), nn.Conv2d(2, 4, (1, 3), padding="same"), nn.Flatten(), nn.Linear(12, 2)
+    )
+    return model.to(memory_format=memory_format)
+
+
+def lazy_network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(2))
+
+
+def network_without_entries():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 0), nn.Linear(0, 4), nn.Linear(4, 2))
+
+
+def turn_round(model, step):
+    if step == 1:
+        model.to(memory_format=torch.channels_last)
+
+
+ONCE_ENDED = {
+    "lazy": (lazy_network, None),
+    "empty parameters": (network_without_entries, None),
+    "channels last": (lambda: image_network(torch.channels_last), None),
+    "channels last from the second step on": (image_network, turn_round),
+    "in evaluation mode": (lambda: network().eval(), None),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors", "ignore:Lazy modules are a new feature")
+@pytest.mark.parametrize("kind", ONCE_ENDED)
+def test_models_that_once_ended_a_training_train_as_they_do_alone(kind):
+    build, change = ONCE_ENDED[kind]
+    alone, watched = build(), build()
+    for model in (alone, watched):
+        torch.manual_seed(1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        watch = gradlab.watch(model, optimizer, strict=True) if model is watched else contextlib.nullcontext()
+        with watch as recorder:
+            for step in range(3):
+                if change is not None:
+                    change(model, step)
+                optimizer.zero_grad()
+                model(X).square().mean().backward()
+                optimizer.step()
+    for one, other in zip(alone.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert hooks(watched) == 0
+    for step in range(3):
+        norms = recorder.rows().filter(step=step)["parameter_gradient_norm"]
+        assert (norms**2).sum() == pytest.approx(recorder.steps["gradient_norm"][step] ** 2, rel=1e-6)
+        assert recorder.steps["gradient_norm"][step] > 0
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

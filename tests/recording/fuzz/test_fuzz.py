@@ -1,7 +1,7 @@
 """Random models under random loops: what gradlab says is what an observer of its own has seen.
 
-A few seeds for each thing that may happen, and some with any of them together. For many more:
-`python -m tests.recording.fuzz FIRST COUNT`.
+A few seeds for each thing that may happen and for each kind of module, and some with any of them together. For many
+more: `python -m tests.recording.fuzz FIRST COUNT`.
 """
 
 import pytest
@@ -9,6 +9,7 @@ import torch
 
 from tests.recording.fuzz.checking import check
 from tests.recording.fuzz.loops import ACTIONS, ALONE
+from tests.recording.fuzz.pieces import PIECES, WRAPPERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 """PyTorch's own, about odd layers. Those of gradlab are problems, whatever this says."""
@@ -37,6 +38,13 @@ def test_one_thing(action):
         assert not problems, (seed, sorted(loop.chosen), problems)
         done += action in loop.chosen
     assert done
+
+
+@pytest.mark.parametrize("piece", [*PIECES, *WRAPPERS])
+def test_one_kind_of_module(piece):
+    for seed in range(2000, 2003):
+        problems, _ = check(seed, steps=2, pieces=[piece, "linear"], actions=[])
+        assert not problems, (seed, problems)
 
 
 def test_every_kind_of_loop_is_there():
