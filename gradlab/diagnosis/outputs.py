@@ -30,6 +30,16 @@ WORDS = {
     "Softmax": "a softmax", "Sigmoid": "a sigmoid", "Relu": "a ReLU", "Tanh": "a tanh", "LogSoftmax": "a log-softmax",
 }  # fmt: skip
 
+NAMES = {
+    **dict.fromkeys(NEGATIVE_LOG_LIKELIHOOD, "negative log-likelihood, nats"),
+    "BinaryCrossEntropyWithLogits": "binary cross-entropy, nats",
+    "BinaryCrossEntropy": "binary cross-entropy, nats",
+    "MseLoss": "mse",
+    "HuberLoss": "Huber loss",
+    "SmoothL1Loss": "smooth L1",
+}
+"""What losses are called; a cross-entropy and squared errors as in a config."""
+
 Chain = Sequence[tuple[str, Sequence[int]]]
 
 
@@ -56,6 +66,20 @@ def output_mismatch(tables: Tables) -> Answer:
                 found.setdefault(finding.message, finding)
     far_off = _far_off(chains, tables)
     return [*found.values(), *([far_off] if far_off else [])]
+
+
+def loss_names(tables: Tables) -> Sequence[str]:
+    """What the losses of a watched model are called, each once; none where the graph of a step does not tell."""
+    graph = graph_of(tables)
+    names = []
+    for chain in graph["chains"] if graph else ():
+        part = _part_of_a_sum(chain)
+        after = None if not part else _next_computed(part, 0)
+        name = None if not part else NAMES.get(part[0][0])
+        if part and part[0][0] in NEGATIVE_LOG_LIKELIHOOD and after is not None and part[after][0] == "LogSoftmax":
+            name = "cross_entropy"
+        names.append(name)
+    return [] if None in names else [name for name in dict.fromkeys(names) if name]
 
 
 def _finding(message: str, remedy: str, severity: Severity = "warning", **measured: float) -> Finding:

@@ -207,7 +207,8 @@ def test_heatmap_shows_log10_relative_to_the_last_hidden_layer_and_hatches_what_
 def test_a_diverged_run_is_marked_at_its_bad_step(name):
     sheet = figure(make_run(**ODD_RUNS["diverged"]), name)
     assert "diverged at step 2" in words(sheet)
-    assert any(list(x) == [2, 2] and list(y) == [0, 1] for x, y in lines(sheet.axes[0]))
+    marked = [line for axes in sheet.axes for line in lines(axes)]
+    assert any(list(x) == [2, 2] and list(y) == [0, 1] for x, y in marked)
 
 
 # -------------------------------------------------------------------------------------------------------- activations
@@ -234,10 +235,73 @@ def test_histograms_say_what_is_not_finite():
 
 def test_health_is_in_percent():
     panels = figure(make_run(), "unit_health").axes[:3]
+    assert [axes.get_title(loc="left") for axes in panels] == [
+        "zero activations",
+        "saturated activations",
+        "dead units",
+    ]
     shown = [axes.images[0].get_array().filled(NAN) for axes in panels]
     np.testing.assert_allclose(shown[0], np.full((4, 3), 50))
     np.testing.assert_allclose(shown[1], np.repeat([[0], [2], [4], [6]], 3, axis=1))
     np.testing.assert_allclose(shown[2], np.full((4, 1), 10), err_msg="measured once")
+
+
+def test_health_has_no_blank_panels_and_saturated_only_where_it_is_not_zero():
+    run = make_run()
+    relu = run.layers.with_columns(saturated_fraction=pl.col("zero_fraction"))
+    titles = [axes.get_title(loc="left") for axes in figure(changed(run, layers=relu), "unit_health").axes]
+    assert titles == ["zero activations", "dead units", ""], "the last one is the colour bar"
+    shares = ("zero_fraction", "saturated_fraction", "dead_fraction")
+    none = run.layers.with_columns([pl.col(name) * 0 for name in shares])
+    sheet = figure(changed(run, layers=none), "unit_health")
+    assert not sheet.axes[0].images
+    assert sheet.get_suptitle() == "Hardly anything is zero or dead in any layer at the end"
+
+
+def test_histograms_conclude_and_show_how_far_samples_differ():
+    run = make_run(depth=4)
+    rows = run.layers.with_columns(
+        across_samples_std=pl.when(pl.col("kind") == "activation").then(10.0 ** (-pl.col("layer").cast(pl.Float64)))
+    )
+    sheet = figure(changed(run, layers=rows), "activation_histograms")
+    assert sheet.get_suptitle().replace("\n", " ") == (
+        "The samples look alike in layer 3: they differ by 0.001 there, by 1 in layer 0 "
+        "From layer 0 to layer 3 the spread of activations stays level at steps 0 and 2"
+    )
+    x, y = lines(sheet.axes[2], marker="o")[0]
+    np.testing.assert_allclose(x, [1, 0.1, 0.01, 0.001])
+    np.testing.assert_array_equal(y, [0, 1, 2, 3])
+    wide = make_run(depth=4, activation=lambda s, layer: (0.0, 10.0**layer))
+    assert "grows 1e+03-fold at steps 0 and 2" in figure(wide, "activation_histograms").get_suptitle()
+
+
+def test_predicted_rms_and_std_are_told_apart_and_fit_the_axis():
+    run = make_run(depth=4, theory=True)
+    theory = run.theory.with_columns(activation_rms=10.0 ** (3 * pl.col("layer")), activation_std=0.5)
+    axes = figure(changed(run, theory=theory), "activation_statistics").axes[1]
+    ((_, rms),) = lines(axes, label="theory: RMS")
+    assert lines(axes, label="theory: std", linestyle=":")
+    assert axes.get_ylim()[1] > rms.max() == 1e9
+
+
+def test_the_noise_of_the_loss_has_a_running_mean():
+    run = make_run(steps=range(200), loss=lambda s: 2.0 + (-1) ** s)
+    ((_, mean),) = lines(figure(run, "training").axes[0], label="mean of 10 batches")
+    np.testing.assert_allclose(mean[10:-10], 2.0)
+
+
+@pytest.mark.parametrize(
+    ("chain", "title"),
+    [
+        ([["NllLoss", []], ["LogSoftmax", [64, 10]], ["Addmm", [64, 10]]], "loss (cross-entropy, nats)"),
+        ([["Mul", []], ["MseLoss", []], ["Addmm", [64, 1]]], "loss (mean squared error)"),
+        ([["Mean", []], ["Pow", [64]], ["Addmm", [64, 1]]], "loss"),
+    ],
+)
+def test_the_loss_of_a_watched_model_is_named_where_the_graph_tells(chain, title):
+    graph = {"trained": 1, "unreached": {}, "not_optimized": {}, "strangers": [], "outside": {}, "fresh": []}
+    run = changed(make_run(), config=None, summary={"graph": {**graph, "chains": [chain]}})
+    assert figure(run, "training").axes[0].get_title(loc="left") == title
 
 
 @pytest.mark.parametrize(
@@ -245,8 +309,9 @@ def test_health_is_in_percent():
     [
         ("gradient_flow", "no update", "no gradient was recorded"),
         ("activation_histograms", "no histograms, no evaluations", "no histogram was recorded\n(record.histograms)"),
-        ("training", "no histograms, no evaluations", "no evaluation was recorded"),
-        ("unit_health", "weights only", "not recorded"),
+        ("training", "no step at all", "no finite loss was recorded"),
+        ("unit_health", "no step at all", "no unit health was recorded"),
+        ("updates", "no update", "no update ratio was recorded (it\ndoes not apply to weights that are\nall 0)"),
     ],
 )
 def test_pictures_say_what_is_missing(name, options, note):

@@ -6,6 +6,7 @@ Where exactly two settings differ and are crossed, heat maps of decades per laye
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -140,9 +141,11 @@ def _crossed(panels: NDArray[Any], grid: "CrossedSettings", rows: Sequence[Compa
 
 
 def _listed(panels: NDArray[Any], rows: Sequence[ComparedConfiguration]) -> None:
-    """Draw a panel for each row, with its settings as title."""
+    """Draw a panel for each row, titled with the settings that not all rows share."""
+    same = {key for key, value in rows[0].settings.items() if all(row.settings.get(key) == value for row in rows)}
     for axes, row in zip(panels.flat, rows, strict=False):
-        _panel(axes, row, row_label(row))
+        own = {key: value for key, value in row.settings.items() if key not in same or len(rows) == 1}
+        _panel(axes, row, row_label(replace(row, settings=own)))
     for axes in panels.flat[len(rows) :]:
         axes.set_axis_off()
 

@@ -5,7 +5,7 @@ Suffix L: layers.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -62,19 +62,19 @@ def _whole_numbers(first: int, last: int) -> FixedLocator:
     return FixedLocator([tick for tick in ticks if first <= tick <= last])
 
 
-def log_axis(axes: Axes, values: NDArray[np.float64], decades: float = 3) -> None:
-    """Make the vertical axis logarithmic and at least some decades high, so that a level profile looks level."""
+def log_axis(axes: Axes, values: NDArray[np.float64], decades: float = 3, *, axis: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic and at least some decades long, so that a level profile looks level."""
     drawable = values[(values >= SMALLEST) & (values <= LARGEST)]
     low, high = np.log10([drawable.min(), drawable.max()]) if drawable.size else (-1.0, 0.0)
     margin = max((decades - (high - low)) / 2, 0.06 * (high - low))
     low, high = max(low - margin, -307.0), min(high + margin, 308.0)
-    axes.set_autoscaley_on(False)  # matplotlib's own limits overflow near the largest float
-    axes.set_yscale("log")
-    axes.set_ylim(10**low, 10**high)
-    ticks = MaxNLocator(nbins=7, integer=True, steps=[1, 2, 3, 5, 10]).tick_values(low, high)
-    axes.yaxis.set_major_locator(FixedLocator([10**tick for tick in ticks if low <= tick <= high]))
-    if high - low > 8:
-        axes.yaxis.set_minor_locator(NullLocator())
+    axes.autoscale(False, axis)  # matplotlib's own limits overflow near the largest float
+    axes.set(**{f"{axis}scale": "log", f"{axis}lim": (10**low, 10**high)})
+    scale, nbins = (axes.yaxis, 7) if axis == "y" else (axes.xaxis, 3)
+    ticks = MaxNLocator(nbins=nbins, integer=True, steps=[1, 2, 3, 5, 10]).tick_values(low, high)
+    scale.set_major_locator(FixedLocator([10**tick for tick in ticks if low <= tick <= high]))
+    if high - low > 8 or axis == "x":
+        scale.set_minor_locator(NullLocator())
 
 
 def few_ticks(axes: Axes) -> None:

@@ -23,6 +23,11 @@ WIDE = 50.0
 """If the largest layer is more than this many times the median one, a linear axis would hide most layers."""
 OVERLAP = 1.7
 """Height of a layer's outline, in layers; neighbours overlap."""
+LEVEL_FACTOR = 1.5
+"""A spread that changes by less over the whole depth is called level."""
+ALIKE = 0.01
+"""If samples differ so much less in the last layer than in the first one, the last one hardly tells them apart."""
+NOTHING = np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0))
 CROWDED = 40
 """With more layers than this, outlines would cover each other, and shades are drawn instead."""
 MOMENT_STYLES: tuple[dict[str, Any], ...] = (
@@ -31,6 +36,9 @@ MOMENT_STYLES: tuple[dict[str, Any], ...] = (
 )
 """Styles of the first and of the last recorded step."""
 SHADES = "magma_r"
+HARDLY_ANY = 0.005
+"""A share below it is rounded to 0 %, and a panel of such shares would be blank."""
+NO_HEALTH = "no unit health was recorded"
 HEALTH = {"zero_fraction": "zero", "saturated_fraction": "saturated", "dead_fraction": "dead"}
 
 
@@ -71,7 +79,7 @@ def _mean_and_std(axes: Axes, run: Tables, mean: Profiles, std: Profiles) -> Non
         }
         axes.fill_between(mean.layers, centre_L - spread_L, centre_L + spread_L, **fill)
         axes.plot(mean.layers, centre_L, label=f"step {mean.steps[index]}", **style)
-    _theory_lines(axes, run, {"activation_mean": "theory, step 0"})
+    _theory_line(axes, run, "activation_mean", label="theory, step 0")
     axes.legend(loc="best")
     return None
 
@@ -83,22 +91,23 @@ def _size(axes: Axes, run: Tables, std: Profiles, rms: Profiles) -> None:
         return write_instead(axes, "no activation was recorded")
     chosen = sorted({0, len(rms.steps) - 1})
     shown = np.concatenate([rms.values_TL[chosen], std.values_TL[chosen]])
-    log_axis(axes, shown)
+    predicted = run.theory.select("activation_rms", "activation_std").to_numpy()
+    log_axis(axes, np.concatenate([shown.ravel(), predicted.ravel()]))
     depth_axis(axes, rms.layers)
     for index, style in zip(chosen, MOMENT_STYLES, strict=False):
         log_line(axes, rms.layers, rms.values_TL[index], label=f"step {rms.steps[index]}", **style)
         log_line(axes, std.layers, std.values_TL[index], **{**style, "ls": ":", "marker": ""})
-    _theory_lines(axes, run, {"activation_rms": "theory, step 0", "activation_std": ""})
+    _theory_line(axes, run, "activation_rms", label="theory: RMS")
+    _theory_line(axes, run, "activation_std", label="theory: std", ls=":")
     legend(axes, shown)
     return None
 
 
-def _theory_lines(axes: Axes, run: Tables, labels: dict[str, str]) -> None:
-    """Draw predicted columns, dashed, with a label for the legend where it is not empty."""
-    for column, label in labels.items():
-        known = run.theory.select("layer", column).drop_nulls()
-        if known.height:
-            axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), label=label, **THEORY_STYLE)
+def _theory_line(axes: Axes, run: Tables, column: str, **style: Any) -> None:
+    """Draw a predicted column, where it is known."""
+    known = run.theory.select("layer", column).drop_nulls()
+    if known.height:
+        axes.plot(known["layer"].to_numpy(), known[column].to_numpy(), **{**THEORY_STYLE, **style})
 
 
 def _fit_scale(axes: Axes, sizes: Floats, *, horizontal: bool = False) -> None:
@@ -133,18 +142,38 @@ def activation_histograms(figure: Figure, run: Tables) -> None:
         write_instead(figure.subplots(), "no histogram was recorded (record.histograms)")
         return picture_title(figure, "No distribution of activations was recorded")
     chosen = sorted({steps[0], steps[-1]})
-    panels = figure.subplots(1, len(chosen), sharex=True, sharey=True, squeeze=False)[0]
+    across = profiles(run.layers, "across_samples_std", (kind,))
+    across = across if any(step in across.steps for step in chosen) else Profiles(*NOTHING)
+    ratios = [1.0] * len(chosen) + ([0.7] if across else [])
+    panels = figure.subplots(1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)[0]
     layers = table["layer"].unique().sort().to_numpy().astype(np.int64)
+    for axes in panels[1 : len(chosen)]:
+        axes.sharex(panels[0])
     _fit_scale(panels[0], _extent(table.filter(pl.col("step").is_in(chosen))), horizontal=True)
-    for axes, step in zip(panels, chosen, strict=True):
+    for axes, step in zip(panels, chosen, strict=False):
         _distributions(axes, table.filter(pl.col("step") == step), layers)
         axes.set_title(f"step {step}" + (" (diverged)" if step == run.bad_step else ""))
         axes.label_outer()
+    if across:
+        _between_samples(panels[-1], across, chosen)
     note = (
         f"{'shade' if len(layers) > CROWDED else 'height'}: square root of density, each layer scaled to its own peak"
     )
     figure.supxlabel(note, fontsize=8, color="0.35")
-    return picture_title(figure, _histogram_finding(run, table, chosen))
+    return picture_title(figure, _histogram_finding(run, chosen, across))
+
+
+def _between_samples(axes: Axes, across: Profiles, chosen: list[int]) -> None:
+    """How far the activations of a unit differ between samples, against depth."""
+    drawn = [step for step in chosen if step in across.steps]
+    log_axis(axes, across.values_TL[np.isin(across.steps, drawn)], axis="x")
+    for step, style in zip(drawn, MOMENT_STYLES, strict=False):
+        values_L = across.values_TL[int(np.searchsorted(across.steps, step))]
+        usable = np.isfinite(values_L) & (values_L > 0)
+        axes.plot(values_L[usable], across.layers[usable], label=f"step {step}", **style)
+    axes.set_title("std between samples")
+    axes.set_xlabel("of a unit's activation")
+    axes.legend(loc="best")
 
 
 def _extent(table: pl.DataFrame) -> Floats:
@@ -203,44 +232,64 @@ def _write_share_of_broken(axes: Axes, table: pl.DataFrame) -> None:
         axes.text(0.98, 0.98, text, ha="right", va="top", fontsize=8.5, transform=axes.transAxes, bbox=box)
 
 
-def _histogram_finding(run: Tables, table: pl.DataFrame, chosen: list[int]) -> str:
-    last = int(table["layer"].to_numpy().max())
-    words = []
+def _histogram_finding(run: Tables, chosen: list[int], across: Profiles) -> str:
+    """The title: what becomes of the activations, and of the differences between samples, on the way to the output."""
+    std = profiles(run.layers, "activation_std", (activation_kind(run.layers),))
+    if not std:
+        return "Distribution of the activations"
+    first, last = (layer_label(run, layer) for layer in (std.layers[0], std.layers[-1]))
+    changes: dict[str, list[int]] = {}
     for step in chosen:
-        low, high = table.filter((pl.col("step") == step) & (pl.col("layer") == last)).select("low", "high").row(0)
-        span = (
-            "nothing finite"
-            if low is None
-            else f"all {three_digits(low)}"
-            if low == high
-            else f"{three_digits(low)} … {three_digits(high)}"
-        )
-        words.append(f"{span} at step {step}")
-    return f"Activations of {layer_label(run, last)}: " + ", ".join(words)
+        for known_L in std.values_TL[std.steps == step]:
+            changes.setdefault(_change(known_L[0], known_L[-1]), []).append(step)
+    words = " and ".join(
+        f"{what} at step{'s' * (len(at) > 1)} {' and '.join(map(str, at))}" for what, at in changes.items()
+    )
+    text = f"From {first} to {last} the spread of activations {words}"
+    if across:
+        near, far = across.values_TL[-1, [0, -1]]
+        if far < ALIKE * near:
+            alike = f"The samples look alike in {last}: they differ by {three_digits(far)} there"
+            return f"{alike}, by {three_digits(near)} in {first}\n{text}"
+    return text
+
+
+def _change(first: float, last: float) -> str:
+    if not (np.isfinite(first) and np.isfinite(last)):
+        return "is not finite"
+    if first == last or max(first, last) < LEVEL_FACTOR * min(first, last):
+        return "stays level"
+    if min(first, last) == 0:
+        return "becomes 0" if last == 0 else "begins at 0"
+    return f"{'grows' if last > first else 'shrinks'} {three_digits(max(last / first, first / last))}-fold"
 
 
 # ------------------------------------------------------------------------------------------------------------ health
 
 
 def unit_health(figure: Figure, run: Tables) -> None:
-    """Share of zeros, of saturated entries and of dead units, layer × step."""
-    panels = figure.subplots(1, 3, sharey=True)
+    """Share of zeros, of saturated entries and of dead units, layer × step, where there are any."""
     grids = {column: unit_shares(run.layers, column) for column in HEALTH}
-    palette = ScalarMappable(Normalize(0, 100), SHADES)
-    for axes, (column, name) in zip(panels, HEALTH.items(), strict=True):
-        axes.set_title(f"{name} units" if column == "dead_fraction" else f"{name} activations")
+    zeros, saturated = grids["zero_fraction"], grids["saturated_fraction"]
+    if np.array_equal(zeros.values_TL, saturated.values_TL, equal_nan=True):  # ReLU: what is 0 has slope 0
+        del grids["saturated_fraction"]
+    shown = [column for column, share in grids.items() if share and not (share.values_TL < HARDLY_ANY).all()]
+    picture_title(figure, _health_finding(run, grids))
+    if not shown:
+        figure.set_figheight(1.3)
+        known = any(grids.values())
+        return write_instead(figure.subplots(), "nothing to draw: below 0.5 % in every layer" if known else NO_HEALTH)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, column in zip(panels, shown, strict=True):
+        axes.set_title(f"{HEALTH[column]} units" if column == "dead_fraction" else f"{HEALTH[column]} activations")
         _share(axes, run, grids[column])
     panels[0].set_ylabel("layer (0 = nearest the input)")
+    palette = ScalarMappable(Normalize(0, 100), SHADES)
     figure.colorbar(palette, ax=list(panels), label="share, %", pad=0.015, fraction=0.05)
-    picture_title(figure, _health_finding(run, grids))
+    return None
 
 
 def _share(axes: Axes, run: Tables, share: Profiles) -> None:
-    if not share:
-        axes.set_xticks([])
-        axes.grid(False)
-        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", color="0.35", transform=axes.transAxes)
-        return
     columns, edges = columns_in_time(share.steps)
     values_LC = share.values_TL[columns].T
     layer_heat_map(axes, 100 * values_LC, share.layers, edges, vmin=0, vmax=100, cmap=SHADES)
@@ -252,14 +301,18 @@ def _share(axes: Axes, run: Tables, share: Profiles) -> None:
 
 
 def _health_finding(run: Tables, grids: dict[str, Profiles]) -> str:
-    words = []
-    for column, name in HEALTH.items():
-        finite_TL = np.isfinite(grids[column].values_TL)
-        if finite_TL.any():
-            last = int(np.flatnonzero(finite_TL.any(axis=1))[-1])
-            share_L = np.where(finite_TL[last], grids[column].values_TL[last], -1)
-            layer = int(grids[column].layers[int(share_L.argmax())])
-            words.append(
-                f"{name} {percent(share_L.max())}" + (f" ({layer_label(run, layer)})" if share_L.max() > 0 else "")
-            )
-    return "Worst layer, last measured: " + ", ".join(words) if words else "No unit health was recorded"
+    words, none = [], []
+    for column, share in grids.items():
+        finite_TL = np.isfinite(share.values_TL)
+        if not finite_TL.any():
+            continue
+        last = int(np.flatnonzero(finite_TL.any(axis=1))[-1])
+        share_L = np.where(finite_TL[last], share.values_TL[last], -1)
+        layer = int(share.layers[int(share_L.argmax())])
+        if share_L.max() < HARDLY_ANY:
+            none.append(HEALTH[column])
+        else:
+            words.append(f"{HEALTH[column]} {percent(share_L.max())} ({layer_label(run, layer)})")
+    if not words:
+        return f"Hardly anything is {' or '.join(none)} in any layer at the end" if none else NO_HEALTH.capitalize()
+    return "Worst layer, last measured: " + ", ".join([*words, *(f"{name} 0%" for name in none)])

@@ -1,12 +1,15 @@
 """Pictures of the training: size of the updates, loss and accuracy."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.lib.stride_tricks import sliding_window_view
 
+from gradlab.diagnosis.outputs import loss_names
 from gradlab.measures.constant import constant_loss
 from gradlab.measures.profiles import Floats, profiles
 from gradlab.tables import Tables
@@ -21,6 +24,7 @@ from gradlab.views.pictures.axes import (
     name_lines,
     step_axis,
 )
+from gradlab.views.pictures.depth import WEIGHTS, depth_lines, step_legend, weight_profile
 from gradlab.views.pictures.labels import layer_label
 from gradlab.views.pictures.sheet import colour_ramp, picture_title, some_layers, write_instead
 
@@ -28,6 +32,12 @@ GUIDE = 1e-3
 """A common rule of thumb for the update ratio; Karpathy's notebooks call it about right."""
 SMOOTH = 50
 """A line is smoothed over this fraction of the records: one in so many."""
+NOISE = 20
+"""The same of the loss, which is that of a batch and noisier."""
+LOSSES = {"cross_entropy": "cross-entropy, nats", "mse": "mean squared error"}
+"""Losses that have a longer name than that in a config."""
+NO_RATIO = "no update ratio was recorded (it does not apply to weights that are all 0)"
+GUIDE_STYLE: dict[str, Any] = {"color": "black", "ls": "--", "lw": 1.1, "zorder": 3, "label": "10⁻³ guide"}
 SPLITS = {"train": ("tab:blue", "-", "o"), "test": ("black", "--", "s")}
 
 
@@ -35,47 +45,52 @@ SPLITS = {"train": ("tab:blue", "-", "o"), "test": ("black", "--", "s")}
 
 
 def updates(figure: Figure, run: Tables) -> None:
-    """Update ratio by layer over time."""
-    axes = figure.subplots()
-    update_lines(axes, run, wide=True)
+    """Update ratio against depth at some steps, and of some layers over time."""
+    left, right = figure.subplots(1, 2)
+    ratio = weight_profile(run, "update_ratio")
+    left.set_ylabel("update ratio ‖ΔW‖ / ‖W‖")
+    if ratio:
+        depth_lines(left, run, ratio, np.array([GUIDE]))
+        left.plot(left.get_xlim(), [GUIDE, GUIDE], **GUIDE_STYLE)
+        step_legend(left, ratio)
+    else:
+        write_instead(left, NO_RATIO)
+    update_lines(right, run)
     picture_title(figure, updates_finding(run))
 
 
-def update_lines(axes: Axes, run: Tables, *, wide: bool = False) -> None:
-    """Draw ‖ΔW‖ / ‖W‖ of some layers over time, smoothed, and a grey band from the smallest layer to the largest."""
-    ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
+def update_lines(axes: Axes, run: Tables) -> None:
+    """Draw ‖ΔW‖ / ‖W‖ of some layers over time, smoothed."""
+    ratio = profiles(run.layers, "update_ratio", WEIGHTS)
     axes.set_ylabel("update ratio ‖ΔW‖ / ‖W‖")
     if not ratio:
-        return write_instead(axes, "no update ratio was recorded (it does not apply to weights that are all 0)")
-    log_axis(axes, np.append(ratio.values_TL.ravel(), GUIDE))
-    step_axis(axes, int(ratio.steps[0]), int(ratio.steps[-1]))
-    usable_TL = np.where(np.isfinite(ratio.values_TL) & (ratio.values_TL > 0), ratio.values_TL, np.nan)
-    known_T = ~np.isnan(usable_TL).all(axis=1)
-    band = np.nanmin(usable_TL[known_T], axis=1), np.nanmax(usable_TL[known_T], axis=1)
-    axes.fill_between(ratio.steps[known_T], *band, color="0.9", lw=0)
+        return write_instead(axes, NO_RATIO)
     chosen = some_layers(ratio.layers)
+    log_axis(axes, np.append(ratio.values_TL[:, chosen].ravel(), GUIDE))
+    step_axis(axes, int(ratio.steps[0]), int(ratio.steps[-1]))
     lines = []
     window = max(1, len(ratio.steps) // SMOOTH)
     for colour, index in zip(colour_ramp(len(chosen))[::-1], chosen, strict=True):
-        values_T = _running_median(ratio.values_TL[:, index], window)
+        values_T = _running(np.median, ratio.values_TL[:, index], window)
         log_line(axes, ratio.steps, values_T, color=colour, lw=1.1, marker="." if len(ratio.steps) < 3 else "")
         lines.append((shortened(layer_label(run, ratio.layers[index]), NAME), colour, values_T))
     mark_bad_step(axes, run.bad_step)
-    axes.plot(axes.get_xlim(), [GUIDE, GUIDE], color="black", ls="--", lw=1.1, zorder=3, label="10⁻³ guide")
-    name_lines(axes, ratio.steps, lines, wide=wide)
-    smoothed = Line2D([], [], color="0.3", lw=1.1, label=f"median of {window} records; grey: all layers")
-    legend(axes, ratio.values_TL[:, chosen], extra=[smoothed] if window > 1 and wide else [], ncols=4, **LEGEND_ABOVE)
-    return None
+    axes.plot(axes.get_xlim(), [GUIDE, GUIDE], **GUIDE_STYLE)
+    name_lines(axes, ratio.steps, lines)
+    if window > 1:
+        axes.set_xlabel(f"step (lines: median of {window} records)")
+    return legend(axes, ratio.values_TL[:, chosen], ncols=2, **LEGEND_ABOVE)
 
 
-def _running_median(values_T: Floats, window: int) -> Floats:
+def _running(middle: Callable[..., Floats], values_T: Floats, window: int) -> Floats:
+    """The mean or median of a window around each value."""
     padded_T = np.pad(values_T, (window // 2, (window - 1) // 2), mode="edge")
-    return np.asarray(np.median(sliding_window_view(padded_T, window), axis=1))
+    return np.asarray(middle(sliding_window_view(padded_T, window), axis=1))
 
 
 def updates_finding(run: Tables) -> str:
     """The title: the size of the updates at the end, and how many layers are near the guide."""
-    ratio = profiles(run.layers, "update_ratio", ("weight", "output"))
+    ratio = profiles(run.layers, "update_ratio", WEIGHTS)
     if not ratio:
         return "No update ratio was recorded"
     finite_T = np.flatnonzero(np.isfinite(ratio.values_TL).any(axis=1))
@@ -97,10 +112,12 @@ def updates_finding(run: Tables) -> str:
 
 
 def training(figure: Figure, run: Tables) -> None:
-    """Loss and accuracy over time."""
-    left, right = figure.subplots(1, 2)
-    loss(left, run)
-    accuracy(right, run)
+    """Loss and, where it was measured, accuracy over time."""
+    measured = bool(evaluated(run, "accuracy"))
+    panels = figure.subplots(1, 1 + measured, squeeze=False)[0]
+    loss(panels[0], run)
+    if measured:
+        accuracy(panels[1], run)
     picture_title(figure, training_finding(run))
 
 
@@ -117,8 +134,12 @@ def loss(axes: Axes, run: Tables) -> None:
     if values.min() > 0 and (values.max() > 30 * np.median(values) or values.max() > 1e4):
         log_axis(axes, values)
     if table.height:
-        marker = "." if table.height < 3 else ""
-        axes.plot(table["step"].to_numpy(), table["loss"].to_numpy(), color="0.72", lw=1, marker=marker, label="batch")
+        marker, window = "." if table.height < 3 else "", max(1, table.height // NOISE)
+        steps_T, losses_T = table["step"].to_numpy(), table["loss"].to_numpy()
+        axes.plot(steps_T, losses_T, color="0.8" if window > 1 else "0.6", lw=0.8, marker=marker, label="batch")
+        if window > 1:
+            mean_T = _running(np.mean, losses_T, window)
+            axes.plot(steps_T, mean_T, color="0.35", lw=1.4, label=f"mean of {window} batches")
     _split_lines(axes, splits, "loss")
     constant = constant_loss(run.config)
     if constant is not None:
@@ -130,9 +151,11 @@ def loss(axes: Axes, run: Tables) -> None:
 
 
 def _loss_title(run: Tables) -> str:
-    """The loss by its name, where the config tells it."""
-    names = {"cross_entropy": "loss (cross-entropy, nats)", "mse": "loss (mean squared error)"}
-    return "loss" if run.config is None else names[run.config.train.loss]
+    """The loss by its name, where the config or the graph of a step tells it."""
+    if run.config is not None:
+        return f"loss ({LOSSES[run.config.train.loss]})"
+    names = loss_names(run)
+    return f"loss ({', '.join(LOSSES.get(name, name) for name in names)})" if 0 < len(names) <= 2 else "loss"
 
 
 def accuracy(axes: Axes, run: Tables) -> None:
@@ -140,14 +163,11 @@ def accuracy(axes: Axes, run: Tables) -> None:
     axes.set_title("accuracy")
     axes.set_ylabel("accuracy, %")
     splits = evaluated(run, "accuracy")
-    if not splits:
-        return write_instead(axes, "no evaluation was recorded")
     _steps(axes, run)
     axes.set_ylim(-2, 102)
     _split_lines(axes, splits, "accuracy", 100)
     axes.legend(loc="best")
     mark_bad_step(axes, run.bad_step)
-    return None
 
 
 def training_finding(run: Tables) -> str:
