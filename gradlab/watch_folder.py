@@ -190,12 +190,16 @@ class RecordsInFolder:
         if full or now + seconds - self._oldest >= FLUSH_SECONDS:
             self.write()
 
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row of the table `evaluations` until the next records are written."""
+        self._waiting.log(row)
+
     def write(self) -> bool:
         """Write the records that wait; where that fails they go on waiting. Says whether it worked."""
         with interrupts.held_back():
             records = self._readable()
             try:
-                self.folder.writer.write_rows(rows_of(records))
+                self.folder.writer.write_rows({**rows_of(records), "evaluations": self._waiting.logged})
             except _FAULTS as error:
                 failure = error
             else:
@@ -263,7 +267,7 @@ class RecordsInFolder:
         writer = self.folder.writer
         before = None if self.last is None else self.last.step + 1
         written = run_folder.FolderSource(writer.path, writer.summary(self.folder.said), before)
-        return _Both(written, self._waiting.source()) if self._waiting.records else written
+        return _Both(written, self._waiting.source()) if self._waiting.records or self._waiting.logged else written
 
     def end(self, summary: Mapping[str, Any], begun: float, *, plots: bool) -> None:
         """Write what waits, and end the run folder."""

@@ -66,6 +66,10 @@ class RecordsHandedOver:
         if len(self._waiting) >= TOGETHER or perf_counter() - self._handed_over > SECONDS:
             self._hand_over()
 
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row of the table `evaluations` of this rank; rank 0 writes its own."""
+        self._memory.log(row)
+
     def _hand_over(self) -> None:
         with interrupts.held_back():
             self._hand_over_undisturbed()
@@ -153,6 +157,10 @@ class RecordsOfRanks:
         self._new.append((record, seconds, rows))
         if len(self._new) >= TOGETHER or perf_counter() - self._looked > max(SECONDS, self._world / 100):
             self._write(PATIENCE)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row of the table `evaluations`."""
+        self._inner.log(row)
 
     def _write(self, patience: float) -> None:
         """Write the steps whose shares are all there, and those that have waited too long or need too much memory."""

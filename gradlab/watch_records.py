@@ -3,7 +3,7 @@
 The library of the tables is not imported before somebody asks for one. Run folders: `watch_folder.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradlab.recording.step_record import StepRecord
@@ -22,12 +22,14 @@ class RecordsInMemory:
     """Keeps every record of a short training, and of a long one fewer and fewer, evenly spread.
 
     Attributes:
+        logged: rows of the table `evaluations`.
         rows: how many there are.
         stride: one record of so many is kept.
     """
 
     def __init__(self) -> None:
         self._records: list[Timed] = []
+        self.logged: list[Mapping[str, Any]] = []
         self.rows = 0
         self.stride = 1
         self._received = 0
@@ -49,12 +51,16 @@ class RecordsInMemory:
             self.stride *= 2
             self.rows = len(self._records) * rows
 
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Keep a row of the table `evaluations`."""
+        self.logged.append(row)
+
     def source(self) -> "Source":
         """The records that are there now."""
         from gradlab.tables import RowsSource
 
-        records = self.records
-        return RowsSource(lambda name: rows_of(records).get(name, ()))
+        records, logged = self.records, tuple(self.logged)
+        return RowsSource(lambda name: logged if name == "evaluations" else rows_of(records).get(name, ()))
 
     def remove(self, record: StepRecord) -> None:
         """Forget a record."""
@@ -72,6 +78,16 @@ def rows_of(records: Sequence[Timed]) -> dict[str, Sequence[Any]]:
         "layers": [record.rows for record, _ in records],
         "steps": [step_row(record, seconds) for record, seconds in records],
         "histograms": [row for record, _ in records for row in record.histograms],
+    }
+
+
+def evaluation_row(step: int, split: str, loss: object, accuracy: object) -> dict[str, Any]:
+    """A row of the table `evaluations`, of what a loop hands over: numbers, or tensors with one entry."""
+    return {
+        "step": step,
+        "split": split,
+        "loss": None if loss is None else float(loss),  # type: ignore[arg-type]
+        "accuracy": None if accuracy is None else float(accuracy),  # type: ignore[arg-type]
     }
 
 

@@ -33,7 +33,7 @@ from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
 from gradlab.snapshot import HasTables
-from gradlab.watch_records import RecordsInMemory
+from gradlab.watch_records import RecordsInMemory, evaluation_row
 
 if TYPE_CHECKING:  # a loop that is only watched needs neither polars nor matplotlib before somebody asks for rows
     import polars as pl
@@ -89,8 +89,8 @@ class Watch(HasTables):
     """A training that is watched; made by `watch`. Also afterwards, it answers like a run of `gradlab.load_run`.
 
     It has the attributes of its snapshot (`gradlab.tables.Tables`): `name`, `path`, `config` (None), `status`,
-    `summary`, `verdict`, `findings`, and the tables `layers`, `steps`, `histograms` and `modules`; `evaluations` and
-    `theory` are empty, because nobody told gradlab how to evaluate, and theory needs a config.
+    `summary`, `verdict`, `findings`, and the tables `layers`, `steps`, `histograms` and `modules`; `evaluations` has
+    what was handed over to `log`, and `theory` is empty, because it needs a config.
 
     Args:
         model: see `watch`, like all that follow.
@@ -240,6 +240,22 @@ class Watch(HasTables):
         return figure(self.tables, name)
 
     # ---------------------------------------------------------------------------------------------------- what comes in
+
+    def log(self, *, accuracy: object = None, loss: object = None, split: str = "test") -> None:
+        """Hand over what an evaluation after the steps so far has measured: a row of the table `evaluations`.
+
+        Args:
+            accuracy: the share that is right, from 0 to 1, as a number or a tensor with one entry.
+            loss: the mean loss.
+            split: of which data: `test` (also for validation data) or `train`.
+        """
+        try:
+            row = evaluation_row(self._recorder.step, split, loss, accuracy)
+        except Exception as error:
+            return self._recorder.guard.failed("what was handed to log", error)
+        self._open.records.log(row)
+        self._snapshot = None
+        return None
 
     def receive(self, record: StepRecord) -> None:
         """Keep a record."""

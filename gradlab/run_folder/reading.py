@@ -79,7 +79,8 @@ class FolderSource(Source):
         frame, self._unreadable[name] = self._read(name)
         if self._before is None or "step" not in frame.columns:
             return frame
-        return frame.filter(pl.col("step") < self._before)
+        last = self._before if name == "evaluations" else self._before - 1  # an evaluation counts the steps done
+        return frame.filter(pl.col("step") <= last)
 
     def _read(self, name: str) -> tuple[pl.DataFrame, list[str]]:
         """Read a table, again where its parts are merged meanwhile; parts that came later are left out."""
