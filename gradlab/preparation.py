@@ -50,7 +50,7 @@ def prepare(config: Config) -> Experiment:
     _, x, y = next(training.batches(data.train, config.data.batch_size, config.seed))
     model = build(
         config.model,
-        features=dataset.features,
+        features=datasets.input_shape(config.model, config.data, dataset),
         classes=dataset.classes,
         seed=config.seed,
         dtype=dtype,

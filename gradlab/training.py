@@ -18,7 +18,7 @@ from gradlab.choices import Choice
 from gradlab.config import Config
 from gradlab.datasets import Dataset
 from gradlab.datasets.dataset import Samples
-from gradlab.networks.evaluation import CHUNK, batch_statistics
+from gradlab.networks.evaluation import batch_statistics, samples_at_once
 from gradlab.seeding import stream
 
 
@@ -239,7 +239,7 @@ def evaluate_with_batch_statistics(model: nn.Module, split: Split, loss: str = "
 def _evaluate(model: nn.Module, split: Split, name: str) -> dict[str, float]:
     loss = torch.zeros((), dtype=torch.float64)
     correct = torch.zeros((), dtype=torch.int64)
-    chunks = -(-len(split) // CHUNK)
+    chunks = -(-len(split) // samples_at_once(model))
     for x, y in zip(split.x.tensor_split(chunks), split.y.tensor_split(chunks), strict=True):
         logits = model(x)
         loss += LOSSES[name](logits, y, reduction="sum").cpu()

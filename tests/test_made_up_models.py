@@ -9,11 +9,11 @@ from tests.patched import patched, run
 KIND = {
     "gradlab/choices/models.py": [
         (
-            "MODELS: Mapping[str, type[Model]] = by_name(MLP, PythonModel)",
+            "MODELS: Mapping[str, type[Model]] = by_name(",
             'class Pairs(Model):\n    """Two Linear layers with a product between them."""\n\n'
             '    kind: Literal["pairs"] = "pairs"\n    """The kind."""\n'
             '    units: Size = 8\n    """Units of each."""\n\n\n'
-            "MODELS: Mapping[str, type[Model]] = by_name(MLP, PythonModel, Pairs)",
+            "MODELS: Mapping[str, type[Model]] = by_name(Pairs, ",
         )
     ],
     "gradlab/networks/pairs.py": (

@@ -25,7 +25,7 @@ CHANGES = {
         ("    every: Coun", '    sharpness: int = 0\n    """How often."""\n    every: Coun'),
     ],
     "gradlab/choices/models.py": [
-        ("    residual: bool | Res", '    gates: bool = False\n    """Gates."""\n    residual: bool | Res')
+        ("    width: Size", '    gates: bool = False\n    """Gates."""\n    width: Size'),
     ],
     "gradlab/choices/normalizations.py": [
         ("    place: Place = ", '    rounds: int = 1\n    """How many."""\n    place: Place = ')

@@ -3,6 +3,7 @@
 The files are read without importing scikit-learn, which takes as long as importing torch.
 """
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gradlab.errors import DatasetError
 
 def digits(data: Digits, seed: int) -> Samples:
     """1797 images of 8 × 8 pixels between 0 and 16, of ten handwritten digits."""
-    return _samples(_table("digits.csv.gz", header=0))
+    return replace(_samples(_table("digits.csv.gz", header=0)), image=(1, 8, 8))
 
 
 def breast_cancer(data: BreastCancer, seed: int) -> Samples:

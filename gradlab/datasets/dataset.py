@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlab.choices import Data, Model
 from gradlab.errors import DatasetError
 
 Features = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Image = tuple[int, int, int]
+"""Channels, height and width."""
 
 MOST_NUMBERS = 1000
 """More distinct numbers than this are taken for a regression target. Words may be more."""
@@ -18,10 +22,14 @@ MOST_NUMBERS = 1000
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of a source: features x (samples, features) and class numbers y (samples,) from 0, none missing."""
+    """Samples of a source: features x (samples, features) and class numbers y (samples,) from 0, none missing.
+
+    Where the samples are images, `image` has their channels, height and width; the features are in this order.
+    """
 
     x: Features
     y: Labels
+    image: Image | None = None
 
 
 Draw = Callable[[int, int], Samples]
@@ -50,9 +58,45 @@ class Dataset:
         return int(self.train.x.shape[1])
 
     @property
+    def image(self) -> Image | None:
+        """Channels, height and width of a sample; None where the samples are no images."""
+        return self.train.image
+
+    @property
     def input_second_moment(self) -> float:
         """E x² over all features of the training split: what theory starts from."""
         return float((self.train.x**2).mean())
+
+
+def input_shape(model: Model, data: Data, dataset: Dataset) -> int | Image:
+    """What a network is built for: the features of a sample, or the shape of an image where it reads images.
+
+    Raises:
+        DatasetError: the network reads images, and the samples are none.
+    """
+    if not model.reads_images:
+        return dataset.features
+    if dataset.image is None:
+        raise DatasetError(
+            f"model.kind: a {model.kind} reads images, and the samples of {data.name} are {dataset.features} numbers "
+            "in a row",
+            fix="Images are digits, shapeset, openml data of square images (Fashion-MNIST, CIFAR_10), and an .npz file "
+            "whose only array beside the target is (samples, height, width) or (samples, channels, height, width).",
+        )
+    return dataset.image
+
+
+SMALLEST_IMAGE = 64
+"""A table with fewer columns is not taken for images: many have 16 or 25 columns that are no pixels."""
+
+
+def image_of(pixels: int) -> Image | None:
+    """The shape of square images, grey or of three channels, with so many numbers; None where there is none."""
+    for channels in (1, 3):
+        side = isqrt(pixels // channels)
+        if pixels >= SMALLEST_IMAGE and channels * side * side == pixels:
+            return channels, side, side
+    return None
 
 
 def class_numbers(labels: NDArray[np.generic], key: str = "data") -> Labels:

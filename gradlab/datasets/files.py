@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gradlab.choices import File
-from gradlab.datasets.dataset import Features, Samples, class_numbers
+from gradlab.datasets.dataset import Features, Image, Samples, class_numbers
 from gradlab.errors import DatasetError
 from gradlab.memory import require_memory
 from gradlab.nearest import did_you_mean, named
@@ -22,6 +22,8 @@ from gradlab.text import first_of
 
 MOST_COLUMNS = 100_000
 """Of a .csv file."""
+MOST_CHANNELS = 4
+"""An image of more channels, whose last dimension is 1, 3 or 4, has its channels there."""
 MOST_HEADER = 100 * MOST_COLUMNS
 """Bytes of its first line that are looked at."""
 UNREADABLE = (
@@ -46,7 +48,8 @@ def file(data: File, seed: int) -> Samples:
     labels = _labels(columns.pop(data.target), data.target, path)
     if not len(labels):
         raise DatasetError(f"data.path: {path} has no rows")
-    return Samples(_features(columns, len(labels), path), class_numbers(labels, key=f"data.target: {data.target!r}"))
+    numbers = class_numbers(labels, key=f"data.target: {data.target!r}")
+    return Samples(_features(columns, len(labels), path), numbers, _image(columns))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -165,6 +168,17 @@ def _features(columns: Mapping[str, NDArray[Any]], samples: int, path: Path) -> 
             fix="Drop those rows or columns, or fill them in first.",
         )
     return np.concatenate(list(blocks.values()), axis=1)
+
+
+def _image(columns: Mapping[str, NDArray[Any]]) -> Image | None:
+    """The shape of a sample of the only array, where that is (samples, height, width), or has channels before them."""
+    shapes = [values.shape[1:] for values in columns.values()]
+    if len(shapes) != 1 or len(shapes[0]) not in (2, 3):
+        return None
+    height, width = shapes[0][-2:]
+    channels = shapes[0][0] if len(shapes[0]) == 3 else 1
+    last = width in (1, 3, 4) and channels > MOST_CHANNELS  # somebody else's order: height, width, channels
+    return None if last else (channels, height, width)
 
 
 def _no_number(values: Iterable[object]) -> str:

@@ -32,11 +32,11 @@ def load(data: Data, seed: int) -> Dataset:
 
     def draw(number: int, size: int) -> Samples:
         batch = _function(data, "draw")(size, stream(seed, "batch", number))
-        return Samples(seen(batch.x), batch.y)
+        return Samples(seen(batch.x), batch.y, batch.image)
 
     return Dataset(
-        Samples(seen(samples.x[train]), samples.y[train]),
-        Samples(seen(samples.x[test]), samples.y[test]),
+        Samples(seen(samples.x[train]), samples.y[train], samples.image),
+        Samples(seen(samples.x[test]), samples.y[test], samples.image),
         classes=int(samples.y.max()) + 1,
         draw=draw if data.facts.endless else None,
     )

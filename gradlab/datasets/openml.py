@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlab.choices import OpenML
-from gradlab.datasets.dataset import Labels, Samples, class_numbers
+from gradlab.datasets.dataset import Labels, Samples, class_numbers, image_of
 from gradlab.errors import DatasetError
 from gradlab.text import first_of
 
@@ -48,7 +48,7 @@ def openml(data: OpenML, seed: int) -> Samples:
     numeric = target.dtype.kind in "biuf"
     y = class_numbers((target if numeric else target.astype(str)).to_numpy(), key="data.dataset")
     chosen = _subset(y, data.samples, seed)
-    return Samples(x[chosen], y[chosen])
+    return Samples(x[chosen], y[chosen], image_of(x.shape[1]))
 
 
 def _fetch(data: OpenML) -> Any:

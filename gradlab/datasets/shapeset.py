@@ -79,7 +79,8 @@ def draw(samples: int, seed: int) -> Samples:
     rng = np.random.default_rng(seed)
     scenes = [Scenes.drawn(min(CHUNK, samples - start), rng) for start in range(0, samples, CHUNK)]
     images = np.concatenate([scene.painted(rng) for scene in scenes])
-    return Samples(images.reshape(samples, SIDE * SIDE), np.concatenate([scene.labels for scene in scenes]))
+    labels = np.concatenate([scene.labels for scene in scenes])
+    return Samples(images.reshape(samples, SIDE * SIDE), labels, (1, SIDE, SIDE))
 
 
 @dataclass(frozen=True)

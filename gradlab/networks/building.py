@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from gradlab.choices import Model
+from gradlab.networks.cnn import build_cnn
 from gradlab.networks.mlp import build_mlp
 from gradlab.networks.python import build_python
 
 _BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "mlp": build_mlp,
+    "cnn": build_cnn,
     "python": build_python,
 }
 

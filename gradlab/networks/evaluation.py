@@ -8,6 +8,14 @@ from torch import nn
 
 CHUNK = 4096
 """Samples that go through the network at once."""
+POSITIONS = 16
+"""Where a layer computes something at more positions of a sample than this, fewer samples go through at once."""
+
+
+def samples_at_once(model: nn.Module) -> int:
+    """Samples that go through a network at once, so that what a layer puts out for them stays small."""
+    positions = getattr(model, "positions", 1)
+    return max(1, CHUNK // -(-positions // POSITIONS))
 
 
 @contextmanager

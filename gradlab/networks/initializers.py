@@ -1,11 +1,13 @@
-"""How weights start: the variance of each initializer, and the filling of a weight matrix.
+"""How weights start: the variance of each initializer, and the filling of a weight.
 
-Torch-free until a weight is filled, so that theory can use the variances. A Linear weight is (fan_out, fan_in).
+Torch-free until a weight is filled, so that theory can use the variances. A Linear weight is (units, inputs), that of a
+convolution (units, inputs, k, k): units and inputs are channels there, and fan_in = k² inputs, fan_out = k² units
+(He et al. 2015).
 """
 
 from collections.abc import Callable, Mapping
 from math import erf, exp, pi, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradlab.choices import Initializer, PythonInitializer
 
@@ -20,15 +22,46 @@ TYPICAL = (64, 64)
 assert abs(TRUNCATED_STD**2 - (1 - 4 * exp(-2) / sqrt(2 * pi) / erf(sqrt(2)))) < 1e-15
 
 
-def variance(choice: Initializer, fan_in: int, fan_out: int) -> float | None:
-    """Var W of an entry; None where the data decide (LSUV)."""
-    return _INITIALIZERS[choice.name][0](choice, fan_in, fan_out)
+class Shape(NamedTuple):
+    """The shape of a weight.
+
+    Attributes:
+        inputs: features, or channels, of the input.
+        units: features, or channels, of the output.
+        taps: k², the positions that a convolution with a kernel of k × k reads at once.
+    """
+
+    inputs: int
+    units: int
+    taps: int = 1
+
+    @property
+    def fan_in(self) -> int:
+        """Entries of the input that an entry of the output is made of."""
+        return self.taps * self.inputs
+
+    @property
+    def fan_out(self) -> int:
+        """Entries of the output that an entry of the input goes into, but for strides and borders."""
+        return self.taps * self.units
+
+
+def variance(choice: Initializer, inputs: int, units: int, kernel: int = 1) -> float | None:
+    """Var W of an entry; None where the data decide (LSUV).
+
+    Args:
+        choice: the initializer.
+        inputs: features, or channels, of the input.
+        units: features, or channels, of the output.
+        kernel: k of a convolution of k × k.
+    """
+    return _INITIALIZERS[choice.name][0](choice, Shape(inputs, units, kernel * kernel))
 
 
 def mean(choice: Initializer) -> float:
     """E W of an entry: 0 for every named initializer but the constant one."""
     if isinstance(choice, PythonInitializer):
-        return _measured(choice, *TYPICAL)[0]
+        return _measured(choice, Shape(*TYPICAL))[0]
     return float(getattr(choice, "value", 0.0))
 
 
@@ -39,49 +72,50 @@ def fill(choice: Initializer, weight: "Tensor", generator: "Generator") -> None:
 
     Args:
         choice: the initializer.
-        weight: (fan_out, fan_in), any dtype and device.
+        weight: (units, inputs) or (units, inputs, k, k), any dtype and device.
         generator: on the CPU.
     """
     import torch
 
     drawn = torch.empty(weight.shape, dtype=torch.float64)
-    fan_out, fan_in = weight.shape
+    units, inputs, *kernel = weight.shape
     with torch.no_grad():
-        known = None if isinstance(choice, PythonInitializer) else variance(choice, fan_in, fan_out)
+        known = None if isinstance(choice, PythonInitializer) else variance(choice, inputs, units, *kernel[:1])
         _INITIALIZERS[choice.name][1](choice, drawn, known or 0.0, generator)
         weight.copy_(drawn)
 
 
 # ------------------------------------------------------------------------------------------------------- variances
 
-Variance = Callable[[Any, int, int], float | None]
+Variance = Callable[[Any, Shape], float | None]
 
 
-def _glorot(choice: Any, fan_in: int, fan_out: int) -> float:
+def _glorot(choice: Any, shape: Shape) -> float:
     """Glorot & Bengio 2010, eq. 12."""
-    return 2 / (fan_in + fan_out)
+    return 2 / (shape.fan_in + shape.fan_out)
 
 
-def _he(choice: Any, fan_in: int, fan_out: int) -> float:
+def _he(choice: Any, shape: Shape) -> float:
     """He et al. 2015, eq. 10."""
-    return 2 / fan_in
+    return 2 / shape.fan_in
 
 
-def _lecun(choice: Any, fan_in: int, fan_out: int) -> float:
+def _lecun(choice: Any, shape: Shape) -> float:
     """LeCun et al. 1998, eq. 16."""
-    return 1 / fan_in
+    return 1 / shape.fan_in
 
 
-def _scaled(choice: Any, fan_in: int, fan_out: int) -> float:
+def _scaled(choice: Any, shape: Shape) -> float:
+    fan_in, fan_out = shape.fan_in, shape.fan_out
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[choice.mode]
     return float(choice.scale / fan)
 
 
-def _xavier(choice: Any, fan_in: int, fan_out: int) -> float:
-    return float(choice.gain * choice.gain * 2 / (fan_in + fan_out))
+def _xavier(choice: Any, shape: Shape) -> float:
+    return float(choice.gain * choice.gain * 2 / (shape.fan_in + shape.fan_out))
 
 
-def _kaiming(choice: Any, fan_in: int, fan_out: int) -> float:
+def _kaiming(choice: Any, shape: Shape) -> float:
     # torch.nn.init.calculate_gain, squared
     gain_squared = {
         "linear": 1.0,
@@ -91,17 +125,17 @@ def _kaiming(choice: Any, fan_in: int, fan_out: int) -> float:
         "leaky_relu": 2 / (1 + choice.a**2),
         "selu": 9 / 16,
     }[choice.nonlinearity]
-    return float(gain_squared / {"fan_in": fan_in, "fan_out": fan_out}[choice.mode])
+    return float(gain_squared / {"fan_in": shape.fan_in, "fan_out": shape.fan_out}[choice.mode])
 
 
-def _old_standard(choice: Any, fan_in: int, fan_out: int) -> float:
+def _old_standard(choice: Any, shape: Shape) -> float:
     """Glorot & Bengio 2010, eq. 1: U(± 1/√fan_in)."""
-    return 1 / (3 * fan_in)
+    return 1 / (3 * shape.fan_in)
 
 
-def _orthogonal(choice: Any, fan_in: int, fan_out: int) -> float:
-    """min(m, n) singular values of `gain` share m·n entries."""
-    return float(choice.gain * choice.gain / max(fan_in, fan_out))
+def _orthogonal(choice: Any, shape: Shape) -> float:
+    """min(m, n) singular values of `gain` share m·n entries; a convolution's matrix is (units, fan_in)."""
+    return float(choice.gain * choice.gain / max(shape.fan_in, shape.units))
 
 
 # --------------------------------------------------------------------------------------------------------- filling
@@ -160,11 +194,11 @@ def _orthogonal_fill(choice: Any, weight: "Tensor", variance: float, generator: 
         torch.set_num_threads(threads)
 
 
-def _measured(choice: Any, fan_in: int, fan_out: int) -> tuple[float, float]:
+def _measured(choice: Any, shape: Shape) -> tuple[float, float]:
     """E W and Var W of a function of the user."""
     from gradlab.networks import own
 
-    return own.mean_and_variance(choice, fan_in, fan_out)
+    return own.mean_and_variance(choice, *shape)
 
 
 def _own_fill(choice: Any, weight: "Tensor", variance: float, generator: "Generator") -> None:
@@ -186,25 +220,25 @@ _INITIALIZERS: Mapping[str, tuple[Variance, Fill]] = {
     "lecun_normal": (_lecun, _normal),
     "orthogonal": (_orthogonal, _orthogonal_fill),
     "truncated_normal": (
-        lambda c, fan_in, fan_out: TRUNCATED_STD**2 * c.std * c.std,
+        lambda c, shape: TRUNCATED_STD**2 * c.std * c.std,
         lambda c, weight, variance, generator: _truncated(weight, c.std, generator),
     ),
     "normal": (
-        lambda c, fan_in, fan_out: c.std * c.std,
+        lambda c, shape: c.std * c.std,
         lambda c, weight, variance, generator: weight.normal_(0, c.std, generator=generator),
     ),
     "uniform": (
-        lambda c, fan_in, fan_out: c.limit * c.limit / 3,  # ** would raise where * gives infinity
+        lambda c, shape: c.limit * c.limit / 3,  # ** would raise where * gives infinity
         lambda c, weight, variance, generator: weight.uniform_(-c.limit, c.limit, generator=generator),
     ),
-    "zeros": (lambda c, fan_in, fan_out: 0.0, lambda c, weight, variance, generator: weight.zero_()),
-    "constant": (lambda c, fan_in, fan_out: 0.0, lambda c, weight, variance, generator: weight.fill_(c.value)),
+    "zeros": (lambda c, shape: 0.0, lambda c, weight, variance, generator: weight.zero_()),
+    "constant": (lambda c, shape: 0.0, lambda c, weight, variance, generator: weight.fill_(c.value)),
     "variance_scaling": (_scaled, _variance_scaling),
     "xavier_uniform": (_xavier, _in_torch("xavier_uniform_", "gain")),
     "xavier_normal": (_xavier, _in_torch("xavier_normal_", "gain")),
     "kaiming_uniform": (_kaiming, _in_torch("kaiming_uniform_", "a", "mode", "nonlinearity")),
     "kaiming_normal": (_kaiming, _in_torch("kaiming_normal_", "a", "mode", "nonlinearity")),
     "pytorch_default": (_old_standard, _uniform),
-    "lsuv": (lambda c, fan_in, fan_out: None, _orthogonal_fill),
-    "python": (lambda c, fan_in, fan_out: _measured(c, fan_in, fan_out)[1], _own_fill),
+    "lsuv": (lambda c, shape: None, _orthogonal_fill),
+    "python": (lambda c, shape: _measured(c, shape)[1], _own_fill),
 }

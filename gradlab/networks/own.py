@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from math import sqrt
+from math import isqrt, sqrt
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ def fill(choice: PythonInitializer, weight: Tensor, seed: int) -> None:
 
     Args:
         choice: the initializer.
-        weight: (fan_out, fan_in), float64, on the CPU.
+        weight: (units, inputs) or (units, inputs, k, k), float64, on the CPU.
         seed: of the random states.
 
     Raises:
@@ -140,18 +140,25 @@ def _generator(function: Callable[..., Any], seed: int) -> dict[str, torch.Gener
     return {"generator": torch.Generator().manual_seed(seed)} if takes else {}
 
 
-def mean_and_variance(choice: PythonInitializer, fan_in: int, fan_out: int) -> tuple[float, float]:
+def mean_and_variance(choice: PythonInitializer, inputs: int, units: int, taps: int = 1) -> tuple[float, float]:
     """E W and Var W of an entry, measured once; a mean that may be chance is 0.
 
-    The entries of several matrices are taken together, so that entries of one matrix may depend on one another.
+    The entries of several weights are taken together, so that entries of one weight may depend on one another.
+
+    Args:
+        choice: the initializer.
+        inputs: features, or channels, of the input.
+        units: features, or channels, of the output.
+        taps: k² of a convolution of k × k; 1 of a matrix.
     """
     user_code.load(choice.function)
-    return _measured(choice, user_code.digest(choice.function), fan_in, fan_out)
+    kernel = () if taps == 1 else (isqrt(taps),) * 2
+    return _measured(choice, user_code.digest(choice.function), (units, inputs, *kernel))
 
 
 @functools.lru_cache(maxsize=256)
-def _measured(choice: PythonInitializer, content: str, fan_in: int, fan_out: int) -> tuple[float, float]:
-    weight = torch.empty(fan_out, fan_in, dtype=torch.float64)
+def _measured(choice: PythonInitializer, content: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    weight = torch.empty(shape, dtype=torch.float64)
     times = min(max(SAMPLE // weight.numel(), 4), 200)
     sums = []
     for number in range(times):

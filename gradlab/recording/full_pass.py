@@ -6,9 +6,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gradlab.networks.evaluation import CHUNK, batch_statistics
+from gradlab.networks.evaluation import batch_statistics, samples_at_once
+from gradlab.recording.close_look import by_feature
 from gradlab.recording.modules import RecordedModule
 from gradlab.recording.sum_table import accumulator
+
+MAPS = 4
+"""Dimensions of what a layer over images puts out, (batch, channels, height, width); its units are the channels."""
 
 
 class FullPass:
@@ -38,12 +42,12 @@ class FullPass:
         totals = {index: _Units() for index in self._activations}
 
         def add(index: int, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            totals[index].add(output)
+            totals[index].add(by_feature(output.detach(), channels_first=output.ndim == MAPS))
 
         handles = [module.register_forward_hook(partial(add, i)) for i, module in self._activations.items()]
         try:
             with batch_statistics(self._model):
-                for chunk in x.tensor_split(-(-len(x) // CHUNK)):
+                for chunk in x.tensor_split(-(-len(x) // samples_at_once(self._model))):
                     self._model(chunk)
         finally:
             for handle in handles:
@@ -54,13 +58,13 @@ class FullPass:
 
 
 class _Units:
-    """Running totals of one activation module over chunks of samples; per unit, units are the last dimension."""
+    """Running totals of one activation module over chunks of samples, and of positions where the units are maps."""
 
     def __init__(self) -> None:
         self.samples = 0
 
     def add(self, output_BN: Tensor) -> None:
-        wide = output_BN.detach().to(accumulator(output_BN.device)).reshape(-1, output_BN.shape[-1])
+        wide = output_BN.to(accumulator(output_BN.device))
         count, units = wide.shape
         mean = wide.mean(0)
         squares = (wide - mean).square().sum(0)
