@@ -42,7 +42,7 @@ def test_the_names_are_those_that_are_promised():
         "truncated_normal", "normal", "uniform", "zeros", "constant", "variance_scaling", "xavier_uniform",
         "xavier_normal", "kaiming_uniform", "kaiming_normal", "pytorch_default", "lsuv", "python",
     }  # fmt: skip
-    assert (set(NORMALIZATIONS), set(MODELS)) == ({"none", "batch_norm", "layer_norm", "rms_norm"}, {"mlp"})
+    assert (set(NORMALIZATIONS), set(MODELS)) == ({"none", "batch_norm", "layer_norm", "rms_norm"}, {"mlp", "cnn"})
     assert set(DATASETS) == {"digits", "breast_cancer", "wine", "gaussian", "spirals", "shapeset", "file", "openml"}
 
 

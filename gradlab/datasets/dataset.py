@@ -67,6 +67,12 @@ class Dataset:
         """E x² over all features of the training split: what theory starts from."""
         return float((self.train.x**2).mean())
 
+    @property
+    def input_second_moments(self) -> Features:
+        """E x² at each position of the images of the training split, (height, width); over samples and channels."""
+        assert self.image is not None
+        return np.asarray((self.train.x**2).mean(0).reshape(self.image).mean(0))
+
 
 def input_shape(model: Model, data: Data, dataset: Dataset) -> int | Image:
     """What a network is built for: the features of a sample, or the shape of an image where it reads images.

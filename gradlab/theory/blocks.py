@@ -41,11 +41,12 @@ class Moments(OutputMoments):
 
 def moments(choice: Activation, q: float) -> Moments:
     """Moments of an activation at h ~ N(0, q), for any q from 0 to infinity. Without sampling, to 1e-10 or better."""
-    return _moments(activation(choice), traits(choice).bounded, q)
+    return moments_of(activation(choice), traits(choice).bounded, q)
 
 
 @functools.lru_cache(maxsize=4096)
-def _moments(phi: ActivationFunction, bounded: bool, q: float) -> Moments:
+def moments_of(phi: ActivationFunction, bounded: bool, q: float) -> Moments:
+    """The same for a function φ, which may be bounded."""
     law = gaussian(phi, min(q, LARGEST_Q))
     mean = law.mean(phi.function)
     second_moment = law.mean(lambda h: phi.function(h) ** 2)
@@ -179,7 +180,7 @@ def norm_before(model: MLP, signal: Signal, sigma_w2: float, backward: float, ba
     gamma, beta = norm.gamma, getattr(norm, "beta", 0.0)
     q = sigma_w2 * signal.second_moment + model.bias_std**2
     kept = batch_norm.kept(q, norm.epsilon)
-    phi = _moments(_scaled(model, gamma, beta), traits(model.activation).bounded, kept)
+    phi = moments_of(_scaled(model, gamma, beta), traits(model.activation).bounded, kept)
     return Layer(
         q=gamma**2 * kept + beta**2,
         output=phi,

@@ -1,11 +1,13 @@
 """Which networks the theory covers, and where its predictions are known to be loose."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import exp, sqrt
 
-from gradlab.choices import MLP, Data
+from gradlab.choices import CNN, MLP, Data, Layered
 from gradlab.networks import initializers
 from gradlab.networks.activations import traits
+from gradlab.theory import maps
 from gradlab.theory.batch_norm import SMALLEST_BATCH
 from gradlab.theory.blocks import Layer, block
 
@@ -17,7 +19,7 @@ SCATTER = 0.3
 """A standard deviation of ln(mean square) above this is worth a caveat: it is a factor of 1.16 in RMS."""
 
 
-def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | None:
+def not_covered(model: Layered, batch: int, layers: Sequence[Layer] = ()) -> str | None:
     """Why the theory does not cover a network; None where it does.
 
     Args:
@@ -26,7 +28,9 @@ def not_covered(model: MLP, batch: int, layers: Sequence[Layer] = ()) -> str | N
         layers: its hidden layers, as far as they are known already.
     """
     name, norm = model.initializer.label, model.normalization
-    if block(norm) is None:
+    if isinstance(model, CNN) and not maps.covered(model):
+        return f"there are no formulas for {norm.traits.label} over maps, at whose border moments are others"
+    if isinstance(model, MLP) and block(norm) is None:
         return f"there are no formulas for {norm.traits.label} {norm.where} the activation"
     if initializers.mean(model.initializer) != 0:
         return f"{name} gives weights a mean that is not 0, and all units of a layer are copies of one another"
@@ -62,12 +66,12 @@ def _alignment(layers: Sequence[Layer], widths: Sequence[int]) -> float:
     return along
 
 
-def caveats(model: MLP, data: Data, layers: Sequence[Layer], features: int, batch: int) -> tuple[str, ...]:
+def caveats(model: Layered, data: Data, layers: Sequence[Layer], features: int, batch: int) -> tuple[str, ...]:
     """Where the prediction for a covered network is known to be loose, a sentence each."""
     return (*_activation(model, features), *_normalization(model, data, layers, batch), *_width(model, layers))
 
 
-def _activation(model: MLP, features: int) -> Iterator[str]:
+def _activation(model: Layered, features: int) -> Iterator[str]:
     name = model.activation.label
     if not traits(model.activation).half_stable:
         return
@@ -76,13 +80,18 @@ def _activation(model: MLP, features: int) -> Iterator[str]:
         return
     if model.normalization.where != "none":  # the size of what enters the activation is that of the normalization
         return
-    fans = zip((features, *model.hidden_widths), model.hidden_widths, strict=False)
-    sigma_w2 = [fan_in * (initializers.variance(model.initializer, fan_in, out) or 0.0) for fan_in, out in fans]
-    if any(1.5 <= value <= 2.5 for value in sigma_w2):
+    if any(1.5 <= value <= 2.5 for value in _sigma_w2(model, features)):
         yield f"{name} with σ_w² near 2 sits next to a half-stable point, where single networks scatter widely."
 
 
-def _normalization(model: MLP, data: Data, layers: Sequence[Layer], batch: int) -> Iterator[str]:
+def _sigma_w2(model: Layered, inputs: int) -> Iterator[float]:
+    """fan_in · Var W of each hidden layer; 0 where the data decide."""
+    kernels = model.kernels if isinstance(model, CNN) else (1,) * model.depth
+    for (before, units), kernel in zip(pairwise((inputs, *model.hidden_widths)), kernels, strict=True):
+        yield kernel**2 * before * (initializers.variance(model.initializer, before, units, kernel) or 0.0)
+
+
+def _normalization(model: Layered, data: Data, layers: Sequence[Layer], batch: int) -> Iterator[str]:
     if not model.normalization.traits.uses_batch_statistics:
         if model.residual_scale is not None and not data.standardize:
             yield "The mean of the inputs is taken as 0; they are not standardized."
@@ -94,13 +103,16 @@ def _normalization(model: MLP, data: Data, layers: Sequence[Layer], batch: int) 
         yield f"At {batch} samples a batch, δ² behind BatchNorm has a heavy tail, and single networks scatter widely."
 
 
-def _width(model: MLP, layers: Sequence[Layer]) -> Iterator[str]:
+def _width(model: Layered, layers: Sequence[Layer]) -> Iterator[str]:
     narrow = min(model.hidden_widths)
     if narrow < NARROW:
-        yield f"A layer of {narrow} units is far from infinitely wide."
+        yield f"A layer of {narrow} {'channels' if isinstance(model, CNN) else 'units'} is far from infinitely wide."
     if model.normalization.where != "none" or traits(model.activation).homogeneous:
         # ln of a product of L means over n units: variance Σ spread/n; √(5 L/n) for ReLU
         scatter = sqrt(sum(layer.spread / width for layer, width in zip(layers, model.hidden_widths, strict=True)))
         if scatter > SCATTER:
             factor = f"{exp(scatter / 2):.2g}" if scatter < 20 else "more than 1e4"
+            if isinstance(model, CNN):  # positions that differ average some of it out
+                yield f"With so few channels single networks scatter up to {factor}-fold in RMS around the prediction."
+                return
             yield f"At these widths ln(mean square) has sd {scatter:.2g}: single networks scatter {factor}-fold in RMS."

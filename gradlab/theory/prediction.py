@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import exp, inf, isnan, log, sqrt
+from math import exp, inf, isnan, log, nan, sqrt
 from typing import Any
 
 import numpy as np
 
-from gradlab.choices import MLP
+from gradlab.choices import CNN, Layered
 from gradlab.config import Config
-from gradlab.datasets import Dataset
+from gradlab.datasets import Dataset, input_shape
+from gradlab.networks import initializers
+from gradlab.theory import maps
 from gradlab.theory.blocks import Layer
 from gradlab.theory.coverage import caveats, not_covered
 from gradlab.theory.mean_field import forward, log_deltas, weight_variance
@@ -69,7 +71,7 @@ class Prediction:
         depth_scale: ξ = 1/|ln χ| in layers, with χ of the last factor between two hidden layers, the one nearest to the
             fixed point (Schoenholz et al. 2017); infinite at χ = 1.
         delta_last: RMS δ at the last hidden layer, if the logits are small: δ of the mean cross-entropy at uniform
-            probabilities is √((1 − 1/C)/C)/B, that of the mean squared error 2/√C/C/B.
+            probabilities is √((1 − 1/C)/C)/B, that of the mean squared error 2/√C/C/B. None where it is not known.
         ahead: depths at which something is lost, and the outlook.
         caveats: where this prediction is known to be loose.
         not_covered: why theory has nothing to say; None where it has.
@@ -97,23 +99,29 @@ def predict_on(config: Config, dataset: Dataset) -> Prediction:
     """What theory predicts for a network on its data: what `gradlab predict` prints and a run stores."""
     return predict(
         config,
-        features=dataset.features,
+        features=input_shape(config.model, config.data, dataset),
         classes=dataset.classes,
-        input_second_moment=dataset.input_second_moment,
+        input_second_moment=dataset.input_second_moments if config.model.reads_images else dataset.input_second_moment,
         batch_size=config.data.samples_per_step(len(dataset.train.y)),
     )
 
 
 def predict(
-    config: Config, *, features: int, classes: int, input_second_moment: float, batch_size: int | None = None
+    config: Config,
+    *,
+    features: int | tuple[int, int, int],
+    classes: int,
+    input_second_moment: float | Array,
+    batch_size: int | None = None,
 ) -> Prediction:
     """What mean-field theory predicts for a network at initialization.
 
     Args:
         config: the run.
-        features: inputs of the first layer.
+        features: inputs of the first layer; of a network that reads images, their channels, height and width.
         classes: units of the output layer.
-        input_second_moment: E x² over samples and features, `Dataset.input_second_moment`.
+        input_second_moment: E x² over samples and features, `Dataset.input_second_moment`; of images it may be one at
+            each position, `Dataset.input_second_moments`.
         batch_size: samples a step, where the training split is smaller than the config's batch, or is the batch.
 
     Raises:
@@ -123,19 +131,18 @@ def predict(
     batch = batch_size or config.data.batch_size
     if isinstance(batch, str):
         raise ValueError("a batch of the full training split needs its size")
-    if not isinstance(model, MLP):
-        return _uncovered(f"its kind is {model.kind}, and the formulas are those of an mlp")
+    if not isinstance(model, Layered):
+        return _uncovered(f"its kind is {model.kind}, and the formulas are those of an mlp or a cnn")
     reason = not_covered(model, batch)
     if reason is None:
-        layers = forward(model, features=features, input_second_moment=input_second_moment, batch=batch)
+        layers, log_delta_L, log_output_L = _layers(model, features, classes, input_second_moment, batch)
         reason = not_covered(model, batch, layers)
     if reason is not None:
         return _uncovered(reason)
 
-    output = weight_variance(model.initializer, model.hidden_widths[-1], classes, layers[-1].signal.second_moment)
-    log_delta_L, log_output_L = log_deltas(layers, classes * output)
+    scale_known = not isinstance(model, CNN) or model.initializer.name != "lsuv"
     with np.errstate(invalid="ignore"):  # where δ is 0 in two neighbours
-        log_chi_L = log_delta_L - np.append(log_delta_L[1:], 0.0)
+        log_chi_L = log_delta_L - np.append(log_delta_L[1:], 0.0 if scale_known else nan)
         relative_L = (log_delta_L - log_delta_L[-1]) / 2
         output_relative_L = (log_output_L - log_output_L[-1]) / 2
     closed = layers[-1].skip and layers[-1].slope == 0  # a residual block of scale 0
@@ -144,11 +151,12 @@ def predict(
         log_chi_L = relative_L
     decades_L = (output_relative_L if closed else relative_L) / log(10)
     log_delta_last = log(_DELTA_LOGITS[config.train.loss](classes) / batch) + float(log_delta_L[-1]) / 2
+    log_delta_last = log_delta_last if scale_known else nan
     return Prediction(
         layers=_layer_predictions(layers, log_chi_L, relative_L, output_relative_L, log_variances(model, layers)),
         decades_per_layer=_toward_input(decades_L),
         depth_scale=_depth_scale(log_chi_L),
-        delta_last=_exp(log_delta_last),
+        delta_last=_exp(log_delta_last) if scale_known else None,
         ahead=look_ahead(
             q=[layer.q for layer in layers],
             decades_per_layer=_toward_input(decades_L),
@@ -156,8 +164,33 @@ def predict(
             dtype=config.dtype,
             closed=closed,
         ),
-        caveats=caveats(model, config.data, layers, features, batch),
+        caveats=caveats(model, config.data, layers, features if isinstance(features, int) else features[0], batch),
     )
+
+
+def _layers(
+    model: Layered,
+    features: int | tuple[int, int, int],
+    classes: int,
+    input_second_moment: float | Array,
+    batch: int,
+) -> tuple[list[Layer], Array, Array]:
+    """The hidden layers, and the logarithms of E δ² at their weight layers and at their outputs, over the logits'."""
+    if isinstance(model, CNN):
+        assert not isinstance(features, int)
+        over_maps = maps.forward(model, features[0], np.broadcast_to(input_second_moment, features[1:]))
+        layers = [
+            layer.summary(kernel**2, normalized=model.normalization.where != "none")
+            for layer, kernel in zip(over_maps, model.kernels, strict=True)
+        ]
+        # LSUV scales the output layer by the size of means over positions, which second moments do not tell
+        output = initializers.variance(model.initializer, model.hidden_widths[-1], classes)
+        logs = maps.log_deltas(over_maps, 1.0 if output is None else classes * output / over_maps[-1].q_HW.size ** 2)
+        return layers, *logs
+    assert isinstance(features, int)
+    layers = forward(model, features=features, input_second_moment=float(input_second_moment), batch=batch)
+    output = weight_variance(model.initializer, model.hidden_widths[-1], classes, layers[-1].signal.second_moment)
+    return layers, *log_deltas(layers, classes * output)
 
 
 def _uncovered(reason: str) -> Prediction:
