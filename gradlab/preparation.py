@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gradlab import datasets, theory, training
-from gradlab.choices import PythonModel
+from gradlab.choices import CNN, PythonModel
 from gradlab.config import Config
 from gradlab.errors import ConfigError, Problem
 from gradlab.memory import require_memory
@@ -45,12 +45,13 @@ def prepare(config: Config) -> Experiment:
     device = _device(config)
     dtype = {"float32": torch.float32, "float64": torch.float64}[config.dtype]
     dataset = datasets.load(config.data, config.seed)
+    shape = datasets.input_shape(config.model, config.data, dataset)
     _require_memory(config, device, dtype, dataset)
     data = training.Data.on(device, dtype, dataset)
     _, x, y = next(training.batches(data.train, config.data.batch_size, config.seed))
     model = build(
         config.model,
-        features=datasets.input_shape(config.model, config.data, dataset),
+        features=shape,
         classes=dataset.classes,
         seed=config.seed,
         dtype=dtype,
@@ -68,10 +69,16 @@ def prepare(config: Config) -> Experiment:
 def _require_memory(config: Config, device: torch.device, dtype: torch.dtype, dataset: datasets.Dataset) -> None:
     """Refuse a network whose weights, their gradients and the copies that updates are measured on cannot fit."""
     count = config.model.parameter_count(dataset.features, dataset.classes)
+    there = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
     if count is not None:
-        there = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
         what = f"model: a network of {count:,} weights"
         require_memory(2 * count * dtype.itemsize, what, fix="Make it less wide or less deep.", most=there)
+    if isinstance(config.model, CNN) and dataset.image is not None:
+        batch = config.data.samples_per_step(len(dataset.train.y))
+        kept = 2 * batch * config.model.entries(*dataset.image[1:])
+        what = f"model: what {config.model.depth} layers of maps put out for a batch of {batch}"
+        fix = "Make it less wide or less deep, or the batch smaller."
+        require_memory(kept * dtype.itemsize, what, fix=fix, most=there)
 
 
 def _device(config: Config) -> torch.device:

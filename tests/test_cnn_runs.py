@@ -6,11 +6,13 @@ import torch
 from typer.testing import CliRunner
 
 import gradlab
-from gradlab import datasets, training
+from gradlab import datasets, preparation, training
 from gradlab.cli import app
-from gradlab.errors import DatasetError
+from gradlab.config import Config
+from gradlab.errors import DatasetError, UserError
 from gradlab.networks.building import build
 
+CPU = torch.device("cpu")
 SMALL = {
     "name": "maps",
     "model": {"kind": "cnn", "depth": 3, "channels": 4, "stride": [1, 2, 1]},
@@ -41,9 +43,8 @@ def test_delta_is_the_rms_over_all_entries_and_units_are_channels(tmp_path):
     done = run(tmp_path, {"train.steps": 1, "train.learning_rate": 1e-12, "dtype": "float64", "record.dead_units": 1})
     config = done.config
     data = datasets.load(config.data, config.seed)
-    cpu = torch.device("cpu")
-    network = build(config.model, features=data.image, classes=10, seed=0, dtype=torch.float64, device=cpu)
-    splits = training.Data.on(cpu, torch.float64, data)
+    network = build(config.model, features=data.image, classes=10, seed=0, dtype=torch.float64, device=CPU)
+    splits = training.Data.on(CPU, torch.float64, data)
     _, x, y = next(training.batches(splits.train, 32, config.seed))
     seen = {}
     for layer in network.hidden:
@@ -72,3 +73,10 @@ def test_a_sweep_over_channels_and_a_comparison(tmp_path, monkeypatch):
     assert swept.exit_code == 0, swept.output
     compared = CliRunner().invoke(app, ["compare", "--where", "model.channels == 4"])
     assert "1 run in 1 configuration" in " ".join(compared.output.split())
+
+
+def test_maps_that_do_not_fit_into_memory_are_refused():
+    model = {"kind": "cnn", "depth": 10000, "channels": 500, "kernel": 1}
+    config = Config.model_validate({"model": model, "data": {"batch_size": "full"}})
+    with pytest.raises(UserError, match="what 10000 layers of maps put out for a batch of 1437 needs at least"):
+        preparation._require_memory(config, CPU, torch.float32, datasets.load(config.data, 0))

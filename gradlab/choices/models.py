@@ -257,6 +257,14 @@ class CNN(Model):
         """The stride of each hidden layer."""
         return _listed(self.stride, self.depth)
 
+    def entries(self, height: int, width: int) -> int:
+        """Numbers that the convolutions put out for one image."""
+        total = 0
+        for channels, stride in zip(self.hidden_widths, self.strides, strict=True):
+            height, width = -(-height // stride), -(-width // stride)
+            total += channels * height * width
+        return total
+
     @property
     def same_entries(self) -> bool:
         """Whether no hidden layer but the first makes maps smaller."""

@@ -55,10 +55,11 @@ def vanishing_gradient(tables: Tables) -> Answer:
 
     The first layers then learn nothing while the last ones do. Judged on δ = ∂L/∂h at the pre-activations of the hidden
     layers: the slope of its log10 over depth, times the depth. Looked for in the first record, and then in running
-    medians over the training. In a configured network it is the RMS of δ over its layers. In others it is judged along
-    each chain of the graph of a step, in a form that no width, stride or pool changes, relative to the output from
-    which the δ comes, and at the output of a normalization that follows a layer. Fewer than four layers need other
-    evidence: that the relative updates of the first one are ten times smaller as well.
+    medians over the training. In a configured network it is the RMS of δ over its layers. In others, and where strides
+    make maps smaller on the way, it is judged along each chain of the graph of a step, in a form that no width, stride
+    or pool changes, relative to the output from which the δ comes, and at the output of a normalization that follows a
+    layer. Fewer than four layers need other evidence: that the relative updates of the first one are ten times smaller
+    as well.
 
     Of recurrent modules, δ is judged through time as well, from the last call of a cell to the first, or over the steps
     of a sequence. Networks that forget may learn well, if there is nothing to remember: it is an error only where the
@@ -127,15 +128,21 @@ def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
 def _profiles(tables: Tables) -> tuple[list[Profiles], str]:
     """The profiles of δ that are judged, and what a message has to say of how they were made.
 
-    The layers of a configured network are a chain. Those of others are in the chains of the graph of a step.
+    The layers of a configured network are a chain. Those of others are in the chains of the graph of a step, and so are
+    those of maps that become smaller.
     """
-    if is_own(tables):
+    if is_own(tables) or _uneven(tables):
         network = network_of(tables)
         if network is not None:
             return delta_over_chains(network, tables.judged), ""
     layers = _behind_norms(tables.judged) if is_own(tables) else tables.judged
     delta = profiles(layers, "delta_rms", ["weight"])
     return [delta] if delta else [], UNKNOWN_GRAPH if is_own(tables) else ""
+
+
+def _uneven(tables: Tables) -> bool:
+    """Whether a configured network makes its maps smaller on the way, which changes δ an entry by arithmetic."""
+    return tables.config is not None and not tables.config.model.same_entries
 
 
 def _along(tables: Tables, delta: Profiles, fits: Fits, rule: str, sign: int, note: str) -> Finding | None:
@@ -199,7 +206,7 @@ def _moves_as_much(tables: Tables, delta: Profiles, when: Spell, sign: int) -> b
 
 def _predicted(tables: Tables) -> dict[str, float]:
     theory = tables.theory.drop_nulls("delta_relative")
-    if theory.height < 2:
+    if theory.height < 2 or _uneven(tables):  # theory is about δ an entry
         return {}
     line = slope(theory["layer"].to_numpy().astype(np.int64), theory["delta_relative"].to_numpy())
     return numbers(decades_per_layer=line.value, range_decades=line.range_decades)

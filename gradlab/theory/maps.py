@@ -98,7 +98,7 @@ class MomentMaps:
 def taps(size: int, kernel: int, stride: int) -> Array:
     """Which inputs each output reads along one side: 1 or 0, (⌈size/stride⌉, size); k // 2 zeros are around the map."""
     outputs, inputs = np.arange(0, size, stride)[:, None], np.arange(size)
-    return (np.abs(outputs - inputs) <= kernel // 2).astype(np.float64)
+    return np.asarray(np.abs(outputs - inputs) <= kernel // 2, dtype=np.float64)
 
 
 def forward(model: CNN, channels: int, second_moment_HW: Array) -> list[MapLayer]:

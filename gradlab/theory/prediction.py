@@ -152,8 +152,10 @@ def predict(
     decades_L = (output_relative_L if closed else relative_L) / log(10)
     log_delta_last = log(_DELTA_LOGITS[config.train.loss](classes) / batch) + float(log_delta_L[-1]) / 2
     log_delta_last = log_delta_last if scale_known else nan
+    # over maps, how far the positions are independent of one another is not known
+    log_variance_L = np.full(len(layers), nan) if isinstance(model, CNN) else log_variances(model, layers)
     return Prediction(
-        layers=_layer_predictions(layers, log_chi_L, relative_L, output_relative_L, log_variances(model, layers)),
+        layers=_layer_predictions(layers, log_chi_L, relative_L, output_relative_L, log_variance_L),
         decades_per_layer=_toward_input(decades_L),
         depth_scale=_depth_scale(log_chi_L),
         delta_last=_exp(log_delta_last) if scale_known else None,
