@@ -12,8 +12,8 @@ PACKAGE = ROOT / "gradlab"
 
 ORDER = [
     "text", "nearest",
-    "errors", "printing", "limits", "operations", "reading", "user_code", "memory", "writing", "locking",
-    "interrupts", "seeding", "choices", "config", "statistics", "tables", "networks", "datasets", "theory",
+    "errors", "printing", "limits", "operations", "reading", "parquet_pages", "user_code", "memory", "writing",
+    "locking", "interrupts", "seeding", "choices", "config", "statistics", "tables", "networks", "datasets", "theory",
     "measures", "recording", "training", "preparation", "environment", "marker", "run_folder", "diagnosis", "claims",
     "repair",
     "views", "report", "snapshot", "results", "watch_records", "watch_folder", "watch_ranks",

@@ -17,6 +17,7 @@ from gradlab.datasets.dataset import Features, Image, Samples, class_numbers
 from gradlab.errors import DatasetError
 from gradlab.memory import require_memory
 from gradlab.nearest import did_you_mean, named
+from gradlab.parquet_pages import scan
 from gradlab.reading import open_file, without_panics
 from gradlab.text import first_of
 
@@ -133,9 +134,9 @@ def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
-    table = pl.scan_parquet(path, glob=False)
+    table = scan(path)
     _require_memory(8 * len(table.collect_schema()) * int(table.select(pl.len()).collect().item()), path)
-    return _read_table(pl.read_parquet(path, glob=False))
+    return _read_table(table.collect())
 
 
 _READERS: Mapping[str, Callable[[Path], dict[str, NDArray[Any]]]] = {

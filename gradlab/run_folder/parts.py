@@ -18,6 +18,7 @@ import polars as pl
 
 from gradlab.marker import PART
 from gradlab.memory import require_memory
+from gradlab.parquet_pages import scan
 from gradlab.reading import without_panics
 from gradlab.tables import SCHEMAS, empty_table
 from gradlab.text import counted
@@ -87,7 +88,7 @@ def read_parts(table: str, found: Sequence[Part], steps: pl.Series | None = None
         try:
             with without_panics():
                 _require_room(part.file, table)
-                rows = pl.scan_parquet(part.file, glob=False)
+                rows = scan(part.file)
                 wanted = rows if steps is None else rows.filter(pl.col("step").is_in(steps.implode()))
                 frame = _conform(table, wanted.collect())
             whole = frame.filter(_is_whole(table))
@@ -105,7 +106,7 @@ def read_parts(table: str, found: Sequence[Part], steps: pl.Series | None = None
 
 def _require_room(file: Path, table: str) -> None:
     """Refuse a file of a few bytes that says it holds more rows than there is memory for."""
-    rows = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+    rows = scan(file).select(pl.len()).collect().item()
     require_memory(rows * len(SCHEMAS[table]) * 8, "it")
 
 

@@ -13,6 +13,7 @@ from gradlab.config import Config
 from gradlab.config.files import load_config, recorded_config
 from gradlab.errors import ConfigError, RunFolderError
 from gradlab.locking import is_locked
+from gradlab.parquet_pages import scan
 from gradlab.reading import read_json, without_panics
 from gradlab.run_folder.finding import no_run
 from gradlab.run_folder.names import CONFIG, ENVIRONMENT, GROWING, LOCK, SUMMARY, WHOLE
@@ -207,7 +208,7 @@ def _answers(found: Sequence[Part], question: pl.Expr) -> Iterator[Any]:
     for part in reversed(found):
         try:
             with without_panics():
-                answer = pl.scan_parquet(part.file, glob=False).select(question).collect().item()
+                answer = scan(part.file).select(question).collect().item()
         except FAULTS:
             continue
         yield answer

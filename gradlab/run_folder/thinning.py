@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from gradlab.parquet_pages import scan
 from gradlab.run_folder.parts import FAULTS, Part
 from gradlab.tables import SCHEMAS
 
@@ -28,7 +29,7 @@ def stride_of(found: Sequence[Part]) -> int:
     rows = 0
     for part in found:
         try:
-            rows += int(pl.scan_parquet(part.file, glob=False).select(pl.len()).collect().item())
+            rows += int(scan(part.file).select(pl.len()).collect().item())
         except FAULTS:
             continue
     return -(-rows // MOST_ROWS) or 1
@@ -64,7 +65,7 @@ def chosen_steps(table: str, found: Sequence[Part], stride: int) -> pl.Series:
 
 def _steps(part: Part) -> pl.Series:
     try:
-        return pl.scan_parquet(part.file, glob=False).select(pl.col("step").unique()).collect()["step"].cast(pl.Int64)
+        return scan(part.file).select(pl.col("step").unique()).collect()["step"].cast(pl.Int64)
     except FAULTS:
         return pl.Series("step", [], pl.Int64)
 
@@ -74,7 +75,7 @@ def _extremes(part: Part, column: str) -> tuple[list[int], list[int]]:
     value, step = pl.col(column), pl.col("step").cast(pl.Int64)
     finite = value.is_finite()
     try:
-        rows = pl.scan_parquet(part.file, glob=False).select("step", column).collect()
+        rows = scan(part.file).select("step", column).collect()
         found = rows.filter(finite).select(
             low=step.get(value.arg_min(), null_on_oob=True), high=step.get(value.arg_max(), null_on_oob=True)
         )
