@@ -8,6 +8,7 @@ from typing import Any
 
 from gradlab.claims.claim import Claim
 from gradlab.text import duration, settings_text
+from gradlab.views.claims.report import in_words
 from gradlab.views.markdown import markdown_table
 from scripts.claims import ROOT, fingerprint, load, results_file, sources
 
@@ -97,7 +98,8 @@ def _section(page: str, name: str, claim: Claim, entry: Mapping[str, Any]) -> It
     yield f"> {' '.join(claim.sentence.split())}\n"
     verdict = _verdict(entry)
     limits = entry.get("conditions", ()) if entry.get("verdict", "").startswith("confirmed") else ()
-    yield f"**{verdict[0].upper()}{verdict[1:]}**{': ' + '; '.join(limits) if limits else ''}.\n"
+    said = in_words(verdict, limits, entry.get("failing", ()))
+    yield f"**{verdict[0].upper()}{verdict[1:]}**{said[len(verdict) :]}.\n"
     yield f"    gradlab sweep configs/{page}/{name}.yaml\n"
     if "not_run" in entry:
         yield f"It was not run for this page: {entry['not_run'].rstrip('.')}.\n"

@@ -213,6 +213,8 @@ def test_every_row_of_every_table_has_the_cells_of_its_head(root):
 def test_conditions_are_said_with_the_verdict(root):
     keep(root, verdict="confirmed with a condition", conditions=["it is warm", "it is dry"])
     assert "\n**Confirmed with a condition**: it is warm; it is dry.\n" in page()
+    keep(root, verdict="partly confirmed", conditions=["it is warm"], failing=["it is dry"])
+    assert "\n**Partly confirmed**; what fails: it is dry.\n" in page()
     keep(root, verdict="not what we measured", conditions=["it is warm"])
     assert "\n**Not what we measured**.\n" in page()
 

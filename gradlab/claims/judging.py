@@ -19,6 +19,7 @@ Outcome = Literal["holds", "fails", "undecided"]
 WORST_FIRST: Sequence[Outcome] = ("fails", "undecided", "holds")
 CONFIRMED = "confirmed"
 CONDITIONAL = "confirmed with a condition"
+PARTLY = "partly confirmed"
 REFUTED = "not what we measured"
 UNDECIDED = "not decided by these runs"
 
@@ -53,10 +54,10 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in words."""
-        outcomes = {judged.outcome for judged in self.judgements if judged.expectation.role == "claim"}
+        """The verdict in words. A claim of which as many parts hold as fail, or more, is partly confirmed."""
+        outcomes = [judged.outcome for judged in self.judgements if judged.expectation.role == "claim"]
         if "fails" in outcomes:
-            return REFUTED
+            return PARTLY if outcomes.count("holds") >= outcomes.count("fails") else REFUTED
         if "undecided" in outcomes or not outcomes:
             return UNDECIDED
         return CONDITIONAL if self.conditions else CONFIRMED
@@ -71,8 +72,14 @@ class Verdict:
         ]
 
     @property
+    def failing(self) -> list[str]:
+        """The parts of the claim that fail, in words."""
+        parts = [judged for judged in self.judgements if judged.expectation.role == "claim"]
+        return [judged.expectation.says for judged in parts if judged.outcome == "fails"]
+
+    @property
     def confirmed(self) -> bool:
-        """Whether the claim is confirmed, with or without a condition."""
+        """Whether all parts of the claim are confirmed, with or without a condition."""
         return self.word in (CONFIRMED, CONDITIONAL)
 
 

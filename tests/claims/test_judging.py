@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gradlab.claims.judging import CONDITIONAL, CONFIRMED, REFUTED, UNDECIDED, by_configuration, compared_values, judge
+from gradlab.claims.judging import (
+    CONDITIONAL,
+    CONFIRMED,
+    PARTLY,
+    REFUTED,
+    UNDECIDED,
+    by_configuration,
+    compared_values,
+    judge,
+)
 from gradlab.claims.measuring import Observation
 from gradlab.measures.intervals import mean_of
 from tests.claims.vocabulary import claim, observed
@@ -182,8 +191,12 @@ HOLDS, FAILS, OPEN = {"above": 0.5}, {"above": 0.95}, {"above": 0.92}
         ([HOLDS], [FAILS], CONFIRMED),
         ([HOLDS], [OPEN], CONFIRMED),
         ([HOLDS], [FAILS, HOLDS], CONDITIONAL),
-        ([HOLDS, FAILS], [], REFUTED),
+        ([HOLDS, FAILS], [], PARTLY),
+        ([FAILS], [HOLDS], REFUTED),
+        ([HOLDS, FAILS, FAILS], [], REFUTED),
         ([OPEN, FAILS], [HOLDS], REFUTED),
+        ([HOLDS, HOLDS, FAILS], [HOLDS], PARTLY),
+        ([HOLDS, FAILS, OPEN], [], PARTLY),
         ([HOLDS, OPEN], [], UNDECIDED),
         ([OPEN], [HOLDS], UNDECIDED),
         ([], [HOLDS], UNDECIDED),
@@ -191,7 +204,9 @@ HOLDS, FAILS, OPEN = {"above": 0.5}, {"above": 0.95}, {"above": 0.92}
 )
 def test_verdicts(claims, conditions, word):
     limits = [{**one, "role": "condition", "says": f"limit {index}"} for index, one in enumerate(conditions)]
-    verdict = judge(claim(*[{**one, "says": "c"} for one in claims], *limits), made([0.9, 0.91, 0.92]))
+    parts = [{**one, "says": f"part {index}"} for index, one in enumerate(claims)]
+    verdict = judge(claim(*parts, *limits), made([0.9, 0.91, 0.92]))
+    assert verdict.failing == [f"part {index}" for index, one in enumerate(claims) if one is FAILS]
     assert verdict.word == word
     assert verdict.confirmed is (word in (CONFIRMED, CONDITIONAL))
     assert verdict.conditions == [f"limit {index}" for index, one in enumerate(conditions) if one is HOLDS]

@@ -2,13 +2,14 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from gradlab.claims.claim import Expectation
-from gradlab.claims.judging import Judgement, Verdict
+from gradlab.claims.judging import PARTLY, Judgement, Verdict
 from gradlab.text import MINUS, mean_and_interval, strict_json, wanted_text
 
 COLOURS = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
@@ -50,9 +51,15 @@ def _print(text: str, console: Console, indent: str, style: str = "", first: tup
 
 
 def verdict_words(verdict: Verdict) -> str:
-    """The verdict, with the conditions under which the claim was confirmed."""
-    conditions = verdict.conditions if verdict.confirmed else ()
-    return f"{verdict.word}: {'; '.join(conditions)}" if conditions else verdict.word
+    """The verdict, with the conditions under which the claim was confirmed, or the parts of it that fail."""
+    return in_words(verdict.word, verdict.conditions if verdict.confirmed else (), verdict.failing)
+
+
+def in_words(word: str, conditions: Sequence[str], failing: Sequence[str]) -> str:
+    """A verdict, with the conditions under which the claim was confirmed, or with the parts of it that fail."""
+    if word == PARTLY:
+        return f"{word}; what fails: {'; '.join(failing)}"
+    return f"{word}: {'; '.join(conditions)}" if conditions else word
 
 
 def measure_words(expectation: Expectation) -> str:
@@ -95,6 +102,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "title": verdict.claim.title,
         "verdict": verdict.word,
         "conditions": verdict.conditions,
+        "failing": verdict.failing,
         "expectations": [
             {
                 "says": judged.expectation.says,

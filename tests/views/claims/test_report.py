@@ -109,6 +109,9 @@ def test_the_verdict_in_words():
     assert verdict_words(conditional) == "confirmed with a condition: it is warm; it is dry"
     refuted = judge(claim({"above": 0.95}, *limits), made([0.9, 0.91, 0.9]))
     assert verdict_words(refuted) == "not what we measured"
+    parts = [{"says": "it learns", "above": 0.0}, {"says": "it learns all", "above": 0.95}]
+    partly = judge(claim(*parts, *limits), made([0.9, 0.91, 0.9]))
+    assert verdict_words(partly) == "partly confirmed; what fails: it learns all"
 
 
 def strictly(data):
