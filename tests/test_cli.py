@@ -359,7 +359,7 @@ def test_predict_says_what_theory_says_without_torch(in_process, tmp_path):
     (tmp_path / "x.yaml").write_text("model: {depth: 30, activation: sigmoid, initializer: glorot_uniform}")
     done = gradlab("predict", "x.yaml", "model.depth=20", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "-0.628 decades of δ per layer toward the input" in done.stdout
+    assert "δ ÷ 4.2 per layer toward the input (-0.628 decades)" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     code, out, _ = in_process("predict", "x.yaml", "--json")
     assert (code, len(json.loads(out)["layers"])) == (0, 30)

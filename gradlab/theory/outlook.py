@@ -112,17 +112,19 @@ def _sentence(
         verb = "vanishes below" if signal_L[signal_depth - 1] < 0 else "grows beyond"
         return f"The signal {verb} the range of {dtype} in hidden layer {signal_depth} of {depth}: nothing is learned."
     if depth == 1:
-        return "One hidden layer: there is no depth for δ to vanish or explode over."
+        return "One hidden layer: there is no depth for the gradient signal δ to vanish or explode over."
     if slope is None:
         return "No gradient passes between the hidden layers."
     total = slope * (depth - 1)
     if abs(total) < HUNDREDFOLD:
         return (
-            f"δ stays within a factor of {power_of_ten(abs(total))} over {depth} layers: every layer gets a gradient."
+            f"The gradient signal δ stays within a factor of {power_of_ten(abs(total))} over {depth} layers: "
+            "every layer gets a gradient."
         )
     lost = f", beyond the range of {dtype}" if delta_depth is not None and delta_depth <= depth else ""
     trouble = "the first layers hardly learn" if total < 0 else "no learning rate suits both"
     return (
-        f"δ {'shrinks' if total < 0 else 'grows'} {10 ** abs(slope):.3g}-fold a layer toward the input: the first of "
-        f"{depth} layers gets {power_of_ten(total)} times what the last one gets{lost}, and {trouble}."
+        f"The gradient signal δ {'shrinks' if total < 0 else 'grows'} {10 ** abs(slope):.3g}-fold a layer toward the "
+        f"input: the first of {depth} layers gets {power_of_ten(total)} times what the last one gets{lost}, "
+        f"and {trouble}."
     )

@@ -1,6 +1,6 @@
 """What theory predicts, in the terminal: a row a hidden layer, the depths at which δ or the signal is lost, a sentence.
 
-It fits 80 columns whatever the numbers are.
+It fits 40 columns whatever the numbers are.
 """
 
 import math
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.config import Config
-from gradlab.text import compact, separated, strict_json
+from gradlab.text import compact, factor_text, separated, strict_json
 from gradlab.theory import Outlook, Prediction
 from gradlab.views.terminal import paragraph, plain_table, print_parts
 
@@ -28,6 +28,17 @@ COLUMNS = {
     "chi": "χ",
     "delta_relative": "δ rel. to last",
 }
+DROPPED = ("activation_std", "activation_mean", "activation_rms", "chi")
+"""Columns that a narrow terminal leaves out, in this order."""
+GAP = 2
+"""Blanks between columns."""
+LEGEND = {
+    "preactivation_variance": "q: mean square of the pre-activations",
+    "activation_rms": "φ: activations",
+    "chi": "χ: factor of δ² from a layer to the one before it",
+    "delta_relative": "δ: RMS of the gradient signal",
+}
+"""What the symbols in the headers stand for."""
 
 
 def print_prediction(prediction: Prediction, config: Config, console: Console) -> None:
@@ -36,7 +47,7 @@ def print_prediction(prediction: Prediction, config: Config, console: Console) -
     Args:
         prediction: what `gradlab.theory.predict` returns.
         config: the network that the prediction is about.
-        console: where to; its width is respected down to 80 columns.
+        console: where to; its width is respected down to 30 columns.
     """
     print_parts(_parts(prediction, config, console.width), console)
 
@@ -62,10 +73,15 @@ def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
 
 
 def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text | Table]:
-    yield Text.assemble((config.name, "bold"), "  ", (f"{config.model.summary}, on {config.data.name}", "dim"))
+    about = f"{config.model.summary}, on {config.data.name}"
+    if len(config.name) + 2 + len(about) <= width:
+        yield Text.assemble((config.name, "bold"), "  ", (about, "dim"))
+    else:
+        yield Text(config.name, style="bold")
+        yield paragraph(about, width, "dim")
     rows = prediction.rows()
     if rows:
-        yield _table(rows)
+        yield from _table(rows, width)
         yield Text(separated(_slopes(prediction), width))
         yield Text(separated(_depths(prediction.ahead, config.dtype), width))
     for caveat in prediction.caveats:
@@ -73,33 +89,38 @@ def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text 
     yield paragraph(prediction.outlook, width, "bold")
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = plain_table(gap=2)
-    for header in ("layer", *COLUMNS.values()):
-        table.add_column(header, justify="right", no_wrap=True)
+def _table(rows: Sequence[dict[str, Any]], width: int) -> Iterator[Table | Text]:
+    """A row a hidden layer, in as many columns as fit, and what their headers mean."""
     folded = len(rows) > TALLEST
-    for row in rows[:ENDS] if folded else rows:
-        table.add_row(*_cells(row))
+    shown = [*rows[:ENDS], *rows[-ENDS:]] if folded else rows
+    sizes = {name: max(len(header), *(len(compact(row[name])) for row in shown)) for name, header in COLUMNS.items()}
+    names = list(COLUMNS)
+    for dropped in DROPPED:
+        if len("layer") + sum(GAP + sizes[name] for name in names) > width:
+            names.remove(dropped)
+    table = plain_table(gap=GAP)
+    for header in ("layer", *(COLUMNS[name] for name in names)):
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in shown[:ENDS] if folded else shown:
+        table.add_row(str(row["layer"]), *(compact(row[name]) for name in names))
     if folded:
-        table.add_row("⋮", *[f"{len(rows) - 2 * ENDS} more" if name == "delta_relative" else "⋮" for name in COLUMNS])
-        for row in rows[-ENDS:]:
-            table.add_row(*_cells(row))
-    return table
-
-
-def _cells(row: dict[str, Any]) -> Iterator[str]:
-    yield str(row["layer"])
-    for name in COLUMNS:
-        yield compact(row[name])
+        between = {"delta_relative": f"{len(rows) - 2 * ENDS} more"}
+        table.add_row("⋮", *(between.get(name, "⋮") for name in names))
+        for row in shown[ENDS:]:
+            table.add_row(str(row["layer"]), *(compact(row[name]) for name in names))
+    yield table
+    yield paragraph("; ".join(text for name, text in LEGEND.items() if name in names), width, "dim")
 
 
 def _slopes(prediction: Prediction) -> Iterator[str]:
     if prediction.decades_per_layer is not None:
-        yield f"{prediction.decades_per_layer:+.3f} decades of δ per layer toward the input"
+        slope = prediction.decades_per_layer
+        yield f"δ {factor_text(slope)} per layer toward the input ({slope:+.3f} decades)"
     if prediction.depth_scale is not None:
-        yield f"depth scale ξ {'∞' if math.isinf(prediction.depth_scale) else f'{prediction.depth_scale:.3g}'} layers"
+        layers = "∞" if math.isinf(prediction.depth_scale) else f"{prediction.depth_scale:.3g}"
+        yield f"depth scale ξ = 1/|ln χ|: {layers} layers"
     if prediction.delta_last is not None:
-        yield f"RMS δ {compact(prediction.delta_last)} at the last hidden layer"
+        yield f"δ {compact(prediction.delta_last)} at the last hidden layer"
 
 
 def _depths(ahead: Outlook, dtype: str) -> Iterator[str]:

@@ -93,18 +93,24 @@ def test_width_noise_is_that_of_the_reference():
 
 
 SENTENCES = {
-    "δ shrinks 4.24-fold a layer toward the input: the first of 20 layers gets 1e-12 times what the last one gets, "
-    "and the first layers hardly learn.": {"activation": "sigmoid", "initializer": "glorot_uniform"},
-    "δ shrinks 4.24-fold a layer toward the input: the first of 70 layers gets 1e-43 times what the last one gets, "
-    "beyond the range of float32, and the first layers hardly learn.": {
+    "The gradient signal δ shrinks 4.24-fold a layer toward the input: the first of 20 layers gets 1e-12 "
+    "times what the last one gets, and the first layers hardly learn.": {
+        "activation": "sigmoid",
+        "initializer": "glorot_uniform",
+    },
+    "The gradient signal δ shrinks 4.24-fold a layer toward the input: the first of 70 layers gets 1e-43 "
+    "times what the last one gets, beyond the range of float32, and the first layers hardly learn.": {
         "activation": "sigmoid",
         "initializer": "glorot_uniform",
         "depth": 70,
     },
-    "δ grows 1.41-fold a layer toward the input: the first of 20 layers gets 720 times what the last one gets, and no "
-    "learning rate suits both.": {"activation": "identity", "initializer": "he_normal"},
-    "δ stays within a factor of 1 over 20 layers: every layer gets a gradient.": {},
-    "One hidden layer: there is no depth for δ to vanish or explode over.": {"depth": 1},
+    "The gradient signal δ grows 1.41-fold a layer toward the input: the first of 20 layers gets 720 "
+    "times what the last one gets, and no learning rate suits both.": {
+        "activation": "identity",
+        "initializer": "he_normal",
+    },
+    "The gradient signal δ stays within a factor of 1 over 20 layers: every layer gets a gradient.": {},
+    "One hidden layer: there is no depth for the gradient signal δ to vanish or explode over.": {"depth": 1},
     "The signal grows beyond the range of float32 in hidden layer 21 of 30: nothing is learned.": {
         "initializer": {"name": "normal", "std": 10.0},
         "depth": 30,

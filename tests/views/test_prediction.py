@@ -43,10 +43,11 @@ def layer_rows(text):
     return [line.split() for line in text.splitlines() if re.match(r" +\d+ ", line)]
 
 
+@pytest.mark.parametrize("width", [40, 80, 120, 160])
 @pytest.mark.parametrize("name", MODELS)
-def test_prediction_is_the_golden_text(name):
+def test_prediction_is_the_golden_text(name, width):
     """To accept a change that you have read: BLESS=1 pytest tests/views"""
-    text, file = printed(MODELS[name]), GOLDEN / f"prediction-{name}.txt"
+    text, file = printed(MODELS[name], width), GOLDEN / f"prediction-{name}-{width}.txt"
     if os.environ.get("BLESS"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -69,12 +70,20 @@ def test_a_deep_network_is_folded_and_says_so():
 
 
 @pytest.mark.parametrize("model", [*MODELS.values(), *EXTREME], ids=str)
-def test_fits_80_columns_and_is_strict_json(model):
-    assert max(map(len, printed(model).splitlines())) <= 80
+def test_fits_40_columns_and_is_strict_json(model):
+    for width in (40, 60, 80):
+        assert max(map(len, printed(model, width).splitlines())) <= width
     prediction, config = predicted(model)
     document = json.loads(json.dumps(prediction_json(prediction, config), allow_nan=False))
     assert document["outlook"] == prediction.outlook
     assert len(document["layers"]) == len(prediction.layers)
+
+
+def test_every_symbol_has_its_word():
+    text = " ".join(printed(MODELS["sigmoid"]).split())
+    for words in ("q: mean square of", "φ: activations", "χ: factor of δ²", "δ: RMS of the gradient signal"):
+        assert words in text
+    assert "depth scale ξ" in text
 
 
 def test_json_has_the_depths_and_the_config():
