@@ -6,7 +6,8 @@
 
 Each try has a number from which everything random in it follows, and is made in a process that does not outlive a
 hundred tries; a try that takes longer than ten minutes hangs. What was tried goes into docs/reliability.json, of which
-`python -m scripts.docs --fix` makes the table; `--dry-run` writes nothing. Exits with 1 if a try was not survived.
+`python -m scripts.docs --fix` makes the table; tries that begin where the counted ones end are added to them, and
+`--dry-run` writes nothing. Exits with 1 if a try was not survived.
 """
 
 import argparse
@@ -145,7 +146,10 @@ def report(kinds: Sequence[str], first: int, tries: int | None, *, keep: bool) -
         faults += len(broken)
         if keep:
             results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-            results[kind] = {"tried": count, "survived": count - len(broken)}
+            before = results.get(kind) if first else None
+            tried_before, survived = (before["tried"], before["survived"]) if before else (0, 0)
+            if tried_before == first:
+                results[kind] = {"tried": first + count, "survived": survived + count - len(broken)}
             text = json.dumps({name: results[name] for name in KINDS if name in results}, indent=2)
             RESULTS.write_text(text + "\n", encoding="utf-8")
     return faults

@@ -191,8 +191,15 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "group"),
-    [("SIGINT", True), ("SIGINT", False), ("SIGTERM", True), ("SIGTERM", False), ("SIGHUP", True)],
-    ids=["Ctrl-C", "kill -INT", "a system that stops", "kill", "a terminal that closes"],
+    [
+        ("SIGINT", True),
+        ("SIGINT", False),
+        ("SIGTERM", True),
+        ("SIGTERM", False),
+        ("SIGHUP", True),
+        ("SIGHUP", False),
+    ],
+    ids=["Ctrl-C", "kill -INT", "a system that stops", "kill", "a terminal that closes", "kill -HUP"],
 )
 def test_what_ends_a_sweep_ends_the_step_of_a_long_run(tmp_path, number, group):
     file = sweep_yaml(tmp_path / "s.yaml", {"seed": [0, 1, 2]}, train={"steps": LONG})
