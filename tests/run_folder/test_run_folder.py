@@ -13,6 +13,7 @@ import pytest
 from gradlab import run_folder
 from gradlab.config import Config
 from gradlab.errors import RunBusyError, RunFolderError
+from gradlab.locking import FileLock
 from gradlab.run_folder import writing
 from gradlab.statistics import LAYER_STATISTICS, StepRows
 from gradlab.tables import SCHEMAS
@@ -163,6 +164,39 @@ def test_a_run_belongs_to_one_process_at_a_time_and_a_dead_one_lets_go(tmp_path)
             assert writer.previous["status"] == "running"
     finally:
         process.kill()
+
+
+def test_a_lock_that_is_removed_by_hand_is_taken_again(tmp_path):
+    with run_folder.lock_run(tmp_path, CONFIG) as writer:
+        writer.start({})
+        (writer.path / ".lock").unlink()
+        assert not run_folder.is_busy(writer.path)
+        writer.append("steps", {"step": 0, "loss": 1.0})
+        writer.flush()
+        assert run_folder.is_busy(writer.path)
+    assert run_folder.read_tables(writer.path).steps["step"].to_list() == [0]
+
+
+def test_who_has_lost_the_lock_to_another_process_writes_no_more(tmp_path):
+    with run_folder.lock_run(tmp_path, CONFIG) as writer:
+        writer.start({})
+        (writer.path / ".lock").unlink()
+        other = FileLock(writer.path / ".lock")
+        writer.append("steps", {"step": 0, "loss": 1.0})
+        with pytest.raises(RunBusyError, match="another process is writing"):
+            writer.flush()
+        other.release()
+    assert run_folder.read_tables(writer.path).steps.height == 0
+
+
+def test_a_folder_that_is_moved_away_in_mid_run_is_said(tmp_path):
+    with run_folder.lock_run(tmp_path, CONFIG) as writer:
+        writer.start({})
+        writer.path.rename(tmp_path / "elsewhere")
+        writer.append("steps", {"step": 0, "loss": 1.0})
+        with pytest.raises(RunFolderError, match="cannot write"):
+            writer.flush()
+    assert not writer.path.exists()
 
 
 def test_a_run_is_found_by_its_id_under_another_name(tmp_path):
