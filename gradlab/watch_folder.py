@@ -19,6 +19,8 @@ from gradlab.errors import RunBusyError, RunFolderError
 from gradlab.recording.recorder import Recorder
 from gradlab.recording.step_record import StepRecord
 from gradlab.recording.structure import is_lazy
+from gradlab.recording.torch_private import bare_name
+from gradlab.recording.torch_private_sharding import is_flattened
 from gradlab.results import conclude
 from gradlab.run_folder.writing import FLUSH_ROWS, FLUSH_SECONDS
 from gradlab.tables import Source, other_schema
@@ -131,13 +133,13 @@ class WatchFolder:
 
 def _bare(name: str) -> str:
     """The name of a module without what wrappers put in front of it."""
-    return name.replace("_orig_mod.", "").removeprefix("module.")
+    return bare_name(name).removeprefix("module.")
 
 
 def _layout(model: nn.Module) -> str | None:
-    """What tells models apart: names and shapes of the parameters, as 12 hex digits; None before all are known."""
+    """What tells models apart: names and shapes of the parameters, as 12 hex digits; None where some are unknown."""
     parameters = dict(model.named_parameters())
-    if any(is_lazy(parameter) for parameter in parameters.values()):
+    if any(is_lazy(parameter) or is_flattened(parameter) for parameter in parameters.values()):
         return None
     told = sorted((_bare(name), *parameter.shape) for name, parameter in parameters.items())
     return hashlib.sha256(repr(told).encode()).hexdigest()[:12]

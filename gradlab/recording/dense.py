@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gradlab.recording.shards import is_distributed_tensor, local
+from gradlab.recording.torch_private_sharding import is_flattened
 
 
 def dense(x: Tensor) -> bool:
@@ -34,8 +35,10 @@ def readable(parameter: Tensor) -> bool:
         )
     if isinstance(parameter, nn.UninitializedParameter):
         return False
-    if parameter.is_meta or not (parameter.is_floating_point() or parameter.is_complex()) or not parameter.numel():
+    if parameter.is_meta or not (parameter.is_floating_point() or parameter.is_complex()):
         return False
+    if not parameter.numel():
+        return is_flattened(parameter)
     if type(parameter) in (Tensor, nn.Parameter):
         return parameter.layout is torch.strided
     squares = real(parameter.detach()).double().square().sum()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gradlab.recording.calls import Device
 from gradlab.recording.hooks import Hook
-from gradlab.recording.shards import local
+from gradlab.recording.shards import local, may_be_shard
 from gradlab.recording.sum_table import SumTable
 from gradlab.recording.torch_private import version
 from gradlab.recording.weight_copies import WeightCopies
@@ -197,7 +197,8 @@ class DeviceParameters:
 
     def _copied_among(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
         if numbers not in self._copied_numbers:
-            copied = [n for n in numbers if self._copied[n] and self.weights.parameters[n].numel()]
+            entries = [each.numel() or may_be_shard(each) for each in self.weights.parameters]
+            copied = [n for n in numbers if self._copied[n] and entries[n]]
             self._copied_numbers[numbers] = tuple(n for n in copied if local(self.weights.parameters[n]).numel())
             self._copied_rows[numbers] = np.array(copied, dtype=np.intp)  # sums of an empty shard are 0
         return self._copied_numbers[numbers]

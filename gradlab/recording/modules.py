@@ -22,7 +22,8 @@ from gradlab.networks.elementwise import Elementwise
 from gradlab.networks.own import OwnActivation
 from gradlab.recording.shards import Shards
 from gradlab.recording.structure import is_lazy
-from gradlab.recording.torch_private import NormBase, bare_name, has_lost_its_shape, is_compiled_wrapper
+from gradlab.recording.torch_private import NormBase, bare_name, is_compiled_wrapper
+from gradlab.recording.torch_private_sharding import is_sharding_wrapper
 
 _ACTIVATIONS = {getattr(nn, choice.traits.torch_module, None): choice for choice in ACTIVATIONS.values()}
 """The activations by their classes in `torch.nn`."""
@@ -70,18 +71,19 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
         UserError: no module has a name like that.
     """
     patterns = [layers] if isinstance(layers, str) else layers
-    stand_ins = Shards(model).stand_ins()
+    shards = Shards(model)
+    stand_ins, known = shards.stand_ins(), shards.dimensions()
     found = []
     names = []
     for path, module in model.named_modules():
         name = bare_name(path)
-        if is_compiled_wrapper(module) or type(module) in _CONTAINERS:
+        if is_compiled_wrapper(module) or is_sharding_wrapper(module) or type(module) in _CONTAINERS:
             continue
         if is_composite(module) and name == "" and not has_own_parameters(module):
             continue
         names.append(name)
         if patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
-            recorded = _recorded(name, module)
+            recorded = _recorded(name, module, known)
             weights = tuple(stand_ins.get(weight, weight) for weight in recorded.weights)
             found.append(dataclasses.replace(recorded, weights=weights) if stand_ins else recorded)
     if patterns is not None and not found:
@@ -90,9 +92,9 @@ def find_modules(model: nn.Module, layers: str | Sequence[str] | None = None) ->
     return found
 
 
-def _recorded(name: str, module: nn.Module) -> RecordedModule:
+def _recorded(name: str, module: nn.Module, known: Mapping[nn.Parameter, int]) -> RecordedModule:
     in_place = bool(getattr(module, "inplace", False))
-    weights = own_weights(module)
+    weights = own_weights(module, known)
     if type(module) is nn.Hardtanh:  # its limits are no options of the activation; at them PyTorch's slope is 0
         limits = ((-inf, nextafter(module.min_val, inf)), (nextafter(module.max_val, -inf), inf))
         return RecordedModule(name, "activation", module, (), limits, in_place)
@@ -102,10 +104,10 @@ def _recorded(name: str, module: nn.Module) -> RecordedModule:
         intervals = saturation(_ACTIVATIONS[type(module)], vars(module))
         return RecordedModule(name, "activation", module, weights, intervals, in_place)
     if isinstance(module, _NORMS) or (
-        weights and dimensions(weights[0]) < 2 and "norm" in type(module).__name__.lower()
+        weights and dimensions(weights[0], known) < 2 and "norm" in type(module).__name__.lower()
     ):
         return RecordedModule(name, "norm", module, weights)
-    if any(dimensions(weight) >= 2 for weight in weights):
+    if any(dimensions(weight, known) >= 2 for weight in weights):
         return RecordedModule(name, "weight", module, weights)
     if type(module).__module__ == "torch.nn.modules.activation" and not is_composite(module):
         return RecordedModule(name, "activation", module, weights, None, in_place)
@@ -136,18 +138,23 @@ def is_composite(module: nn.Module) -> bool:
     return next(module.children(), None) is not None
 
 
-def own_weights(module: nn.Module) -> tuple[nn.Parameter, ...]:
+def own_weights(module: nn.Module, known: Mapping[nn.Parameter, int]) -> tuple[nn.Parameter, ...]:
     """The parameters that stand for a module: its `weight`, else its matrices, else whatever it has; not its parts'."""
     own = dict(module.named_parameters(recurse=False))
     if "weight" in own:
         return (own["weight"],)
-    matrices = tuple(parameter for parameter in own.values() if dimensions(parameter) >= 2)
+    matrices = tuple(parameter for parameter in own.values() if dimensions(parameter, known) >= 2)
     return matrices or tuple(own.values())
 
 
-def dimensions(parameter: nn.Parameter) -> int:
-    """The dimensions of a parameter; one without entries yet, or cut into pieces, is a matrix for all that is known."""
-    return 2 if is_lazy(parameter) or has_lost_its_shape(parameter) else parameter.ndim
+def dimensions(parameter: nn.Parameter, known: Mapping[nn.Parameter, int]) -> int:
+    """The dimensions of a parameter: one without entries yet is a matrix for all that is known.
+
+    Args:
+        parameter: the parameter.
+        known: the dimensions of parameters that have lost their shape.
+    """
+    return 2 if is_lazy(parameter) else known.get(parameter, parameter.ndim)
 
 
 def has_own_parameters(module: nn.Module) -> bool:

@@ -21,7 +21,7 @@ from gradlab.recording.parameter_sums import ABSENT, KNOWN, OF_PARAMETERS, UNKNO
 from gradlab.recording.python_hooks import Current
 from gradlab.recording.shards import Held, Shards, is_distributed_tensor
 from gradlab.recording.structure import is_lazy
-from gradlab.recording.torch_private import is_flattened
+from gradlab.recording.torch_private_sharding import is_flat
 from gradlab.statistics import PARAMETER_SUMS, Flags, Floats
 
 Owned = list[tuple[DeviceParameters, tuple[int, ...]]]
@@ -82,17 +82,18 @@ class Parameters:
         self._members = _Members(modules, {weight: number for weight, (_, _, number) in self._number.items()})
         stand_ins = self._shards.stand_ins()
         self._rows = ParameterRows(model, modules, list(self._number), stand_ins, makes_rows=makes_rows)
-        self._held = Held(list(self._number))
+        self._held = Held(list(self._number), self._shards)
         self._owned: dict[tuple[int, int], Owned] = {}
         self._without_owner: Owned | None = None
 
     def _is_readable(self, name: str, parameter: nn.Parameter) -> bool:
         """Whether a parameter can be read; says so where it cannot, and that is not because it is empty or lazy."""
-        if is_flattened(parameter):
+        if is_flat(parameter):
             self._unread.append(parameter)
             self._guard.warn(
-                "gradlab cannot read the parameters of FullyShardedDataParallel, which cuts and joins them. Their "
-                "numbers are null; those of outputs, δ and the loss are not. It can read those of fully_shard (FSDP2).",
+                "gradlab cannot tell the parameters apart that FullyShardedDataParallel has joined. Their numbers are "
+                "null; those of outputs, δ and the loss are not. With use_orig_params=True it can, and those of "
+                "fully_shard (FSDP2).",
                 once_for="flat parameters",
             )
             return False
@@ -143,6 +144,8 @@ class Parameters:
     def read_gradients(self, *, every: bool) -> None:
         """A backward pass has ended: take the gradients of the small parameters, or of every one."""
         for device in self.devices:
+            if every:
+                device.forget_gradients()  # those that are there now are read, and no others are there
             device.read_gradients(device.trainable if every else device.small)
             device.note_gradients()
 

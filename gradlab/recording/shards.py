@@ -1,8 +1,8 @@
-"""Parameters of which each rank has a shard: those of `fully_shard` (FSDP2).
+"""Parameters of which each rank has a shard: those of `fully_shard` (FSDP2), and of FSDP1 with `use_orig_params`.
 
-While a module computes, `fully_shard` puts whole parameters, gathered from all ranks, in the place of the shards. The
-optimizer updates the shards, and their gradients are those after the reduction; so gradlab looks at the shards only. It
-reads the part that is on this rank: anything else would be a collective operation.
+While a module computes, whole parameters, gathered from all ranks, are in the place of the shards. The optimizer
+updates the shards, and their gradients are those after the reduction; so gradlab looks at the shards only. It reads the
+part that is on this rank: anything else would be a collective operation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,27 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from gradlab.recording.torch_private import ShardedParameter, bare_name, old_shardings, sharded_groups
+from gradlab.recording.torch_private import bare_name
+from gradlab.recording.torch_private_sharding import (
+    OldShardedParameter,
+    OldSharding,
+    ShardedGroup,
+    ShardedParameter,
+    is_flattened,
+    old_shardings,
+    sharded_groups,
+)
 from gradlab.statistics import Flags
 
 
 def is_distributed_tensor(tensor: Any) -> bool:
     """Whether a tensor is a `DTensor`; asked without importing that class, which takes long."""
     return hasattr(tensor, "placements") and hasattr(tensor, "device_mesh")
+
+
+def may_be_shard(tensor: Any) -> bool:
+    """Whether other ranks may have other parts of a tensor, for all that the tensor itself tells."""
+    return is_distributed_tensor(tensor) or is_flattened(tensor)
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -29,39 +43,41 @@ def local(tensor: Tensor) -> Tensor:
 
 
 class Shards:
-    """The parameters of a model that `fully_shard` manages.
+    """The parameters of a model that are sharded.
 
     Args:
         model: the model.
 
     Attributes:
-        groups: those that are gathered and reduced together.
-        old: what `FullyShardedDataParallel` (FSDP1) manages; of these parameters nothing is known.
+        groups: those of `fully_shard` that are gathered and reduced together.
+        old: what `FullyShardedDataParallel` (FSDP1) manages.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self.groups = sharded_groups(model)
         self.old = old_shardings(model)
+        self._parts: list[ShardedGroup | OldSharding] = [*self.groups, *self.old]
         self._managed = {id(each.shard) for each in self._all()}
 
-    def _all(self) -> Iterator[ShardedParameter]:
-        return (each for group in self.groups for each in group.parameters())
+    def _all(self) -> Iterator[ShardedParameter | OldShardedParameter]:
+        return (each for part in self._parts for each in part.parameters())
 
     def manages(self, parameter: nn.Parameter) -> bool:
         """Whether a parameter is one of the shards."""
         return id(parameter) in self._managed
 
     def are_gathered(self) -> bool:
-        """Whether whole parameters are in the place of some shards now; under FSDP1 they may always be."""
-        return bool(self.old) or any(group.is_gathered() for group in self.groups)
+        """Whether whole parameters are in the place of some shards now."""
+        return any(part.is_gathered() for part in self._parts)
 
     def hold_gradients(self) -> bool:
         """Whether there are gradients that were not reduced yet: of micro-batches without synchronization."""
-        held = (each.holds_gradient() for each in self._all())
-        return any(held) or any(group.holds_gradient() for group in self.groups) or any(
-            old.holds_gradient() for old in self.old
-        )  # fmt: skip
+        return any(each.holds_gradient() for each in (*self._all(), *self._parts))
+
+    def dimensions(self) -> dict[nn.Parameter, int]:
+        """The dimensions of parameters whose shards are vectors, whatever the parameters were."""
+        return {each.shard: each.dimensions for old in self.old for each in old.parameters()}
 
     def stand_ins(self) -> dict[nn.Parameter, nn.Parameter]:
         """For each whole parameter, the shard in whose place it is while its module computes."""
@@ -78,6 +94,7 @@ class Held:
 
     Args:
         parameters: the parameters.
+        shards: which of them are sharded.
 
     Attributes:
         sharded_P: of which of them other ranks have other parts.
@@ -85,9 +102,12 @@ class Held:
         is_sharded: whether there are any.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        self.sharded_P: Flags = np.array([_is_sharded(each) for each in parameters], dtype=bool)
-        self.counted_P: Flags = self.sharded_P & np.array([_is_first(each) for each in parameters], dtype=bool)
+    def __init__(self, parameters: Sequence[nn.Parameter], shards: Shards) -> None:
+        old = {each.shard: each for sharding in shards.old for each in sharding.parameters()}
+        sharded = [old[each].is_sharded if each in old else _is_sharded(each) for each in parameters]
+        counted = [old[each].is_counted if each in old else _is_first(each) for each in parameters]
+        self.sharded_P: Flags = np.array(sharded, dtype=bool)
+        self.counted_P: Flags = self.sharded_P & np.array(counted, dtype=bool)
         self.is_sharded = bool(self.sharded_P.any())
 
 

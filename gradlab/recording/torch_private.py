@@ -4,7 +4,6 @@ PyTorch may rename such a name in any version. `missing` says which ones the ins
 """
 
 import importlib
-import math
 import re
 import sys
 from collections import OrderedDict
@@ -14,7 +13,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.autograd import graph
 from torch.autograd.variable import Variable
@@ -91,116 +90,6 @@ def running_wrapper() -> DistributedDataParallel | None:
     return getattr(DistributedDataParallel, "_active_ddp_module", None)
 
 
-class ShardedParameter:
-    """A parameter that `fully_shard` manages.
-
-    Args:
-        inner: what `fully_shard` keeps for it.
-    """
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    @property
-    def shard(self) -> nn.Parameter:
-        """The shard of this rank, which the optimizer updates."""
-        shard: nn.Parameter = self._inner.sharded_param
-        return shard
-
-    @property
-    def whole(self) -> nn.Parameter | None:
-        """What is in its place while its module computes; None before that has happened."""
-        return getattr(self._inner, "_unsharded_param", None)
-
-    def holds_gradient(self) -> bool:
-        """Whether there is a gradient that was not reduced yet."""
-        return self._inner.unsharded_accumulated_grad is not None or getattr(self.whole, "grad", None) is not None
-
-
-class ShardedGroup:
-    """Parameters that `fully_shard` gathers and reduces together.
-
-    Args:
-        inner: what `fully_shard` keeps for them.
-    """
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def parameters(self) -> Iterator[ShardedParameter]:
-        """The parameters."""
-        return map(ShardedParameter, self._inner.fsdp_params)
-
-    def is_gathered(self) -> bool:
-        """Whether the whole parameters are in the place of the shards now."""
-        return not self._inner.is_sharded
-
-    def holds_gradient(self) -> bool:
-        """Whether there are gradients that were reduced over some of the ranks only, so far."""
-        return self._inner._partial_reduce_output is not None
-
-    def averaged_over(self) -> tuple[int, float] | None:
-        """How many ranks' gradients are added up, and by what their sum is divided; None while they are not."""
-        group = self._inner
-        if not (group.reduce_grads and group.all_reduce_grads):
-            return None
-        mesh = group.mesh_info
-        ranks = getattr(mesh, "shard_mesh_size", 1) * getattr(mesh, "replicate_mesh_size", 1)
-        return ranks, float(group.gradient_divide_factor or ranks)
-
-
-class OldSharding:
-    """A module in `FullyShardedDataParallel` (FSDP1), which makes flat parameters of those of the module.
-
-    Args:
-        wrapper: what is around the module.
-    """
-
-    def __init__(self, wrapper: Any) -> None:
-        self._wrapper = wrapper
-
-    def averaged_over(self) -> tuple[int, float] | None:
-        """How many ranks' gradients are added up, and by what their sum is divided; None while they are not."""
-        if not self._wrapper._sync_gradients:
-            return None
-        groups = (self._wrapper.process_group, getattr(self._wrapper, "_inter_node_pg", None))
-        ranks = math.prod(group.size() for group in groups if group is not None)
-        return ranks, float(ranks)
-
-    def holds_gradient(self) -> bool:
-        """Whether there is a gradient that was not reduced yet."""
-        if self._wrapper._handle is None:
-            return False
-        flat: Any = self._wrapper._handle.flat_param
-        return flat.grad is not None and flat.grad.numel() != flat._sharded_size.numel()
-
-
-def old_shardings(model: nn.Module) -> list[OldSharding]:
-    """What FSDP1 manages of a model."""
-    return [OldSharding(part) for part in _parts_in_a_job(model) if hasattr(part, "_fsdp_wrapped_module")]
-
-
-def is_flattened(parameter: Tensor) -> bool:
-    """Whether a parameter is a piece of a flat parameter of FSDP1, or is one."""
-    return bool(getattr(parameter, "_fsdp_flattened", False))
-
-
-def has_lost_its_shape(parameter: Tensor) -> bool:
-    """Whether a parameter is a piece of a flat parameter of FSDP1: a vector, whatever it was."""
-    return is_flattened(parameter) and not getattr(parameter, "_is_flat_param", False)
-
-
-def sharded_groups(model: nn.Module) -> list[ShardedGroup]:
-    """What `fully_shard` manages of a model."""
-    states = [part._get_fsdp_state() for part in _parts_in_a_job(model) if hasattr(part, "_get_fsdp_state")]
-    return [ShardedGroup(group) for state in dict.fromkeys(states) for group in state._fsdp_param_groups]
-
-
-def _parts_in_a_job(model: nn.Module) -> Iterator[Any]:
-    """The modules of a model; none outside of a job, where nothing is sharded."""
-    return model.modules() if distributed.is_available() and distributed.is_initialized() else iter(())
-
-
 def job_store() -> Any:
     """The store of the default process group: what one process of a job puts there, the others read."""
     return importlib.import_module("torch.distributed.distributed_c10d")._get_default_store()
@@ -255,8 +144,8 @@ def without_wrapper(model: nn.Module) -> nn.Module:
 
 
 def bare_name(name: str) -> str:
-    """The qualified name of a module or parameter, as it was before a module around it was compiled."""
-    return re.sub(r"(^|\.)_orig_mod(?=\.|$)", "", name).removeprefix(".")
+    """The qualified name of a module or parameter, as it was before a module around it was compiled or sharded."""
+    return re.sub(r"(^|\.)(_orig_mod|_fsdp_wrapped_module)(?=\.|$)", "", name).removeprefix(".")
 
 
 def is_compiler_there() -> bool:

@@ -14,7 +14,7 @@ from gradlab.recording.modules import find_modules
 from gradlab.recording.notes import modules_with_modes
 from gradlab.recording.numbering import Numbering
 from gradlab.recording.parameters import Parameters
-from gradlab.recording.shards import is_distributed_tensor
+from gradlab.recording.shards import may_be_shard
 from gradlab.recording.step import HistogramOf, Step
 from gradlab.recording.step_graph import StepGraph
 from gradlab.recording.structure import Structure
@@ -91,7 +91,7 @@ class WatchedModel:
         """Take histograms of the first weight of each module, and of its gradient, as an optimizer is to use it."""
         for index, module in enumerate(self.numbering.modules):
             for weight in module.weights[:1]:
-                if is_distributed_tensor(weight):
+                if may_be_shard(weight):
                     continue  # a histogram of a shard tells nothing of the weight
                 if step.parameters.owner(weight) == optimizer and step.parameters.is_read(weight):
                     device = self.devices[weight.device]

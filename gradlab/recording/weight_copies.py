@@ -18,6 +18,7 @@ from gradlab.recording.page_memory import empty_vector
 from gradlab.recording.shards import local
 from gradlab.recording.structure import is_lazy
 from gradlab.recording.sum_table import SumTable
+from gradlab.recording.torch_private_sharding import is_flattened
 
 SAMPLE = 2**17
 """Entries of a parameter that are copied at most, half a MiB of float32."""
@@ -67,7 +68,7 @@ def stride(parameter: Tensor) -> int:
     k = -(-parameter.numel() // SAMPLE)
     if k <= 1:
         return 1
-    row = parameter.numel() // parameter.shape[0]
+    row = 2 * 3 * 5 * 7 if is_flattened(parameter) else parameter.numel() // parameter.shape[0]
     while math.gcd(k, row) > 1:
         k += 1
     return k

@@ -157,13 +157,13 @@ def test_mixed_precision(ranks, tmp_path):
     assert large["dtype"].unique().to_list() == ["bfloat16"]
 
 
-def harmless():
-    """Parameters after a training, with and without a watch, and the warnings."""
+def harmless(wrap):
+    """Outputs after a training, with and without a watch, and the warnings."""
     ends = []
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for watched in (False, True):
-            model = sharded("nested", Net())
+            model = sharded("nested", Net()) if wrap == "fully_shard" else flattened(Net(), wrap)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
             with gradlab.watch(model, optimizer) if watched else contextlib.nullcontext():
                 for batch in own_share().float():
@@ -173,12 +173,14 @@ def harmless():
                     with torch.no_grad():
                         model.eval()(batch)
                         model.train()
-            ends.append([value.full_tensor().tolist() for value in model.state_dict().values()])
+            ends.append(model(X[0].float()).tolist())
     return ends, [str(each.message) for each in said if "gradlab" in str(each.message)]
 
 
-def test_the_training_is_bit_identical(ranks):
-    for (alone, watched), said in ranks(harmless):
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("wrap", ["fully_shard", "FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD"])
+def test_the_training_is_bit_identical(ranks, wrap):
+    for (alone, watched), said in ranks(harmless, wrap):
         assert alone == watched
         assert said == []
 
@@ -229,15 +231,26 @@ def test_sharded_and_tensor_parallel_weights():
             assert said == []
 
 
-def in_flat_parameters(keeps_names, path, micro):
-    """`FullyShardedDataParallel` (FSDP1); gradients of micro-batches are reduced with the last one."""
-    from torch.distributed.fsdp import FullyShardedDataParallel
+def flattened(model, strategy, *, keeps_names=True):
+    """A model in `FullyShardedDataParallel` (FSDP1), and a part of it in one of its own."""
+    from torch.distributed.fsdp import FullyShardedDataParallel, ShardingStrategy
 
     options = {"device_id": torch.device("cpu"), "use_orig_params": keeps_names}
-    model = Net().double()
-    model.large = FullyShardedDataParallel(model.large, **options)
-    model = FullyShardedDataParallel(model, **options)
+    options["sharding_strategy"] = ShardingStrategy[strategy]
+    if strategy == "HYBRID_SHARD":
+        options["device_mesh"] = init_device_mesh("cpu", (2, 2), mesh_dim_names=("replicate", "shard"))
+    if hasattr(model, "large"):
+        model.large = FullyShardedDataParallel(model.large, **options)
+    return FullyShardedDataParallel(model, **options)
+
+
+def in_flat_parameters(keeps_names, path, micro, strategy="FULL_SHARD", make=Net):
+    """Gradients of micro-batches are reduced with the last one."""
+    model = flattened(make().double(), strategy, keeps_names=keeps_names)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    if keeps_names:
+        with torch.no_grad():
+            model(own_share()[0])  # the watch begins while the root is gathered
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         with gradlab.watch(model, optimizer, into=path):
@@ -252,16 +265,55 @@ def in_flat_parameters(keeps_names, path, micro):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("micro", [1, 2])
-@pytest.mark.parametrize("keeps_names", [True, False])
-def test_flat_parameters_are_null_and_a_warning_says_so(ranks, tmp_path, keeps_names, micro):
-    for said in ranks(in_flat_parameters, keeps_names, str(tmp_path / "run"), micro):
+def test_flat_parameters_are_null_and_a_warning_says_so(ranks, tmp_path, micro):
+    for said in ranks(in_flat_parameters, False, str(tmp_path / "run"), micro):
         assert len(said) == 1, said
         assert "FullyShardedDataParallel" in said[0]
     run, alone = gradlab.load_run(tmp_path / "run"), loop(Net().double(), X, micro=micro)
     np.testing.assert_allclose(run.steps["loss"], alone.steps["loss"], rtol=1e-6)
     assert run.steps["gradient_norm"].null_count() == len(X)
     for module in ("first", "large", "last"):
-        rows = run.layers.filter(run.layers["module"].str.contains(module))
+        rows = run.layers.filter(module=module)
         expected = alone.layers.filter(module=module)
         np.testing.assert_allclose(rows["delta_rms"], expected["delta_rms"], rtol=1e-6)
         assert rows["weight_norm"].null_count() == rows["weight_gradient_norm"].null_count() == rows.height
+
+
+STRATEGIES = ["FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("micro", [1, 2])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_flat_parameters_that_keep_their_names_have_the_rows_of_the_whole_batch(ranks, tmp_path, strategy, micro):
+    assert ranks(in_flat_parameters, True, str(tmp_path / "run"), micro, strategy) == [[], []]
+    run = assert_same_rows(tmp_path / "run", loop(Net().double(), X, micro=micro))
+    assert run.summary["incomplete_steps"] == 0
+
+
+class Recurrent(nn.Module):
+    """A module without a `weight`: its matrices stand for it, and not its biases."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell, self.last = nn.RNNCell(6, 5), nn.Linear(5, 1)
+        self.own = nn.Parameter(torch.ones(5))
+
+    def forward(self, x):
+        return self.last(self.cell(x) * self.own)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_matrices_that_have_become_vectors(ranks, tmp_path):
+    assert ranks(in_flat_parameters, True, str(tmp_path / "run"), 1, "FULL_SHARD", Recurrent) == [[], []]
+    assert_same_rows(tmp_path / "run", loop(Recurrent().double(), X))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("strategy", ["FULL_SHARD", "HYBRID_SHARD"])
+def test_four_ranks_with_flat_parameters(tmp_path, strategy):
+    with Ranks(4) as four:
+        four(in_flat_parameters, True, str(tmp_path / "run"), 2, strategy)
+    assert_same_rows(tmp_path / "run", loop(Net().double(), X, micro=2))
