@@ -181,15 +181,19 @@ class RecordsInFolder:
         """The number of the first step."""
         return self.folder.first
 
-    def add(self, record: StepRecord, seconds: float, rows: int) -> None:
-        """Keep a record; write those that wait when it is time."""
-        now = perf_counter()
+    def add(self, record: StepRecord, seconds: float, rows: int, since: float | None = None) -> None:
+        """Keep a record, which was there at the time `since`; write those that wait when it is time."""
         self.last = record
-        if not self._waiting.records:
-            self._oldest = now
+        if self._waiting.last is None:
+            self._oldest = perf_counter() if since is None else since
         self._waiting.add(record, seconds, rows)
+        self.write_if_due(seconds)
+
+    def write_if_due(self, seconds: float) -> None:
+        """Write the records that wait, if they are many, or too old to wait for so many seconds more."""
         full = self._waiting.rows >= FLUSH_ROWS and self._trouble is None
-        if full or now + seconds - self._oldest >= FLUSH_SECONDS:
+        old = self._waiting.last is not None and perf_counter() + seconds - self._oldest >= FLUSH_SECONDS
+        if full or old:
             self.write()
 
     def log(self, row: Mapping[str, Any]) -> None:

@@ -30,6 +30,8 @@ TOGETHER = 64
 """Steps that are handed over together at most, …"""
 SECONDS = 1.0
 """… and seconds between two times."""
+WAITED = 0.01
+"""The share of a long step that rank 0 waits after it for the shares of the others."""
 PATIENCE = 30.0
 """Seconds after which rank 0 writes a step though shares of it are missing, while the training goes on, …"""
 LAST_PATIENCE = 10.0
@@ -136,8 +138,9 @@ class RecordsOfRanks:
         self._job = job
         self._receiver: Receiver | None = job.receiver()
         self._world = job.world
+        self._pause = max(SECONDS, job.world / 100)
         self._guard = guard
-        self._new: list[tuple[StepRecord, float, int]] = []
+        self._new: list[tuple[StepRecord, float, int, float]] = []
         self._waiting: list[_Waiting] = []
         self._shares: dict[int, dict[int, Share]] = {}
         self._missed: set[int] = set()
@@ -154,9 +157,15 @@ class RecordsOfRanks:
         """Keep a record; writes those whose shares are all there when it is time."""
         self.last = record
         record.will_be_shared()
-        self._new.append((record, seconds, rows))
-        if len(self._new) >= TOGETHER or perf_counter() - self._looked > max(SECONDS, self._world / 100):
+        now = perf_counter()
+        self._new.append((record, seconds, rows, now))
+        if len(self._new) >= TOGETHER or now - self._looked > self._pause:
             self._write(PATIENCE)
+            until = now + seconds * WAITED if seconds > self._pause else now
+            while self._waiting and perf_counter() < until:  # otherwise this record would wait for the next step
+                sleep(0.001)
+                self._write(PATIENCE)
+            self._inner.write_if_due(seconds + self._pause)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Keep a row of the table `evaluations`."""
@@ -169,9 +178,9 @@ class RecordsOfRanks:
 
     def _write_undisturbed(self, patience: float) -> None:
         now = self._looked = perf_counter()
-        for record, seconds, rows in self._new:
+        for record, seconds, rows, since in self._new:
             try:
-                self._waiting.append(_Waiting(record, record.share(), seconds, rows, now))
+                self._waiting.append(_Waiting(record, record.share(), seconds, rows, since))
             except Exception as error:
                 self._guard.failed(f"step {record.step}", error)
         self._new.clear()
@@ -221,7 +230,7 @@ class RecordsOfRanks:
             self._say_what_is_missing(share.step, set(range(1, self._world)) - others.keys())
         complete = len(others) == self._world - 1
         waiting.record.become(merge([share, *(others[rank] for rank in sorted(others))], complete=complete))
-        self._inner.add(waiting.record, waiting.seconds, waiting.rows)
+        self._inner.add(waiting.record, waiting.seconds, waiting.rows, waiting.since)
 
     def _say_what_is_missing(self, step: int, ranks: set[int]) -> None:
         self._incomplete += 1
@@ -256,7 +265,7 @@ class RecordsOfRanks:
     def in_memory(self) -> RecordsInMemory:
         """The records that are not written yet, for a process to which the folder does not belong."""
         memory = self._inner.in_memory()
-        for record, seconds, rows in [*((w.record, w.seconds, w.rows) for w in self._waiting), *self._new]:
+        for record, seconds, rows, _ in [*((w.record, w.seconds, w.rows, 0.0) for w in self._waiting), *self._new]:
             memory.add(record, seconds, rows)
         return memory
 

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 import warnings
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,12 +14,15 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import gradlab
-from gradlab import watch_ranks
+from gradlab import watch_folder, watch_ranks
 from gradlab.errors import RunFolderError
 from gradlab.recording import ranks as handing_over
+from gradlab.recording.guard import Guard
 from gradlab.recording.parameter_sums import OF_PARAMETERS
 from gradlab.recording.step_sums import OUTPUTS
 from gradlab.statistics import STATISTICS
+from gradlab.watch_folder import RecordsInFolder
+from gradlab.watch_records import RecordsInMemory
 from tests.ranked import Ranks
 from tests.recording.test_data_parallel import Net, X, train
 
@@ -293,3 +298,47 @@ def test_a_rank_that_dies_hangs_nobody_and_its_steps_are_there(tmp_path):
     assert run.status == "failed", run.summary
     assert run.steps["step"].to_list() == [0, 1]
     assert run.summary["incomplete_steps"] == 0
+
+
+@pytest.mark.parametrize(("duration", "lag"), [(0.01, 1.0), (0.9, 1.8), (1.1, 0.01), (3.0, 0.02), (6.0, 0.05)])
+def test_rank_0_writes_a_step_within_five_seconds(monkeypatch, duration, lag):
+    """Shares of the other rank come late; between two writings of a record and its step are never more than 5 s."""
+    clock, there, written = [0.0], {}, {}
+
+    class Folder(RecordsInFolder):
+        def write(self):
+            written.update({record.step: clock[0] for record, _ in self._waiting.records})
+            self._waiting = RecordsInMemory()
+            return True
+
+    class Other:
+        expected: ClassVar = {1}
+        last = -1
+
+        def receive(self, until):
+            new = [step for step in range(self.last + 1, until + 1) if there[step] + lag <= clock[0]]
+            self.last += len(new)
+            return [(1, SimpleNamespace(step=step)) for step in new]
+
+    def later(seconds):
+        clock[0] += seconds
+
+    for module in (watch_ranks, watch_folder):
+        monkeypatch.setattr(module, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(watch_ranks, "sleep", later)
+    monkeypatch.setattr(watch_ranks, "merge", lambda *_, complete: complete)
+    earlier = SimpleNamespace(step_seconds=0.0, record_seconds=0.0)
+    inner = Folder(SimpleNamespace(earlier=earlier), None, strict=True)
+    records = watch_ranks.RecordsOfRanks(inner, SimpleNamespace(world=2, receiver=Other), Guard(strict=True))
+    for step in range(int(30 / duration)):
+        later(duration)
+        there[step] = clock[0]
+        share = SimpleNamespace(step=step, ranks=2)
+        record = SimpleNamespace(
+            step=step, will_be_shared=lambda: None, share=lambda share=share: share, become=lambda complete: None
+        )
+        records.add(record, duration, 3)
+    late = {step: written.get(step, clock[0]) - when for step, when in there.items()}
+    assert max(late.values()) < 5.0, late
+    assert written, "and something is written at all"
+    assert len(set(written.values())) <= max(30 / 3, 30 / duration)
