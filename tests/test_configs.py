@@ -46,3 +46,14 @@ def test_the_six_are_there():
 
 def test_the_three_sweeps_are_there():
     assert {path.stem for path in SWEEPS} >= {"sweep_depth", "sweep_activations", "sweep_initializers"}
+
+
+OWN = sorted((ROOT / "configs" / "own").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+def test_examples_of_own_networks_run(path, tmp_path):
+    assert any(f"gradlab {command} configs/own/{path.name}" in path.read_text() for command in ("run", "sweep"))
+    points = load_plan(path).points if {"grid", "pairs"} & set(read_document(path).data) else []
+    for config in [point.config for point in points[:1]] or [path]:
+        assert gradlab.run(config, {"train.steps": 2}, runs=tmp_path, plots=False).status == "completed"
