@@ -128,3 +128,20 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(tmp_path):
     assert "Traceback" not in err
     assert not (tmp_path / "long-fixed.yaml").exists()
     assert {json.loads(path.read_text())["status"] for path in tmp_path.glob("runs/*/summary.json")} == {"interrupted"}
+
+
+def test_of_a_network_of_ones_own_what_the_config_reaches_is_tried(tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\n\ndef build(features, classes):\n"
+        "    return nn.Sequential(nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, classes))\n"
+    )
+    (tmp_path / "own.yaml").write_text(
+        'model: {kind: python, factory: "nets.py:build"}\ntrain: {learning_rate: 20.0, steps: 60}\n'
+        "record: {every: 10, histograms: 0, dead_units: 0}\n"
+    )
+    done = fix(tmp_path, "own.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "proven: train." in done.stdout
+    repaired = load_config(tmp_path / "own-fixed.yaml")
+    assert repaired.model.factory.endswith("nets.py:build")
+    assert repaired.train.learning_rate < 20

@@ -21,7 +21,8 @@ def initializer(config: Config | None) -> list[str]:
 def start(config: Config | None) -> list[str]:
     """Remedies for signals that vanish or explode in the untrained network."""
     if config is None or config.model.weight_initializer is None:
-        return [*initializer(None), "Put a normalization in front of each activation."]
+        said = [*initializer(None), "Put a normalization in front of each activation."]
+        return said if config is None else [*said, *adaptive(config), *warmup(config), *training(config)]
     activation, norm = config.model.hidden_activation, config.model.hidden_normalization
     hopeless = activation is not None and not activation.traits.zero_centred
     replace = ["model.activation=relu model.initializer=he_normal"] if hopeless else initializer(config)
@@ -53,6 +54,18 @@ def learning_rate(config: Config | None, factor: float) -> list[str]:
     if config is None:
         return [f"{'Multiply' if factor > 1 else 'Divide'} the learning rate by {max(factor, 1 / factor):.3g}."]
     return [f"train.learning_rate={config.train.learning_rate * factor:.2g}"]
+
+
+def adaptive(config: Config) -> list[str]:
+    """Adam, if the optimizer takes steps in proportion to the gradient: what helps where the layers are out of reach."""
+    proportional = config.train.optimizer.name in ("sgd", "asgd")
+    return ["train.optimizer=adam train.learning_rate=0.001"] if proportional else []
+
+
+def warmup(config: Config) -> list[str]:
+    """A learning rate that rises over the first tenth of the run, if it does not yet."""
+    steps, schedule = config.train.steps, config.train.schedule
+    return [] if steps is None or steps < 10 or schedule.warmup else [f"train.schedule.warmup={steps // 10}"]
 
 
 def clip(config: Config | None) -> list[str]:

@@ -100,7 +100,7 @@ def search(config: Config, seeds: int, run_all: RunAll) -> Repair:
 def _tried(found: Repair, node: Trial, seeds: int, run_all: RunAll) -> tuple[Repair, Sequence[str]]:
     """The search after a round: every remedy of a trial's findings. And what was tried in it."""
     known = {trial.configs[0].id for trial in (found.before, *found.trials)}
-    new = [trial for trial in next_trials(node) if trial.configs[0].id not in known]
+    new = [trial for trial in next_trials(node, seeds) if trial.configs[0].id not in known]
     first = _run(new[: max(0, MOST_TRIALS - len(found.trials))], 1, run_all)
     hopeful = [trial for trial in first if _has_a_chance(found, trial)]
     ended = {trial.remedies: trial for trial in _run(hopeful, seeds, run_all)}
@@ -179,7 +179,7 @@ def _next(found: Repair, asked: set[str]) -> Trial | None:
     return min(open_, key=lambda trial: _distance(trial, found), default=None)
 
 
-def _distance(trial: Trial, found: Repair) -> tuple[int, int, float]:
-    """How far a trial is from a repair: findings it should have removed or that came, its errors, and its gain."""
+def _distance(trial: Trial, found: Repair) -> tuple[int, float, int]:
+    """How far a trial is from a repair: its errors, its gain, and findings that it should have removed or that came."""
     proof = _proof(found, trial)
-    return len(proof.left) + len(proof.come), trial.errors, -(proof.gain.value or 0.0)
+    return trial.errors, -(proof.gain.value or 0.0), len(proof.left) + len(proof.come)

@@ -63,8 +63,9 @@ class Trial:
 
     @property
     def remedies(self) -> str:
-        """What was changed, as one types it; empty where nothing was."""
-        return " ".join(change.remedy for change in self.changes)
+        """What was changed, as one types it; empty where nothing was. Of two changes of one setting the later counts."""
+        overrides = [override.partition("=") for change in self.changes for override in change.overrides]
+        return " ".join(f"{key}={value}" for key, value in {key: value for key, _, value in overrides}.items())
 
     @property
     def finished(self) -> bool:
@@ -164,14 +165,17 @@ def _gain(before: Outcome, after: Outcome) -> float | None:
     return new - old if LARGER_IS_BETTER[measure] else old - new
 
 
-def next_trials(trial: Trial) -> list[Trial]:
-    """A trial for each remedy of a trial's findings, causes first. A remedy that makes no config is left out."""
+def next_trials(trial: Trial, seeds: int) -> list[Trial]:
+    """A trial for each remedy of a trial's findings, causes first, to be run on so many seeds.
+
+    A remedy that makes no config, such as one in words, is left out.
+    """
     trials: dict[str, Trial] = {}
     for finding in trial.findings:
         for remedy in finding.remedies:
             change = Change(remedy, finding)
             try:
-                configs = tuple(load_config(config, change.overrides) for config in trial.configs)
+                configs = tuple(load_config(config, change.overrides) for config in trial.configs[:seeds])
             except ConfigError:
                 continue
             trials.setdefault(configs[0].id, Trial((*trial.changes, change), configs))

@@ -90,7 +90,7 @@ def test_one_seed_proves_nothing():
 
 def test_next_trials_are_the_remedies_causes_first_each_once_without_those_that_make_no_config():
     impossible = Finding("dead-units", "warning", "dead", remedies=("model.depth=0", "Use another network."))
-    trials = next_trials(trial([0.1] * 2, [VANISHING, STALLED, SMALL, impossible]))
+    trials = next_trials(trial([0.1] * 3, [VANISHING, STALLED, SMALL, impossible]), seeds=2)
     assert [each.remedies for each in trials] == [
         "model.batch_norm=before",
         "model.activation=relu model.initializer=he_normal",
