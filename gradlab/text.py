@@ -145,7 +145,7 @@ def _decimals_of_interval(value: float, half_width: float) -> int | None:
     if size and not 1e-3 <= size < 1e6:
         return None
     decimals = 0 if size >= 1000 else 1 if size >= 100 else 3
-    while decimals < 6 and 0 < half_width < 2 * 10.0**-decimals:
+    while decimals < 6 and 1e-12 * size < half_width < 2 * 10.0**-decimals:  # less is rounding: all runs agree
         decimals += 1
     return decimals
 

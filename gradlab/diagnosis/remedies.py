@@ -57,7 +57,7 @@ def learning_rate(config: Config | None, factor: float) -> list[str]:
 
 
 def adaptive(config: Config) -> list[str]:
-    """Adam, if the optimizer takes steps in proportion to the gradient: what helps where the layers are out of reach."""
+    """Adam, if steps are in proportion to the gradient: what helps where the layers are out of reach."""
     proportional = config.train.optimizer.name in ("sgd", "asgd")
     return ["train.optimizer=adam train.learning_rate=0.001"] if proportional else []
 

@@ -63,7 +63,7 @@ class Trial:
 
     @property
     def remedies(self) -> str:
-        """What was changed, as one types it; empty where nothing was. Of two changes of one setting the later counts."""
+        """What was changed, as one types it; empty where nothing was. A later change of a setting counts."""
         overrides = [override.partition("=") for change in self.changes for override in change.overrides]
         return " ".join(f"{key}={value}" for key, value in {key: value for key, _, value in overrides}.items())
 
