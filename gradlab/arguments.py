@@ -45,6 +45,10 @@ RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where r
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 Check = Annotated[bool, typer.Option("--check", help="Exit with 1 unless the verdict is healthy.")]
 PlotFormatOption = Annotated[PlotFormat, typer.Option("--plot-format", help="png, or svg or pdf for vectors.")]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", metavar="EXPR", help="Only these: \"model.depth >= 20 and verdict != 'healthy'\""),
+]
 SweepFile = Annotated[
     Path,
     typer.Argument(metavar="SWEEP", help="A sweep file, or a config to vary.", autocompletion=completion.configs),

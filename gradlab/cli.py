@@ -3,29 +3,23 @@
 Exit codes: 0 done · 1 a check failed · 2 the input is wrong, nothing written · 130 interrupted, what was recorded kept.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
-from gradlab import arguments, exits, interrupts
+from gradlab import arguments, exits, interrupts, recorded
 from gradlab.arguments import (
     AsJson,
     Axes,
     Check,
     ConfigFile,
     EngineName,
-    ExportFormat,
-    Folders,
     Overrides,
     PlotFormatOption,
     Registry,
-    RunName,
-    RunNames,
     RunsFolder,
     SweepFile,
-    TableFormat,
 )
 from gradlab.errors import RunInterrupted
 from gradlab.printing import say
@@ -94,11 +88,11 @@ def run(
             )
     except RunInterrupted as interruption:
         done, interrupted = interruption.run, True
-    _show(done, json=json, quiet=quiet)
+    recorded.show_run(done, json=json, quiet=quiet)
     if interrupted:
         raise typer.Exit(130)
     if check:
-        _check(done.verdict)
+        recorded.check_verdict(done.verdict)
 
 
 @app.command()
@@ -197,106 +191,8 @@ def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = Fals
         view.print_prediction(prediction, loaded, terminal.console())
 
 
-@app.command()
-def show(
-    run: RunName = None,
-    runs: RunsFolder = Path("runs"),
-    plots: Annotated[bool, typer.Option("--plots", help="Draw the pictures again.")] = False,
-    plot_format: PlotFormatOption = "png",
-    check: Check = False,
-    json: AsJson = False,
-) -> None:
-    """Print the summary of a run, as far as it has come; of the newest, unless another is named."""
-    from gradlab.results import load_run
-
-    exits.require("draw" if plots else "read")
-    done = load_run(arguments.one_run(run, runs))
-    if plots:
-        done.save_plots(plot_format)
-    _show(done, json=json, quiet=False)
-    if check:
-        _check(done.verdict)
-
-
-@app.command()
-def compare(
-    paths: Folders = None,
-    runs: RunsFolder = Path("runs"),
-    sort: Annotated[
-        str, typer.Option("--sort", metavar="COLUMN", help="Sort by it; -COLUMN for the largest first.")
-    ] = "",
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="EXPR", help="Only these: \"model.depth >= 20 and verdict != 'healthy'\""),
-    ] = None,
-    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Show these columns only.")] = "",
-    group_by: Annotated[
-        str, typer.Option("--group-by", metavar="A,B", help="A row for each value of these, whatever else differs.")
-    ] = "",
-    form: Annotated[TableFormat, typer.Option("--format", help="What to print.")] = "table",
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the gradient flow of every row into a picture.")
-    ] = None,
-) -> None:
-    """Put finished runs side by side: a row for each configuration, its seeds folded into mean ± 95 % interval."""
-    exits.require("read" if plot is None else "draw")
-    from gradlab.views.comparison.command import show_comparison
-
-    show_comparison(
-        arguments.paths_meant(paths, runs) if paths else [runs],
-        sort=_names(sort),
-        where=where,
-        columns=_names(columns),
-        group_by=_names(group_by),
-        form=form,
-        plot=plot,
-    )
-
-
-@app.command()
-def export(
-    to: Annotated[ExportFormat, typer.Option("--to", help="The format.")],
-    run: RunName = None,
-    runs: RunsFolder = Path("runs"),
-    into: Annotated[
-        Path | None, typer.Option("--into", metavar="DIR", help="Where to; otherwise export/ of the run folder.")
-    ] = None,
-) -> None:
-    """Write a run in another program's format."""
-    from gradlab.results import load_run
-    from gradlab.views.export.exporting import empty_tables, export_run
-
-    done = load_run(arguments.one_run(run, runs))
-    say(f"wrote {export_run(done.tables, to, into)}")
-    if nothing := empty_tables(done.tables):
-        say(f"this run has no {', '.join(nothing)}")
-    for problem in done.tables.problems:
-        say(problem, sys.stderr)
-
-
-@app.command()
-def report(
-    paths: RunNames = None,
-    runs: RunsFolder = Path("runs"),
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where to; otherwise report.html in the run folder, or here for several runs.",
-        ),
-    ] = None,
-) -> None:
-    """Write a report: one page in one file, to read in a browser, to mail or to print; of the newest run, by default.
-
-    A sweep file among the paths says which runs are meant, and its claim is judged on them.
-    """
-    exits.require("draw")
-    from gradlab.reporting import write_report
-
-    chosen = arguments.paths_meant(paths, runs) if paths else [arguments.one_run(None, runs)]
-    say(f"wrote {write_report(chosen, output)}")
+for command in (recorded.show, recorded.compare, recorded.export, recorded.report, recorded.delete):
+    app.command()(command)
 
 
 @app.command("list")
@@ -337,34 +233,6 @@ def init(
 def help_(command: Annotated[str, typer.Argument(metavar="COMMAND", help="One of the commands above.")] = "") -> None:
     """Say what a command does and what it takes, as [bold]gradlab COMMAND --help[/bold] does."""
     app([*filter(None, [command]), "--help"], prog_name="gradlab")
-
-
-def _show(run: Any, *, json: bool, quiet: bool) -> None:
-    if json:
-        diagnosis = {
-            "verdict": run.verdict,
-            "findings": [finding.to_json() for finding in run.findings],
-            "not_judged": run.not_judged,
-        }
-        say(json_text(run.summary if "verdict" in run.summary else {**run.summary, **diagnosis}))
-    elif not quiet:
-        from gradlab.views import terminal
-        from gradlab.views.summary import print_summary
-
-        print_summary(run.tables, terminal.console())
-
-
-def _check(verdict: str) -> None:
-    """Exit with 1 unless a run is healthy."""
-    if verdict == "unknown":
-        say("not healthy: nothing could be judged", sys.stderr)
-    if verdict != "healthy":
-        raise typer.Exit(1)
-
-
-def _names(text: str) -> list[str]:
-    """`a, b` ─► a and b."""
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ and nothing is removed through a link, because a folder may come from somebody e
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -51,13 +52,22 @@ def clear(path: Path, tables: Sequence[str]) -> None:
         path: the folder.
         tables: folders in it that hold parts.
     """
+    for file in written_files(path, tables):
+        with suppress(IsADirectoryError, NotADirectoryError, PermissionError):
+            file.unlink(missing_ok=True)
+
+
+def written_files(path: Path, tables: Sequence[str]) -> list[Path]:
+    """The files that are there of what gradlab has written into a folder; none that is reached through a link."""
     folders = [path / table for table in tables if (path / table).is_dir()]
     parts = [part for folder in folders for part in folder.iterdir() if PART.fullmatch(part.name)]
-    for file in [*(path / name for name in _written(path)), *parts]:
-        between = [folder for folder in file.parents if folder != path and folder.is_relative_to(path)]
-        if not any(folder.is_symlink() for folder in between):
-            with suppress(IsADirectoryError, NotADirectoryError, PermissionError):
-                file.unlink(missing_ok=True)
+    files = dict.fromkeys([*(path / name for name in _written(path)), *parts])
+    return [file for file in files if os.path.lexists(file) and not any(map(Path.is_symlink, between(path, file)))]
+
+
+def between(path: Path, file: Path) -> list[Path]:
+    """The folders below a folder in which a file of it is, the innermost first."""
+    return [folder for folder in file.parents if folder != path and folder.is_relative_to(path)]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,7 +18,8 @@ ORDER = [
     "repair",
     "views", "report", "snapshot", "results", "watch_records", "watch_folder", "watch_ranks",
     "announcing", "watching", "inspecting", "experiment", "integrations", "sweeps", "fixing", "reporting",
-    "exits", "completion", "arguments", "cli", "__main__", "__init__",
+    "exits", "completion", "arguments", "deleting",
+    "recorded", "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Each may import those before it."""
 TORCH = [

@@ -463,7 +463,7 @@ def test_help_is_a_command_too(in_process):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["export"], ["show"], ["report"]]
+    "command", [[], ["run"], ["predict"], ["sweep"], ["compare"], ["export"], ["show"], ["report"], ["delete"]]
 )
 def test_help(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
@@ -475,7 +475,7 @@ def test_help(command, monkeypatch):
     assert max(map(len, lines)) <= 80
     named = {option for line in lines for option in line.split() if option.startswith("--")}
     info = app.registered_commands
-    callbacks = {"run": 8, "predict": 2, "sweep": 6, "compare": 6, "export": 3, "show": 3, "report": 2}
+    callbacks = {"run": 8, "predict": 2, "sweep": 6, "compare": 6, "export": 3, "show": 3, "report": 2, "delete": 3}
     if command:
         assert len(named) >= callbacks[command[0]] - 1
     else:

@@ -13,6 +13,7 @@ It writes into a new or empty folder, or into one with the marker, and replaces 
 another version (`gradlab.config.SCHEMA`) is read as far as it goes. Torch-free.
 """
 
+from gradlab.run_folder.deleting import delete_run, require_deletable
 from gradlab.run_folder.finding import find_runs, is_run, runs_meant
 from gradlab.run_folder.names import FINISHED, GROWING, claim_picture, export_folder, plots_folder, report_file
 from gradlab.run_folder.reading import (
@@ -38,6 +39,7 @@ __all__ = [
     "RunWriter",
     "cannot_write",
     "claim_picture",
+    "delete_run",
     "examined_summary",
     "export_folder",
     "failure",
@@ -52,6 +54,7 @@ __all__ = [
     "read_summary",
     "read_tables",
     "report_file",
+    "require_deletable",
     "run_path",
     "runs_meant",
     "started",
