@@ -96,14 +96,18 @@ _TOO_DEEP = "it is nested too deeply"
 
 
 def _usable(value: Any, depth: int) -> Any:
-    if isinstance(value, dict | list):
-        if depth > MOST_DEPTH:
-            raise ValueError(_TOO_DEEP)
-        if isinstance(value, list):
-            return [_usable(item, depth + 1) for item in value]
-        return {key: _usable(item, depth + 1) for key, item in value.items()}
-    too_large = isinstance(value, int) and value.bit_length() > sys.float_info.max_exp - 1
-    return None if too_large or (isinstance(value, float) and not math.isfinite(value)) else value
+    kind = type(value)  # of what JSON holds, there are no subclasses; and comparisons read thousands of summaries
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is int:
+        return value if value.bit_length() < sys.float_info.max_exp else None
+    if depth > MOST_DEPTH:
+        raise ValueError(_TOO_DEEP)
+    if kind is list:
+        return [_usable(item, depth + 1) for item in value]
+    return {key: _usable(item, depth + 1) for key, item in value.items()}
 
 
 @contextmanager
