@@ -182,7 +182,7 @@ def predict(config: ConfigFile, overrides: Overrides = None, json: AsJson = Fals
 
     arguments.tell_short_keys(overrides)
     loaded = load_config(config, overrides or ())
-    prediction = theory.predict_on(loaded, datasets.load(loaded.data, loaded.seed))
+    prediction = theory.predict_on(loaded, datasets.load_for(loaded))
     if json:
         say(json_text(view.prediction_json(prediction, loaded)))
     else:

@@ -44,7 +44,7 @@ def prepare(config: Config) -> Experiment:
     """
     device = _device(config)
     dtype = {"float32": torch.float32, "float64": torch.float64}[config.dtype]
-    dataset = datasets.load(config.data, config.seed)
+    dataset = datasets.load_for(config)
     shape = datasets.input_shape(config.model, config.data, dataset)
     _require_memory(config, device, dtype, dataset)
     data = training.Data.on(device, dtype, dataset)
@@ -68,7 +68,8 @@ def prepare(config: Config) -> Experiment:
 
 def _require_memory(config: Config, device: torch.device, dtype: torch.dtype, dataset: datasets.Dataset) -> None:
     """Refuse a network whose weights, their gradients and the copies that updates are measured on cannot fit."""
-    count = config.model.parameter_count(dataset.features, dataset.classes)
+    features = dataset.features
+    count = None if isinstance(features, tuple) else config.model.parameter_count(features, dataset.classes)
     there = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
     if count is not None:
         what = f"model: a network of {count:,} weights"

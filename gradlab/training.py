@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import LBFGS, Optimizer
@@ -18,13 +19,16 @@ from gradlab.choices import Choice
 from gradlab.config import Config
 from gradlab.datasets import Dataset
 from gradlab.datasets.dataset import Samples
-from gradlab.networks.evaluation import batch_statistics, samples_at_once
+from gradlab.networks.evaluation import CHUNK, batch_statistics, samples_at_once
 from gradlab.seeding import stream
+
+ENTRIES = 2**20
+"""Entries of samples that are no rows, such as images, that go through the network at once in an evaluation."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split on the device: x (samples, features), y (samples,) class numbers.
+    """One split on the device: x (samples, …), y class numbers (samples, …) or numbers to predict (samples, outputs).
 
     Training that need not see a sample twice has `draw`: a batch's number and size ─► its x and y.
     """
@@ -32,6 +36,11 @@ class Split:
     x: Tensor
     y: Tensor
     draw: Callable[[int, int], tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def at_once(self) -> int:
+        """Samples that go through the network at once in an evaluation: fewer where they are large."""
+        return max(1, min(CHUNK, ENTRIES // max(1, self.x[0].numel()))) if self.x.ndim > 2 else CHUNK
 
     def __len__(self) -> int:
         return len(self.y)
@@ -49,7 +58,11 @@ class Data:
         """Move a dataset to where the network is."""
 
         def tensors(samples: Samples) -> tuple[Tensor, Tensor]:
-            return torch.tensor(samples.x, dtype=dtype, device=device), torch.tensor(samples.y).to(device)
+            return of(samples.x), of(samples.y)
+
+        def of(numbers: NDArray[Any]) -> Tensor:
+            whole = numbers.dtype.kind == "i"
+            return torch.tensor(numbers, dtype=torch.int64 if whole else dtype, device=device)
 
         draw = dataset.draw
         return cls(
@@ -59,6 +72,10 @@ class Data:
             ),
             Split(*tensors(dataset.test)),
         )
+
+
+Evaluation = dict[str, float | None]
+"""The mean loss over a split; and its accuracy, None where numbers are predicted."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +104,18 @@ def _cross_entropy(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor
 
 
 def _squared_error(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
-    """Mean over the classes of the squared difference from one-hot vectors; over the samples the mean or the sum."""
-    classes = output.shape[1]
-    loss = functional.mse_loss(output, functional.one_hot(y, classes).to(output), reduction=reduction)
-    return loss if reduction == "mean" else loss / classes
+    """Mean over the outputs of the squared difference; over the samples the mean or the sum.
+
+    The target is a number for each output; of classes, a one-hot vector.
+    """
+    target = y.reshape(output.shape) if y.is_floating_point() else functional.one_hot(y, output.shape[-1]).to(output)
+    loss = functional.mse_loss(output, target, reduction=reduction)
+    return loss if reduction == "mean" else loss / (output.numel() // len(output))
 
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = {"cross_entropy": _cross_entropy, "mse": _squared_error}
-"""Outputs (samples, …, classes), class numbers (samples, …) and a reduction ─► the loss."""
+"""Outputs, targets and a reduction ─► the loss. Outputs are (samples, …, classes) for class numbers (samples, …), and
+(samples, outputs) for numbers of that shape; with one output, (samples,) will do."""
 
 
 def checked_loss(name: str, output: object, *, y: Tensor, classes: int) -> Tensor:
@@ -103,19 +124,21 @@ def checked_loss(name: str, output: object, *, y: Tensor, classes: int) -> Tenso
     Args:
         name: a key of `LOSSES`.
         output: what the network has returned for a batch.
-        y: (samples, …), the class numbers of the batch.
-        classes: how many classes there are.
+        y: the targets of the batch.
+        classes: how many classes there are, or numbers to predict.
 
     Raises:
         ValueError: the loss cannot be computed of it.
     """
     if not isinstance(output, Tensor):
         raise ValueError(f"the module returns {type(output).__name__}; the loss needs one tensor")
-    shape = (*y.shape, classes)
-    if tuple(output.shape) != shape or not output.is_floating_point():
+    numbers = y.is_floating_point()
+    shape = tuple(y.shape) if numbers else (*y.shape, classes)
+    fitting = [shape, shape[:-1]] if numbers and classes == 1 else [shape]
+    if tuple(output.shape) not in fitting or not output.is_floating_point():
         raise ValueError(
-            f"the module returns a tensor of shape {tuple(output.shape)}, {output.dtype}; the loss needs "
-            f"numbers of the shape {shape}, one for each class"
+            f"the module returns a tensor of shape {tuple(output.shape)}, {output.dtype}; the loss needs numbers of "
+            f"the shape {shape}, one for each {'number to predict' if numbers else 'class'}"
         )
     return LOSSES[name](output, y)
 
@@ -213,8 +236,8 @@ def _after(loss: Tensor, evaluate: Callable[[], Tensor]) -> Callable[[], Tensor]
     return lambda: first.pop() if first else evaluate()
 
 
-def evaluate(model: nn.Module, split: Split, loss: str = "cross_entropy") -> dict[str, float]:
-    """Mean loss and accuracy over a split, in evaluation mode.
+def evaluate(model: nn.Module, split: Split, loss: str = "cross_entropy") -> Evaluation:
+    """Mean loss and accuracy over a split, in evaluation mode; where numbers are predicted, no accuracy.
 
     Args:
         model: the network.
@@ -230,18 +253,20 @@ def evaluate(model: nn.Module, split: Split, loss: str = "cross_entropy") -> dic
         model.train(mode)
 
 
-def evaluate_with_batch_statistics(model: nn.Module, split: Split, loss: str = "cross_entropy") -> dict[str, float]:
+def evaluate_with_batch_statistics(model: nn.Module, split: Split, loss: str = "cross_entropy") -> Evaluation:
     """The same with the statistics of the split itself in place of BatchNorm's running ones; leaves no trace."""
     with batch_statistics(model):
         return _evaluate(model, split, loss)
 
 
-def _evaluate(model: nn.Module, split: Split, name: str) -> dict[str, float]:
+def _evaluate(model: nn.Module, split: Split, name: str) -> Evaluation:
     loss = torch.zeros((), dtype=torch.float64)
     correct = torch.zeros((), dtype=torch.int64)
-    chunks = -(-len(split) // samples_at_once(model))
+    numbers = split.y.is_floating_point()
+    chunks = -(-len(split) // min(samples_at_once(model), split.at_once))
     for x, y in zip(split.x.tensor_split(chunks), split.y.tensor_split(chunks), strict=True):
-        logits = model(x)
-        loss += LOSSES[name](logits, y, reduction="sum").cpu()
-        correct += (logits.argmax(1) == y).sum().cpu()
-    return {"loss": float(loss) / len(split), "accuracy": float(correct) / len(split)}
+        output = model(x)
+        loss += LOSSES[name](output, y, reduction="sum").cpu()
+        if not numbers:
+            correct += (output.argmax(-1) == y).sum().cpu()
+    return {"loss": float(loss) / len(split), "accuracy": None if numbers else float(correct) / split.y.numel()}

@@ -10,7 +10,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from gradlab.choices.base import Choice, Classes, Count, NonNegative, Positive, Samples, Size, by_name
+from gradlab.choices.base import (
+    Choice,
+    Classes,
+    Code,
+    Count,
+    NamedOptions,
+    NonNegative,
+    Positive,
+    Samples,
+    Size,
+    by_name,
+    called_text,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Facts:
         commonest: share of its most frequent class, where classes come in known and unequal shares.
         endless: whether the module also has a function `draw`, with which training never sees a sample twice.
         from_outside: whether the samples are not in the package, so that they may be missing.
+        any_target: whether targets may be classes or numbers; its function is then told the loss.
     """
 
     module: str
@@ -30,6 +43,7 @@ class Facts:
     commonest: float | None = None
     endless: bool = False
     from_outside: bool = False
+    any_target: bool = False
 
 
 class Data(Choice):
@@ -109,15 +123,44 @@ class Shapeset(Data):
     Every step trains on new ones, which it sees once; an epoch is as many as the training split has."""
 
 
+class Teacher(Data):
+    """N(0, 1) inputs and the numbers that a random linear teacher makes of them, for train.loss=mse."""
+
+    name: Literal["teacher"] = "teacher"
+    facts = Facts(module="synthetic")
+    features: Size = 64
+    """Input dimension."""
+    outputs: Size = 1
+    """Numbers that the teacher makes of a sample, each of variance 1."""
+    samples: Samples = 2048
+    """Samples, training and test together."""
+    noise: NonNegative = 0.0
+    """Standard deviation of what is added to the numbers."""
+
+
+class Function(Data):
+    """A function of one number, uniform between −√3 and √3, such as |x|, for train.loss=mse (Lu et al. 2019)."""
+
+    name: Literal["function"] = "function"
+    facts = Facts(module="synthetic")
+    of: Literal["abs", "square", "sin", "step"] = "abs"
+    """abs |x|, square x², sin of 5x, or step: 1 where x > 0, else 0."""
+    samples: Samples = 3000
+    """Samples, training and test together."""
+    noise: NonNegative = 0.0
+    """Standard deviation of what is added to the numbers."""
+
+
 class File(Data):
-    """Your own table: .npz (arrays x and the target), .csv or .parquet with a column of class labels."""
+    """Your own table: .npz (arrays x and the target), .csv or .parquet; the target is class labels, or numbers."""
 
     name: Literal["file"] = "file"
-    facts = Facts(module="files", from_outside=True)
+    facts = Facts(module="files", from_outside=True, any_target=True)
     path: Path = Field(strict=False)
     """The file; in a config file relative to that file, on the command line to the working directory."""
     target: Annotated[str, Field(min_length=1)] = "target"
-    """Column (or .npz array) with the class labels; every other column is a feature."""
+    """Column (or .npz array) with the class labels; every other column is a feature. With train.loss=mse, numbers that
+    are no classes (fractions, values that occur once, too many values) are predicted as they are."""
 
 
 class OpenML(Data):
@@ -133,6 +176,28 @@ class OpenML(Data):
     """Use a stratified random subset of this many samples; null takes all."""
 
 
+class PythonData(Data):
+    """Your own: a Python function that returns arrays or tensors of any shape, or torch datasets."""
+
+    name: Literal["python"] = "python"
+    facts = Facts(module="own", from_outside=True, any_target=True)
+    code: ClassVar[str] = "factory"
+    factory: Code
+    """`data.py:load` for the function load of the file data.py, or `package.module:load`. It is called with the options
+    and, where it has an argument of this name, with a `seed`, and returns `(x_train, y_train, x_test, y_test)`, a pair
+    of torch datasets for training and test, or `(x, y)`, of which `test_fraction` is held out. Integers in y are classes;
+    with train.loss=mse floating point numbers are predicted. Integers in x stay integers, but for bytes."""
+    options: NamedOptions = Field({})
+    """What it is called with, by the names of its arguments."""
+    standardize: bool = False
+    """Zero mean and unit variance for each feature, fitted on the training split; integers stay as they are."""
+
+    @property
+    def label(self) -> str:
+        """The function and its options."""
+        return called_text(self.factory, self.options)
+
+
 DATASETS: Mapping[str, type[Data]] = by_name(
     Digits,
     BreastCancer,
@@ -140,6 +205,9 @@ DATASETS: Mapping[str, type[Data]] = by_name(
     Gaussian,
     Spirals,
     Shapeset,
+    Teacher,
+    Function,
     File,
     OpenML,
+    PythonData,
 )

@@ -47,7 +47,8 @@ class TrainConfig(Options):
     """How the learning rate changes over the run: a name, or a mapping of a name and its options:
     {name: cosine, warmup: 20}."""
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
-    """cross_entropy; or mse, the mean squared difference from one-hot vectors, over samples and classes."""
+    """cross_entropy; or mse, the mean squared difference from the target, over samples and outputs. The target is a
+    one-hot vector where the data has classes."""
     steps: Count | None = None
     """Optimizer steps; 500 where neither steps nor epochs is given. Never together with epochs."""
     epochs: Count | None = None

@@ -1,7 +1,7 @@
-"""A classification task: samples, class numbers, and their split."""
+"""A task: samples with class numbers, or with numbers to predict, and their split."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from gradlab.choices import Data, Model
 from gradlab.errors import DatasetError
 
-Features = NDArray[np.float64]
+Features = NDArray[np.float64] | NDArray[np.int64]
 Labels = NDArray[np.int64]
+Targets = NDArray[np.int64] | NDArray[np.float64]
 Image = tuple[int, int, int]
 """Channels, height and width."""
 
@@ -22,13 +23,17 @@ MOST_NUMBERS = 1000
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of a source: features x (samples, features) and class numbers y (samples,) from 0, none missing.
+    """Samples of a source.
 
-    Where the samples are images, `image` has their channels, height and width; the features are in this order.
+    Attributes:
+        x: (samples, features); of data of the user's own (samples, …), integers or others.
+        y: class numbers (samples,) from 0, none missing, one for each position where a sample has several; or numbers
+            to predict, (samples, outputs).
+        image: channels, height and width, where the samples are images; the features are in this order.
     """
 
     x: Features
-    y: Labels
+    y: Targets
     image: Image | None = None
 
 
@@ -43,7 +48,7 @@ class Dataset:
     Attributes:
         train: the training split; all classes are in it.
         test: the test split; all classes are in it.
-        classes: number of classes.
+        classes: number of classes; where numbers are predicted, how many of each sample.
         draw: makes training batches of new samples, if the source has as many as anybody wants; else None.
     """
 
@@ -53,9 +58,26 @@ class Dataset:
     draw: Draw | None = None
 
     @property
-    def features(self) -> int:
-        """Features of a sample."""
-        return int(self.train.x.shape[1])
+    def features(self) -> int | tuple[int, ...]:
+        """Features of a sample; the shape of a sample that is not one row."""
+        shape = self.train.x.shape[1:]
+        return int(shape[0]) if len(shape) == 1 else tuple(shape)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether numbers are predicted, and not classes."""
+        return self.train.y.dtype.kind == "f"
+
+    @property
+    def flat(self) -> "Dataset":
+        """The same with one row of numbers for each sample, which is an image if it has two or three dimensions."""
+        shape = self.train.x.shape[1:]
+        image = {1: self.image, 2: (1, *shape), 3: shape}.get(len(shape))
+        train, test = (
+            Samples(split.x.reshape(len(split.x), -1).astype(np.float64, copy=False), split.y, image)
+            for split in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test)
 
     @property
     def image(self) -> Image | None:
@@ -68,14 +90,19 @@ class Dataset:
         return float((self.train.x**2).mean())
 
     @property
-    def input_second_moments(self) -> Features:
+    def target_second_moment(self) -> float | None:
+        """E y² over all numbers to predict; None of classes."""
+        return float((self.train.y**2).mean()) if self.numeric else None
+
+    @property
+    def input_second_moments(self) -> NDArray[np.float64]:
         """E x² at each position of the images of the training split, (height, width); over samples and channels."""
         assert self.image is not None
         return np.asarray((self.train.x**2).mean(0).reshape(self.image).mean(0))
 
 
-def input_shape(model: Model, data: Data, dataset: Dataset) -> int | Image:
-    """What a network is built for: the features of a sample, or the shape of an image where it reads images.
+def input_shape(model: Model, data: Data, dataset: Dataset) -> int | tuple[int, ...]:
+    """What a network is built for: the features of a sample, or the shape of a sample that is not one row.
 
     Raises:
         DatasetError: the network reads images, and the samples are none.
@@ -121,9 +148,8 @@ def class_numbers(labels: NDArray[np.generic], key: str = "data") -> Labels:
         raise DatasetError(f"{key}: a classification task needs at least 2 classes{only}")
     if _too_many(values, len(labels)):
         raise DatasetError(
-            f"{key}: {len(values)} distinct values in {len(labels)} samples are no classes; "
-            "gradlab trains classifiers, not regressions",
-            fix="Choose a target that names the class of each sample, or bin it first.",
+            f"{key}: {len(values)} distinct values in {len(labels)} samples are no classes",
+            fix="train.loss=mse predicts numbers. Or choose a target that names the class of each sample.",
         )
     if counts.min() < 2:
         raise DatasetError(
@@ -131,6 +157,22 @@ def class_numbers(labels: NDArray[np.generic], key: str = "data") -> Labels:
             fix="Add samples, or leave out the classes that have only one.",
         )
     return np.asarray(numbers, dtype=np.int64)
+
+
+def targets(labels: NDArray[Any], key: str, loss: str) -> Targets:
+    """Class numbers (samples,), or with squared errors (samples, 1) numbers, where labels are no classes.
+
+    No classes are numbers of which some are fractions, some occur once, or too many differ.
+
+    Raises:
+        DatasetError: as `class_numbers`.
+    """
+    if loss == "mse" and labels.dtype.kind in "iuf":
+        values, counts = np.unique(labels, return_counts=True)
+        fractions = values.dtype.kind == "f" and bool((values != np.round(values)).any())
+        if fractions or counts.min() < 2 or _too_many(values, len(labels)):
+            return labels.astype(np.float64)[:, None]
+    return class_numbers(labels, key)
 
 
 def _too_many(values: NDArray[Any], samples: int) -> bool:
@@ -150,9 +192,13 @@ def _quoted(value: object) -> str:
 def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of the training and the test samples: shuffled by the seed, every class in proportion.
 
+    Numbers, and classes of which a sample has several, are in no proportion.
+
     Raises:
         DatasetError: a class or a split would be too small.
     """
+    if samples.y.dtype.kind == "f" or samples.y.ndim > 1:
+        return _in_two(len(samples.y), test_fraction, seed)
     counts = np.bincount(samples.y)
     test = int(np.ceil(test_fraction * len(samples.y)))
     if counts.min() < 2:
@@ -177,6 +223,14 @@ def split(samples: Samples, test_fraction: float, seed: int) -> tuple[NDArray[np
         train.append(members[:of_train])
         held_out.append(members[of_train : of_train + of_test])
     return generator.permutation(np.concatenate(train)), generator.permutation(np.concatenate(held_out))
+
+
+def _in_two(samples: int, test_fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    test = int(np.ceil(test_fraction * samples))
+    if test >= samples:
+        raise DatasetError(f"data.test_fraction: {test_fraction:g} of {samples} samples leaves nothing to train on")
+    order = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed))).permutation(samples)
+    return order[test:], order[:test]
 
 
 def _shares(counts: NDArray[np.intp], wanted: int, generator: np.random.RandomState) -> NDArray[np.intp]:

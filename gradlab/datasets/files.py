@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gradlab.choices import File
-from gradlab.datasets.dataset import Features, Image, Samples, class_numbers
+from gradlab.datasets.dataset import Features, Image, Samples, targets
 from gradlab.errors import DatasetError
 from gradlab.memory import require_memory
 from gradlab.nearest import did_you_mean, named
@@ -34,11 +34,11 @@ UNREADABLE = (
 """Errors of the readers for files that are damaged, encrypted or of another kind. Some damage makes polars panic."""
 
 
-def file(data: File, seed: int) -> Samples:
-    """Read a table of numeric features with a column of class labels.
+def file(data: File, seed: int, loss: str) -> Samples:
+    """Read a table of numeric features with a column of class labels, or of numbers to predict.
 
     Raises:
-        DatasetError: the file cannot be read, or its content is no classification task.
+        DatasetError: the file cannot be read, or its content is no task for the loss.
     """
     path = data.path
     columns = _read(path)
@@ -49,7 +49,7 @@ def file(data: File, seed: int) -> Samples:
     labels = _labels(columns.pop(data.target), data.target, path)
     if not len(labels):
         raise DatasetError(f"data.path: {path} has no rows")
-    numbers = class_numbers(labels, key=f"data.target: {data.target!r}")
+    numbers = targets(labels, f"data.target: {data.target!r}", loss)
     return Samples(_features(columns, len(labels), path), numbers, _image(columns))
 
 

@@ -67,15 +67,20 @@ def batch_norm_drift(tables: Tables) -> Answer:
         Finding(
             rule="batch-norm-drift",
             severity="warning",
-            message=f"with running statistics the training accuracy is {both['accuracy'][-1]:.1%} and the loss "
-            f"{both['loss'][-1]:.3g}; with those of the batch {both['accuracy_batch'][-1]:.1%} and "
-            f"{both['loss_batch'][-1]:.3g}",
+            message=f"with running statistics the training {_numbers_of(both, '')}; with those of the batch the "
+            f"{_numbers_of(both, '_batch')}",
             steps=(int(both["step"][0]), int(both["step"][-1])),
             measured=numbers(accuracy_lost=lost, loss_added=more),
             threshold={"accuracy_lost": DRIFT_ACCURACY, "loss_added": limit},
             remedies=tuple(remedies.learning_rate(tables.config, 0.1)),
         )
     ]
+
+
+def _numbers_of(evaluations: pl.DataFrame, suffix: str) -> str:
+    """The last accuracy, where classes are predicted, and the last loss."""
+    loss, accuracy = f"loss is {evaluations['loss' + suffix][-1]:.3g}", evaluations["accuracy" + suffix][-1]
+    return loss if accuracy is None else f"accuracy is {accuracy:.1%} and the {loss}"
 
 
 def _watched_drift(tables: Tables) -> Answer:

@@ -117,11 +117,11 @@ def _try_to_load(points: Sequence[Point]) -> None:
     """
     for reference in dict.fromkeys(reference for point in points for reference in point.config.code):
         user_code.load(reference)
-    tried: list[Data] = []
-    for point in points:
-        if point.config.data.facts.from_outside and point.config.data not in tried:
-            tried.append(point.config.data)
-            datasets.load(point.config.data, point.config.seed)
+    tried: list[tuple[Data, str]] = []
+    for config in (point.config for point in points):
+        if config.data.facts.from_outside and (config.data, config.train.loss) not in tried:
+            tried.append((config.data, config.train.loss))
+            datasets.load_for(config)
 
 
 def look_up_all(points: Sequence[Point], runs: Path) -> dict[str, PointState]:

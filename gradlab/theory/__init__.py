@@ -2,7 +2,7 @@
 
     quadrature ◄ batch_norm ◄ mean_field ◄ coverage, outlook, width_noise ◄ prediction
 
-    prediction = predict_on(config, datasets.load(config.data, config.seed))
+    prediction = predict_on(config, datasets.load_for(config))
 
 References:
     Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos.

@@ -19,11 +19,11 @@ from gradlab.theory.outlook import Outlook, line, look_ahead
 from gradlab.theory.quadrature import Array
 from gradlab.theory.width_noise import log_variances
 
-_DELTA_LOGITS: Mapping[str, Callable[[int], float]] = {
-    "cross_entropy": lambda classes: sqrt((1 - 1 / classes) / classes),
-    "mse": lambda classes: 2 / classes / sqrt(classes),
+_DELTA_OUTPUT: Mapping[str, Callable[[int, float], float]] = {
+    "cross_entropy": lambda classes, target: sqrt((1 - 1 / classes) / classes),
+    "mse": lambda classes, target: 2 / classes * sqrt(target),
 }
-"""RMS δ at small logits, times the samples of the batch, for a number of classes."""
+"""RMS δ at small outputs, times the samples of the batch, for a number of outputs and E y² of the targets."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Prediction:
         depth_scale: ξ = 1/|ln χ| in layers, with χ of the last factor between two hidden layers, the one nearest to the
             fixed point (Schoenholz et al. 2017); infinite at χ = 1.
         delta_last: RMS δ at the last hidden layer, if the logits are small: δ of the mean cross-entropy at uniform
-            probabilities is √((1 − 1/C)/C)/B, that of the mean squared error 2/√C/C/B. None where it is not known.
+            probabilities is √((1 − 1/C)/C)/B, that of the mean squared error 2 √(E y²)/C/B, where E y² is 1/C for
+            one-hot vectors. None where it is not known.
         ahead: depths at which something is lost, and the outlook.
         caveats: where this prediction is known to be loose.
         not_covered: why theory has nothing to say; None where it has.
@@ -103,16 +104,18 @@ def predict_on(config: Config, dataset: Dataset) -> Prediction:
         classes=dataset.classes,
         input_second_moment=dataset.input_second_moments if config.model.reads_images else dataset.input_second_moment,
         batch_size=config.data.samples_per_step(len(dataset.train.y)),
+        target_second_moment=dataset.target_second_moment,
     )
 
 
 def predict(
     config: Config,
     *,
-    features: int | tuple[int, int, int],
+    features: int | tuple[int, ...],
     classes: int,
     input_second_moment: float | Array,
     batch_size: int | None = None,
+    target_second_moment: float | None = None,
 ) -> Prediction:
     """What mean-field theory predicts for a network at initialization.
 
@@ -122,6 +125,7 @@ def predict(
         classes: units of the output layer.
         input_second_moment: E x² over samples and features, `Dataset.input_second_moment`; of images it may be one at
             each position, `Dataset.input_second_moments`.
+        target_second_moment: E y² over samples and outputs, where numbers are predicted.
         batch_size: samples a step, where the training split is smaller than the config's batch, or is the batch.
 
     Raises:
@@ -141,6 +145,7 @@ def predict(
         return _uncovered(reason)
 
     scale_known = not isinstance(model, CNN) or model.initializer.name != "lsuv"
+    target = 1 / classes if target_second_moment is None else target_second_moment
     with np.errstate(invalid="ignore"):  # where δ is 0 in two neighbours
         log_chi_L = log_delta_L - np.append(log_delta_L[1:], 0.0 if scale_known else nan)
         relative_L = (log_delta_L - log_delta_L[-1]) / 2
@@ -150,7 +155,7 @@ def predict(
         relative_L = np.full_like(relative_L, np.nan)  # relative to 0
         log_chi_L = relative_L
     decades_L = (output_relative_L if closed else relative_L) / log(10)
-    log_delta_last = log(_DELTA_LOGITS[config.train.loss](classes) / batch) + float(log_delta_L[-1]) / 2
+    log_delta_last = log(_DELTA_OUTPUT[config.train.loss](classes, target) / batch) + float(log_delta_L[-1]) / 2
     log_delta_last = log_delta_last if scale_known else nan
     # over maps, how far the positions are independent of one another is not known
     log_variance_L = np.full(len(layers), nan) if isinstance(model, CNN) else log_variances(model, layers)
@@ -172,7 +177,7 @@ def predict(
 
 def _layers(
     model: Layered,
-    features: int | tuple[int, int, int],
+    features: int | tuple[int, ...],
     classes: int,
     input_second_moment: float | Array,
     batch: int,

@@ -73,7 +73,7 @@ def prediction_json(prediction: Prediction, config: Config) -> dict[str, Any]:
 
 
 def _parts(prediction: Prediction, config: Config, width: int) -> Iterator[Text | Table]:
-    about = f"{config.model.summary}, on {config.data.name}"
+    about = f"{config.model.summary}, on {config.data.label}"
     if len(config.name) + 2 + len(about) <= width:
         yield Text.assemble((config.name, "bold"), "  ", (about, "dim"))
     else:

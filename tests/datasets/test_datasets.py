@@ -155,7 +155,7 @@ def test_class_numbers():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.linspace(0, 1, 30), "30 distinct values in 30 samples are no classes; gradlab trains classifiers"),
+        (np.linspace(0, 1, 30), "30 distinct values in 30 samples are no classes"),
         (np.arange(60) * 7, "60 distinct values in 60 samples are no classes"),
         (np.repeat(np.arange(1001), 3), "1001 distinct values in 3003 samples are no classes"),
         (np.array([f"house {i}" for i in range(30)]), "30 distinct values in 30 samples are no classes"),
