@@ -25,11 +25,12 @@ REGISTRIES = {
     "schedules": SCHEDULES,
 }
 EVERY = [choice for registry in REGISTRIES.values() for choice in registry.values()]
-REQUIRED = {"file": {"path": "x.csv"}, "openml": {"dataset": "mnist_784"}, "python": {"function": "a.py:f"}}
+REQUIRED = {"file": {"path": "x.csv"}, "openml": {"dataset": "mnist_784"}}
 
 
 def build(choice, **options):
-    return choice(**REQUIRED.get(choice.model_fields["name"].default, {}), **options)
+    code = {choice.code: "a.py:f"} if choice.code else {}
+    return choice(**REQUIRED.get(choice.model_fields["name"].default, {}), **code, **options)
 
 
 def test_the_names_are_those_that_are_promised():
@@ -42,8 +43,14 @@ def test_the_names_are_those_that_are_promised():
         "truncated_normal", "normal", "uniform", "zeros", "constant", "variance_scaling", "xavier_uniform",
         "xavier_normal", "kaiming_uniform", "kaiming_normal", "pytorch_default", "lsuv", "python",
     }  # fmt: skip
-    assert (set(NORMALIZATIONS), set(MODELS)) == ({"none", "batch_norm", "layer_norm", "rms_norm"}, {"mlp", "cnn"})
-    assert set(DATASETS) == {"digits", "breast_cancer", "wine", "gaussian", "spirals", "shapeset", "file", "openml"}
+    assert (set(NORMALIZATIONS), set(MODELS)) == (
+        {"none", "batch_norm", "layer_norm", "rms_norm"},
+        {"mlp", "cnn", "python"},
+    )
+    assert set(DATASETS) == {
+        "digits", "breast_cancer", "wine", "gaussian", "spirals", "shapeset", "teacher", "function", "file", "openml",
+        "python",
+    }  # fmt: skip
 
 
 def test_every_choice_is_in_one_registry():

@@ -185,8 +185,8 @@ class PythonData(Data):
     factory: Code
     """`data.py:load` for the function load of the file data.py, or `package.module:load`. It is called with the options
     and, where it has an argument of this name, with a `seed`, and returns `(x_train, y_train, x_test, y_test)`, a pair
-    of torch datasets for training and test, or `(x, y)`, of which `test_fraction` is held out. Integers in y are classes;
-    with train.loss=mse floating point numbers are predicted. Integers in x stay integers, but for bytes."""
+    of torch datasets for training and test, or `(x, y)`, of which `test_fraction` is held out. Integers in y are
+    classes; with train.loss=mse floating point numbers are predicted. Integers in x stay integers, but for bytes."""
     options: NamedOptions = Field({})
     """What it is called with, by the names of its arguments."""
     standardize: bool = False
