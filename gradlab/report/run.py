@@ -5,6 +5,7 @@ from typing import Any
 
 from gradlab.diagnosis import RULES, VITAL
 from gradlab.measures.settings import settings_of
+from gradlab.report.graph import network_graph
 from gradlab.report.markup import Markup, element, hidden_table, markup, prose, table
 from gradlab.report.network import modules_of, network_table
 from gradlab.tables import UNKNOWN, Finding, Tables
@@ -111,7 +112,9 @@ def _network(run: Tables, modules: Any, number: int) -> Markup:
     if not modules:
         return element("p", "No step was recorded.", class_="warning")
     words = "Each name is a link to its course over time. Numbers are those of the last record, if not said otherwise."
-    return markup(element("p", words, class_="faint"), network_table(modules, str(number)))
+    return markup(
+        element("p", words, class_="faint"), network_graph(modules, str(number)), network_table(modules, str(number))
+    )
 
 
 def facts(run: Tables, environment: Mapping[str, Any]) -> Markup:
