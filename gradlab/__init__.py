@@ -5,6 +5,9 @@ import gradlab
 run = gradlab.run("configs/vanishing.yaml", {"model.depth": 50})
 run.layers, run.findings, run.figure("gradient_flow")
 gradlab.load_run(run.path)
+gradlab.sweep("configs/vanishing.yaml", {"model.depth": [5, 50]}).runs
+gradlab.compare("runs"), gradlab.load_runs("runs")
+gradlab.predict("configs/vanishing.yaml").decades_per_layer
 
 with gradlab.watch(model, optimizer) as recorder:   # any nn.Module, around an unchanged training loop
     …
@@ -22,11 +25,26 @@ if TYPE_CHECKING:
     from gradlab.experiment import run
     from gradlab.fixing import fix
     from gradlab.inspecting import Inspection, inspect
-    from gradlab.results import Run, compare, load_run
+    from gradlab.results import Run, compare, load_run, load_runs
+    from gradlab.sweeping import predict, sweep
     from gradlab.watching import watch
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Inspection", "Run", "StopTraining", "compare", "fix", "inspect", "load_run", "run", "watch"]
+__all__ = [
+    "Config",
+    "Inspection",
+    "Run",
+    "StopTraining",
+    "compare",
+    "fix",
+    "inspect",
+    "load_run",
+    "load_runs",
+    "predict",
+    "run",
+    "sweep",
+    "watch",
+]
 
 _HOMES = {
     "Config": "config",
@@ -37,7 +55,10 @@ _HOMES = {
     "inspect": "inspecting",
     "compare": "results",
     "load_run": "results",
+    "load_runs": "results",
+    "predict": "sweeping",
     "run": "experiment",
+    "sweep": "sweeping",
     "watch": "watching",
 }
 

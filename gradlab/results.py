@@ -5,6 +5,7 @@ run.layers.filter(kind="weight"), run.findings, run.figure("gradient_flow")
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import polars as pl
 
 from gradlab import marker, run_folder
 from gradlab.diagnosis import Diagnosed, judge
+from gradlab.errors import RunFolderError
 from gradlab.measures.headline import headline
 from gradlab.snapshot import HasTables
 from gradlab.tables import Tables
@@ -91,6 +93,21 @@ def _snapshot(path: Path, *, thinned: bool = False) -> Tables:
 def load_run(path: str | Path) -> Run:
     """Open a run folder; `RunFolderError` where there is none."""
     return Run(path)
+
+
+def load_runs(path: str | Path = "runs") -> list[Run]:
+    """Open every run folder at or below a folder, in the order of their names; what is damaged is left out.
+
+    Raises:
+        RunFolderError: there is no such folder.
+    """
+    if not Path(path).exists():
+        raise RunFolderError(f"there is no folder {path}", fix="gradlab run and gradlab sweep write into runs/.")
+    found = []
+    for folder in run_folder.find_runs(Path(path)):
+        with suppress(RunFolderError):
+            found.append(load_run(folder))
+    return found
 
 
 def compare(

@@ -17,7 +17,8 @@ ORDER = [
     "measures", "recording", "training", "preparation", "environment", "marker", "run_folder", "diagnosis", "claims",
     "repair",
     "views", "report", "snapshot", "results", "watch_records", "watch_folder", "watch_ranks",
-    "announcing", "watching", "inspecting", "experiment", "integrations", "sweeps", "fixing", "reporting",
+    "announcing", "watching", "inspecting", "experiment", "integrations", "sweeps", "fixing", "sweeping",
+    "reporting",
     "exits", "completion", "arguments", "deleting",
     "recorded", "cli", "__main__", "__init__",
 ]  # fmt: skip

@@ -35,7 +35,7 @@ def show_plan(source: Path, overrides: Sequence[str], runs: Path) -> None:
     """Print the points of a sweep and their states; write nothing."""
     points = load_plan(source, overrides).points
     states = look_up_all(points, runs)
-    row = _rows(points)
+    row = point_lines(points)
     print_plan([row(point, states[point.config.id]) for point in points], terminal.console())
 
 
@@ -99,7 +99,7 @@ def sweep(
     begun = monotonic()
     plan = load_plan(source, overrides)
     points = plan.points
-    row = _rows(points)
+    row = point_lines(points)
     with sweep_progress() as progress:
         report = run_sweep(
             points, engine, runs=runs, listener=ProgressListener(progress, row), plots=plots, retry_failed=retry_failed
@@ -169,7 +169,7 @@ class ProgressListener:
         self._progress.ended(worker, self._row(point, state))
 
 
-def _rows(points: Sequence[Point]) -> Callable[[Point, PointState], PointLine]:
+def point_lines(points: Sequence[Point]) -> Callable[[Point, PointState], PointLine]:
     """A function that makes the line of a point, with the settings in which the points differ."""
     values: dict[str, set[str]] = {}
     for point in points:
