@@ -157,7 +157,7 @@ def _along(tables: Tables, delta: Profiles, fits: Fits, rule: str, sign: int, no
     gaps = int(np.ptp(delta.layers))
     range_decades = float(range_T[when.quote])
     r_squared = float(smooth(fits.r_squared_T)[when.quote])
-    verb, slope = "grows" if sign > 0 else "shrinks", range_decades / gaps
+    verb, slope = "grows" if sign > 0 else "shrinks", float(f"{range_decades / gaps:.2g}")
     message = (
         f"the gradient signal δ {verb} toward the input, {factor_text(slope)} per layer ({abs(slope):.2g} decades, "
         f"R² {r_squared:.2f}): {abs(range_decades):.1f} decades over {gaps + 1} layers, from "

@@ -118,7 +118,7 @@ def _over_depth(tables: Tables, size: Profiles, rule: str, sign: int) -> list[Fi
         Finding(
             rule=rule,
             severity=severity_of(when, "warning"),
-            message=f"activations {verb} toward the output, {factor_text(sign * per_layer)} per layer "
+            message=f"activations {verb} toward the output, {factor_text(sign * float(f'{per_layer:.2g}'))} per layer "
             f"({per_layer:.2g} decades): {abs(range_decades):.1f} decades over {np.ptp(size.layers) + 1} layers, from "
             f"{modules_text([size.modules[0]])} to {modules_text([size.modules[-1]])}, {when}",
             modules=size.names(),

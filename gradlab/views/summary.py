@@ -259,12 +259,17 @@ def totals(run: Tables) -> Iterator[str]:
         slopes = [decades_per_layer(run.layers, step).value for step in ends]
         if any(map(math.isfinite, slopes)):
             words = [f"{slope:+.2f}" if math.isfinite(slope) else ABSENT for slope in slopes]
-            factors, decades = (" → ".join(dict.fromkeys(texts)) for texts in (map(factor_text, slopes), words))
+            factors, decades = (" → ".join(dict.fromkeys(texts)) for texts in (map(_factor, slopes), words))
             yield f"δ {factors} per layer ({decades} decades)"
     seconds = run.summary.get("seconds")
     if seconds is not None:
         yield seconds_text(seconds)
     yield from _recording_cost(run)
+
+
+def _factor(slope: float) -> str:
+    """The factor of a slope as it is shown, with two decimals."""
+    return factor_text(round(slope, 2)) if math.isfinite(slope) else ABSENT
 
 
 def _recording_cost(run: Tables) -> Iterator[str]:

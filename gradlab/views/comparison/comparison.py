@@ -80,7 +80,8 @@ class ComparedConfiguration:
         """All that a condition or a column can name: settings, `n`, `verdict`, and the means."""
         means = {name: mean.value for name, mean in self.means.items()}
         first = self.runs[0].settings if self.runs else {}
-        short = {key: first[key] for key in known_settings([self.settings]) if key not in self.settings}
+        names = [key for key in known_settings([self.settings]) if key not in self.settings]
+        short = {key: first[key] for key in names if key in first}  # a watched model has none of them
         return {**self.settings, **short, "n": len(self.runs), "verdict": self.verdict, **means}
 
 

@@ -309,3 +309,14 @@ def test_tags_and_notes_are_no_noise_and_can_be_asked_for(tmp_path):
     assert len(folded(tmp_path, where="'lecture' in tags").rows[0].runs) == 2
     assert len(folded(tmp_path, where="notes == 'number 2'").rows[0].runs) == 1
     assert len(folded(tmp_path, group_by=["tags"]).rows) == 3
+
+
+def test_a_watched_model_stands_beside_configured_runs_that_differ_in_a_setting_with_a_shorthand(tmp_path):
+    write_run(tmp_path, config={"model": {"batch_norm": "before"}})
+    path = write_run(tmp_path, name="watched", config={"seed": 7})
+    summary = json.loads((path / "summary.json").read_text())
+    (path / "summary.json").write_text(json.dumps({**summary, "id": "0123456789ab", "config": {"watch": {"every": 1}}}))
+    write_run(tmp_path, config={"seed": 3})
+    rows = compare(collect([tmp_path])).rows
+    assert sorted(row.settings["name"] for row in rows) == ["made-up", "made-up", "watched"]
+    assert [row.values.get("model.batch_norm") for row in rows if row.settings["name"] == "watched"] == [None]
