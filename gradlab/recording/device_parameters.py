@@ -197,9 +197,9 @@ class DeviceParameters:
 
     def _copied_among(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
         if numbers not in self._copied_numbers:
-            entries = [each.numel() or may_be_shard(each) for each in self.weights.parameters]
-            copied = [n for n in numbers if self._copied[n] and entries[n]]
-            self._copied_numbers[numbers] = tuple(n for n in copied if local(self.weights.parameters[n]).numel())
+            parameters = self.weights.parameters  # one that is not copied may be lazy, and has no entries to count
+            copied = [n for n in numbers if self._copied[n] and (parameters[n].numel() or may_be_shard(parameters[n]))]
+            self._copied_numbers[numbers] = tuple(n for n in copied if local(parameters[n]).numel())
             self._copied_rows[numbers] = np.array(copied, dtype=np.intp)  # sums of an empty shard are 0
         return self._copied_numbers[numbers]
 

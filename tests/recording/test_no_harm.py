@@ -167,6 +167,24 @@ def test_models_that_once_ended_a_training_train_as_they_do_alone(kind):
         assert recorder.steps["gradient_norm"][step] > 0
 
 
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_lazy_parameters_that_the_first_closure_makes():
+    model = lazy_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(X).square().mean()
+        loss.backward()
+        return loss
+
+    with gradlab.watch(model, optimizer, strict=True) as recorder:
+        for _ in range(2):
+            optimizer.step(closure)
+    gradient = torch.cat([p.grad.double().flatten() for p in model.parameters()])
+    assert recorder.steps["gradient_norm"][1] == pytest.approx(gradient.norm().item())
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_scripted_part_is_a_warning():
     torch.manual_seed(0)
