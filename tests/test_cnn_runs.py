@@ -9,7 +9,9 @@ import gradlab
 from gradlab import datasets, preparation, training
 from gradlab.cli import app
 from gradlab.config import Config
+from gradlab.diagnosis.gradients import _profiles
 from gradlab.errors import DatasetError, UserError
+from gradlab.measures.slopes import fit_depth
 from gradlab.networks.building import build
 
 CPU = torch.device("cpu")
@@ -80,3 +82,17 @@ def test_maps_that_do_not_fit_into_memory_are_refused():
     config = Config.model_validate({"model": model, "data": {"batch_size": "full"}})
     with pytest.raises(UserError, match="what 10000 layers of maps put out for a batch of 1437 needs at least"):
         preparation._require_memory(config, CPU, torch.float32, datasets.load(config.data, 0))
+
+
+def test_strides_are_no_slope(tmp_path):
+    """A kernel of 1 × 1 without an activation keeps Σδ²; strides from 64 positions to 1 change δ an entry eightfold."""
+    linear = {"activation": "identity", "initializer": "lecun_normal", "kernel": 1, "channels": 64}
+    model = {"kind": "cnn", "depth": 6, "stride": [1, 2, 1, 2, 1, 2], **linear}
+    done = gradlab.run({**SMALL, "model": model, "train": {"steps": 1}}, runs=tmp_path, plots=False)
+    (judged,), _ = _profiles(done.tables)
+    assert judged.modules == tuple(f"hidden.{layer}.conv" for layer in range(6))
+    assert abs(float(fit_depth(judged.layers, judged.values_TL).range_T[0])) < 0.2
+    per_entry = done.layers.filter(kind="weight")["delta_rms"].to_numpy()
+    assert per_entry[0] / per_entry[-1] == pytest.approx(1 / 8, rel=0.3)
+    predicted = done.theory["delta_relative"]
+    assert predicted[0] == pytest.approx(1 / 8, rel=0.01)
