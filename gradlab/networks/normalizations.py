@@ -34,6 +34,10 @@ class MapRMSNorm(nn.Module):
         return f"{len(self.weight)}, eps={self.eps}"
 
 
+def _batch_norm_of_maps(choice: Any, channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels, eps=choice.epsilon, momentum=choice.momentum)
+
+
 _MODULES: Mapping[str, Callable[[Any, int], nn.Module]] = {
     "batch_norm": lambda choice, units: nn.BatchNorm1d(units, eps=choice.epsilon, momentum=choice.momentum),
     "layer_norm": lambda choice, units: nn.LayerNorm(units, eps=choice.epsilon),
@@ -41,7 +45,7 @@ _MODULES: Mapping[str, Callable[[Any, int], nn.Module]] = {
 }
 """Over rows of units, (batch, units)."""
 _OVER_MAPS: Mapping[str, Callable[[Any, int], nn.Module]] = {
-    "batch_norm": lambda c, units: nn.BatchNorm2d(units, eps=c.epsilon, momentum=c.momentum),
+    "batch_norm": _batch_norm_of_maps,
     # one group of all channels: layer normalization with a γ and a β for each channel (Wu & He 2018, section 3.1)
     "layer_norm": lambda c, units: nn.GroupNorm(1, units, eps=c.epsilon),
     "rms_norm": lambda c, units: MapRMSNorm(units, c.epsilon),
