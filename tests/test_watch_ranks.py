@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import distributed, nn
+from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
 import gradlab
@@ -342,3 +343,25 @@ def test_rank_0_writes_a_step_within_five_seconds(monkeypatch, duration, lag):
     assert max(late.values()) < 5.0, late
     assert written, "and something is written at all"
     assert len(set(written.values())) <= max(30 / 3, 30 / duration)
+
+
+def take_fewer_steps(path):
+    """Rank 1 has two batches less; `Join` takes its part in the reductions then."""
+    rank = distributed.get_rank()
+    model = wrapped(Net().double())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with gradlab.watch(model, optimizer, into=path), Join([model]):
+        for batch in own_share()[: len(X) - 2 * rank]:
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_rank_that_takes_fewer_steps_costs_its_share_of_the_others(ranks, tmp_path):
+    ranks(take_fewer_steps, str(tmp_path / "run"))
+    run = gradlab.load_run(tmp_path / "run")
+    assert run.status == "completed"
+    assert run.steps["step"].to_list() == [*range(len(X))]
+    assert run.summary["incomplete_steps"] == 2
+    assert run.steps["loss"].null_count() == run.steps["gradient_norm"].null_count() == 0
