@@ -284,6 +284,12 @@ def test_predicted_rms_and_std_are_told_apart_and_fit_the_axis():
     assert axes.get_ylim()[1] > rms.max() == 1e9
 
 
+def test_what_is_not_finite_is_said_in_words():
+    run = make_run(activation=lambda s, layer: (0.5, NAN if layer == 3 and s == 2 else 0.25))
+    title = figure(run, "activation_statistics").get_suptitle()
+    assert title.endswith("0.25 → 0.25 at step 0, 0.25 → not finite at step 2")
+
+
 def test_the_noise_of_the_loss_has_a_running_mean():
     run = make_run(steps=range(200), loss=lambda s: 2.0 + (-1) ** s)
     ((_, mean),) = lines(figure(run, "training").axes[0], label="mean of 10 batches")

@@ -122,8 +122,8 @@ def _statistics_finding(run: Tables, rms: Profiles, std: Profiles) -> str:
         return "No activation was recorded"
     words = []
     for index in sorted({0, len(std.steps) - 1}):
-        first, last = std.values_TL[index, [0, -1]]
-        words.append(f"{three_digits(first)} → {three_digits(last)} at step {std.steps[index]}")
+        ends = [three_digits(end) if np.isfinite(end) else "not finite" for end in std.values_TL[index, [0, -1]]]
+        words.append(f"{' → '.join(ends)} at step {std.steps[index]}")
     first_layer, last_layer = (layer_label(run, layer) for layer in (std.layers[0], std.layers[-1]))
     return f"Std of activations, {first_layer} → {last_layer.removeprefix('layer ')}: " + ", ".join(words)
 
