@@ -95,7 +95,8 @@ def _writers(folder: Path, runs: Path, kind: str) -> list[Callable[[], None]]:
     """What writes into a run folder."""
 
     def command(*words: object) -> None:
-        orderly(gradlab_command(*words))
+        if folder.exists():  # it may have been deleted
+            orderly(gradlab_command(*words))
 
     def again() -> None:
         with suppress(UserError), warnings.catch_warnings():
@@ -106,13 +107,13 @@ def _writers(folder: Path, runs: Path, kind: str) -> list[Callable[[], None]]:
                 _train(folder)
 
     def export() -> None:
-        with suppress(UserError):
+        with suppress(UserError, FileNotFoundError):
             export_run(load_run(folder).tables, "csv")
 
     return [
         again, export, lambda: command("show", folder, "--plots"), lambda: command("report", folder),
         lambda: command("export", folder, "--to", "csv"), lambda: command("export", folder, "--to", "tensorboard"),
-        lambda: command("show", folder), lambda: command("compare", runs),
+        lambda: command("delete", folder, "--yes"), lambda: command("show", folder), lambda: command("compare", runs),
     ]  # fmt: skip
 
 
