@@ -161,8 +161,8 @@ def test_the_page_is_as_wide_as_the_screen_and_follows_its_colours(browser, writ
         paper = page.evaluate("Bokeh.documents[0].get_model_by_name('heat').background_fill_color")
         assert paper == {"light": "#ffffff", "dark": "#171b20"}[scheme]
         page.emulate_media(color_scheme="dark")
-        page.wait_for_timeout(100)
-        assert page.evaluate("Bokeh.documents[0].get_model_by_name('loss').background_fill_color") == "#171b20"
+        colour = "Bokeh.documents[0].get_model_by_name('loss').background_fill_color"
+        page.wait_for_function(f"{colour} === '#171b20'")
 
 
 @pytest.mark.parametrize(
