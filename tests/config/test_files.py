@@ -91,7 +91,7 @@ def test_all_problems_at_once_each_with_its_line(file):
         ("model: {depth: 2.0}", r"model.depth: must be a whole number, not 2\.0"),
         ("model: {depth: '2'}", "model.depth: must be a whole number, not '2'"),
         ("model: {depth: true}", "model.depth: must be a whole number, not true"),
-        ("model: {kind: mpl}", r"model.kind: 'mpl' is not a kind of network; did you mean 'mlp'\?  \(choices: mlp, cnn, p"),
+        ("model: {kind: mpl}", r"model.kind: 'mpl' is not a kind of network; did you mean .mlp.\?  \(choices: mlp, c"),
         ("model: rnn", "x.yaml:1: model.kind: 'rnn' is not a kind of network"),
         ("model: 3", "model: must be a name or a mapping with a kind, not 3"),
         ("model: {batch_norm: sideways}",
