@@ -34,7 +34,7 @@ def log_variances(model: MLP, layers: Sequence[Layer]) -> Array:
         layers: what `mean_field.forward` returns.
     """
     independent = not isinstance(model.initializer, Orthogonal | LSUV | PythonInitializer)
-    plain = model.normalization.where == "none" and model.residual_scale is None
+    plain = model.normalization.where == "none" and not any(layer.skip for layer in layers)
     if not (independent and plain and traits(model.activation).homogeneous):
         return np.full(len(layers), np.nan)
     noise_L = [layer.spread / width for layer, width in zip(layers, model.hidden_widths, strict=True)]

@@ -41,6 +41,12 @@ def test_what_is_not_covered_is_said_and_not_guessed(reason):
     assert prediction.decades_per_layer is None
 
 
+def assert_finite(prediction):
+    """Every number is there; the spread between networks of one width has a formula for some of them only."""
+    for row in prediction.rows():
+        assert all(math.isfinite(value) for key, value in row.items() if key != "delta_log_variance")
+
+
 def test_residual_without_a_matching_width_is_no_residual_network():
     widths = {"width": [10, 20, 30, 40], "depth": 4}
     assert predicted(residual=True, **widths) == predicted(residual=False, **widths)
@@ -54,14 +60,14 @@ def test_every_activation_is_covered(activation, name, place):
     prediction = predicted(activation=activation, normalization=normalization, depth=4)
     assert prediction.not_covered is None
     assert len(prediction.layers) == 4
-    assert all(math.isfinite(value) for row in prediction.rows() for value in row.values())
+    assert_finite(prediction)
 
 
 @pytest.mark.parametrize("initializer", sorted(set(NAMED_INITIALIZERS) - {"zeros", "constant"}))
 def test_every_initializer_is_covered(initializer):
     prediction = predicted(initializer=initializer, activation="tanh", width=[20, 50, 30], depth=3)
     assert prediction.not_covered is None
-    assert all(math.isfinite(value) for row in prediction.rows() for value in row.values())
+    assert_finite(prediction)
 
 
 CAVEATS = {
