@@ -103,7 +103,7 @@ def evaluation_without_return(fixed: bool, watch: Watch) -> float:
     return 0.0 if net.training else 1.0
 
 
-@failure("MLP", ["rising-loss", "diverged", "learning-rate-too-high"], CLASSIFIED)
+@failure("MLP", ["rising-loss", "diverged", "learning-rate-too-high"], CLASSIFIED, seen=True)
 def uphill(fixed: bool, watch: Watch) -> float:
     """The sign of the loss is wrong: the likelihood is made small."""
     net = layers(64, 48, 10)

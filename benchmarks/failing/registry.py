@@ -2,12 +2,25 @@
 
 from collections.abc import Mapping
 
-from failing import graphs, loops, numbers, registration, reported, reported_numbers, scales, signals
+from failing import (
+    forums,
+    forums_numbers,
+    forums_outputs,
+    graphs,
+    loops,
+    numbers,
+    registration,
+    reported,
+    reported_numbers,
+    scales,
+    signals,
+    unseen,
+)
 from failing.case import Failure
 
+SEEN = (reported, reported_numbers, forums, forums_numbers, forums_outputs)
+OWN = (signals, graphs, registration, loops, scales, numbers, unseen)
+
 CASES: Mapping[str, Failure] = {
-    case.name: case
-    for module in (reported, reported_numbers, signals, graphs, registration, loops, scales, numbers)
-    for case in vars(module).values()
-    if isinstance(case, Failure)
+    case.name: case for module in (*SEEN, *OWN) for case in vars(module).values() if isinstance(case, Failure)
 }

@@ -55,7 +55,9 @@ def rate_too_high(fixed: bool, watch: Watch) -> float:
     return minimize(watch, net, optimizer, loss_of, 150)
 
 
-@failure("transformer", ["learning-rate-too-high", "updates-too-large", "rising-loss", "stalled-loss"], CLASSIFIED)
+@failure(
+    "transformer", ["learning-rate-too-high", "updates-too-large", "rising-loss", "stalled-loss"], CLASSIFIED, seen=True
+)
 def rate_too_high_for_attention(fixed: bool, watch: Watch) -> float:
     """Adam at 0.3 on a transformer."""
 
@@ -136,7 +138,7 @@ def equation_in_seconds(fixed: bool, watch: Watch) -> float:
     return float((net(unit * t) - (-3 * t).exp()).detach().abs().max())
 
 
-@failure("diffusion", ["unscaled-inputs"], 0.75, modules=("time",))
+@failure("diffusion", ["unscaled-inputs"], 0.75, modules=("time",), seen=True)
 def time_in_steps(fixed: bool, watch: Watch) -> float:
     """A denoiser gets the number of its step, to 1000, as a number."""
 

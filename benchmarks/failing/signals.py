@@ -114,7 +114,7 @@ def growing_recurrence(fixed: bool, watch: Watch) -> float:
         x[:, -4] += F.one_hot(y, 4)
         return F.cross_entropy(net(x), y)
 
-    return minimize(watch, net, torch.optim.SGD(net.parameters(), lr=0.02), loss_of, 250)
+    return minimize(watch, net, torch.optim.SGD(net.parameters(), lr=0.005 if fixed else 0.02), loss_of, 250)
 
 
 @failure("MLP", ["dead-units", "no-gradient"], CLASSIFIED)

@@ -41,7 +41,7 @@ CONSEQUENCES: Mapping[str, tuple[str, ...]] = {
         "rising-loss",
         "stalled-loss",
     ),
-    "vanishing-weights": ("signal-collapse", "vanishing-gradient", "stalled-loss"),
+    "vanishing-weights": ("signal-collapse", "vanishing-gradient", "updates-too-large", "stalled-loss"),
     "eval-mode": ("rising-loss",),
     "gradients-not-cleared": (
         "saturated-activations",

@@ -82,7 +82,7 @@ def _where(found: Origin, losses: pl.DataFrame) -> str:
             f"{_growth_text(found.growth, 'its largest output')}"
         ),
         "loss": lambda: (
-            f"in the loss, in what it computes from the output of {names[0]}"
+            f"in the loss, in what it computes from the output of {modules_text(found.modules)}"
             f"{_growth_text(found.growth, 'whose largest entry')}"
         ),
         "backward": lambda: _backward(found, names, losses),

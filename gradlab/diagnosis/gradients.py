@@ -40,14 +40,15 @@ MOVES = 10.0
 UNKNOWN_GRAPH = " (over the layers in the order in which they were called: what feeds what is not known)"
 """What a message says where no graph of a step is known. Such a finding is a warning at worst, because networks that
 have nothing to do with one another look like one."""
+SCALE_IT = "Scale the loss with torch.amp.GradScaler, or compute in bfloat16."
 NEARLY_ALL = 0.8
 """Share of the weight layers with a normalization behind them, from which on δ is judged there."""
 
-SMALLEST_NORMAL = {"float32": 1.2e-38, "float64": 2.2e-308}
-"""Smaller numbers lose digits, and still smaller ones are exactly 0."""
-UNDERFLOW_MARGIN = 1e6
-"""δ counts as nearly out of range within this factor of the smallest normal number: it is an RMS, and single entries or
-their products with activations become 0 some decades earlier."""
+SMALLEST = {"float16": 6.0e-8, "bfloat16": 9.2e-41, "float32": 1.4e-45, "float64": 4.9e-324}
+"""The smallest positive numbers. Where RMS δ is no larger, most of its entries are 0."""
+NEARLY_OUT = {"float16": 6.1e-5, "bfloat16": 1.2e-32, "float32": 1.2e-32, "float64": 2.2e-302}
+"""δ is nearly out of range below this: an RMS of the smallest normal number of float16, and 10⁶ times that of the
+others, because single entries and their products with activations become 0 some decades before their RMS does."""
 
 
 def vanishing_gradient(tables: Tables) -> Answer:
@@ -215,40 +216,44 @@ def _predicted(tables: Tables) -> dict[str, float]:
 def gradient_underflow(tables: Tables) -> Answer:
     """Layers get a gradient of exactly 0 because the number format ran out.
 
-    float32 has no numbers between 0 and 1.4e-45. Where δ, or its product with the activations, falls below, the weights
-    stop for good, whatever the optimizer. A layer counts whose δ or weight gradient is exactly 0 while the smallest δ
-    that is left somewhere is almost out of the format's range; zeros beside healthy numbers have another cause (dead
-    units, zero weights).
+    float32 has no numbers between 0 and 1.4e-45, float16 none between 0 and 6e-8. Where δ, or its product with the
+    activations, falls below, the weights stop for good, whatever the optimizer. A layer counts whose δ or weight
+    gradient is exactly 0, or of which most entries are, while the smallest δ that is left somewhere is almost out of
+    the format's range; zeros beside healthy numbers have another cause (dead units, zero weights).
 
-    What to try: what cures the vanishing gradient; dtype=float64 makes the zeros numbers again, but not useful ones.
+    What to try: what cures the vanishing gradient; in float16, a scaler of the loss; dtype=float64 makes the zeros
+    numbers again, but not useful ones.
     """
-    delta = profiles(tables.judged, "delta_rms", ["weight"])
+    scales = tables.steps.select("step", scale=pl.col("gradient_scale").fill_null(1.0))
+    rows = tables.judged.filter(pl.col("dtype").fill_null("float32").is_in(list(SMALLEST)))
+    rows = rows.join(scales, on="step", how="left", maintain_order="left")
+    formats = pl.col("dtype").fill_null("float32")
+    size = pl.col("delta_rms") * pl.col("scale").fill_null(1.0)  # as the backward pass has it
+    delta = by_module(rows, size, LAYERS)
     if not delta:
         return NotApplicable("no δ was recorded")
-    silent_TL = delta.values_TL == 0
-    weights = profiles(tables.judged, "weight_gradient_norm", ["weight"])
-    if weights.values_TL.shape == silent_TL.shape:
-        silent_TL = silent_TL | (weights.values_TL == 0)
-    dtype = "float32" if tables.config is None else tables.config.dtype
-    limit = SMALLEST_NORMAL[dtype] * UNDERFLOW_MARGIN
-    positive_TL = np.where(delta.values_TL > 0, delta.values_TL, np.inf)
-    near_T = positive_TL.min(1) < limit
-    when = spell(delta.steps, silent_TL.any(1) & near_T)
+    zero = (size <= formats.replace_strict(SMALLEST)) | (pl.col("weight_gradient_norm") == 0)
+    silent_TL = by_module(rows.drop_nulls("delta_rms"), zero.fill_null(False).cast(pl.Float64), LAYERS).values_TL == 1
+    near = (size > 0) & (size < formats.replace_strict(NEARLY_OUT))
+    near_TL = by_module(rows.drop_nulls("delta_rms"), near.cast(pl.Float64), LAYERS).values_TL == 1
+    when = spell(delta.steps, silent_TL.any(1) & near_TL.any(1))
     if when is None:
         return []
     silent = delta.names(silent_TL[when.quote])
-    smallest = float(positive_TL[when.quote].min())
+    smallest = float(np.where(delta.values_TL > 0, delta.values_TL, np.inf)[when.quote].min())
+    dtype = rows.filter(pl.col("module").is_in(silent))["dtype"].drop_nulls().head(1)
+    ran_out = dtype[0] if len(dtype) else "float32"
     return [
         Finding(
             rule="gradient-underflow",
             severity=severity_of(when, "error"),
             message=f"{len(silent)} of {len(delta.layers)} layers get a gradient of exactly 0, {modules_text(silent)}: "
-            f"{dtype} ran out (the smallest δ left is {smallest:.1g}), {when}",
+            f"{ran_out} ran out (the smallest δ left is {smallest:.1g}), {when}",
             modules=silent,
             layers=tuple(delta.layers[silent_TL[when.quote]].tolist()),
             steps=when.steps,
             measured=numbers(layers=len(silent), smallest_delta_rms=smallest),
-            threshold={"smallest_delta_rms": limit},
-            remedies=tuple(remedies.start(tables.config)),
+            threshold={"smallest_delta_rms": NEARLY_OUT[ran_out]},
+            remedies=tuple([SCALE_IT] if ran_out == "float16" else remedies.start(tables.config)),
         )
     ]

@@ -50,6 +50,23 @@ def _shape_of(link: Any) -> Any:
     return link[1] if is_link else None
 
 
+def classes_of_loss(tables: Tables) -> int | None:
+    """Among how many classes the cross-entropy of a watched model decides; None where that is not its whole loss.
+
+    The graph does not tell whether a loss is a mean or a sum over its n samples: a loss that could be a sum of n usual
+    ones in the first step is left out, and so is one of several backward passes.
+    """
+    chains: Sequence[Any] = (graph_of(tables) or {}).get("chains", ())
+    if len(chains) != 1 or [name for name, _ in chains[0][:2]] != ["NllLoss", "LogSoftmax"]:
+        return None
+    shape = chains[0][1][1]
+    first = tables.steps.filter(pl.col("step") == 0)["loss"].drop_nulls()
+    calls = tables.layers.filter((pl.col("step") == 0) & (pl.col("kind") == "output"))["calls"].drop_nulls()
+    if len(shape) != 2 or shape[1] < 2 or not len(first) or any(count > 1 for count in calls):
+        return None
+    return int(shape[1]) if first[0] < shape[0] * math.log(shape[1]) / 2 else None
+
+
 def no_gradient(tables: Tables) -> Answer:
     """Parameters never get a gradient, or one that is exactly 0, while others get one.
 
@@ -66,6 +83,8 @@ def no_gradient(tables: Tables) -> Answer:
     norms = _gradient_norms(tables.layers)
     one_pass = tables.status == INSPECTED
     enough = 1 if one_pass else FEW
+    if not norms.height and not one_pass:
+        return _never_there(tables, graph)
     if norms.height and not norms["ever"].any() and (norms["records"] >= enough).any():
         return [_nothing_arrives(norms["module"].to_list(), graph)]
     unreached: Mapping[str, int] = graph["unreached"] if graph else {}
@@ -99,6 +118,24 @@ def no_gradient(tables: Tables) -> Answer:
             )
         )
     return findings
+
+
+def _never_there(tables: Tables, graph: Mapping[str, Any] | None) -> Answer:
+    """At each step of an optimizer that holds the model's parameters, none of them has a gradient."""
+    rows = tables.layers.drop_nulls("weight_norm")
+    if rows["step"].n_unique() < FEW or (graph is not None and (all(graph["strangers"]) or not graph["trained"])):
+        return NotApplicable("no gradient of a parameter was recorded")
+    if graph is None:
+        message = "no backward pass reaches the model: the loss does not depend on its parameters"
+        remedy = (
+            "Call backward on the loss itself: torch.tensor(loss), loss.item(), loss.detach() and an argmax lose the "
+            "graph by which the loss depends on the model."
+        )
+    else:
+        message = "backward passes reach the model, and no parameter has a gradient when the optimizer steps"
+        remedy = "Clear the gradients before the backward pass and not between it and the step of the optimizer."
+    modules = tuple(rows["module"].unique(maintain_order=True))
+    return [Finding("no-gradient", "error", message, modules=modules, steps=_steps(tables), remedies=(remedy,))]
 
 
 def _zero_in_one_pass(modules: Sequence[str]) -> Finding:

@@ -1,13 +1,17 @@
 """The loss: it stays where it was, or it rises."""
 
+from math import log
+
 import numpy as np
 import polars as pl
 
 from gradlab.config import Config
 from gradlab.diagnosis import remedies
+from gradlab.diagnosis.graph import classes_of_loss, graph_of
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
 from gradlab.measures.constant import classes_of, constant_loss
 from gradlab.measures.trend import Trend, trend
+from gradlab.operations import SHAPE_ONLY
 from gradlab.tables import INSPECTED, Finding, Severity, Tables
 
 STALLED = 0.95
@@ -48,7 +52,8 @@ def stalled_loss(tables: Tables) -> Answer:
     the training split in any evaluation and on the accuracy in the last ones; one little above that of a guess is too
     little to tell. Where the number of classes is not known from the config, the loss is compared with that of the
     untrained network instead. Of a watched model the loss at the start is compared with the lowest median of ten
-    windows, against the noise between neighbouring steps. Whether the weights move is said as well.
+    windows, against the noise between neighbouring steps; a cross-entropy that never gets below ln(classes), however
+    far above it began, has learned nothing either. Whether the weights move is said as well.
 
     What to try: cure a vanishing gradient, a collapsed signal or dead units if one was found; otherwise a larger
     learning rate, or a smaller one if updates are large.
@@ -101,11 +106,15 @@ def _watched_stalled(tables: Tables) -> Answer:
     course = _watched_course(tables)
     if isinstance(course, NotApplicable):
         return course
-    if course.fell or course.rose:
+    classes = classes_of_loss(tables)
+    guesses = classes is not None and course.lowest >= STALLED * log(classes)
+    if not guesses and (course.fell or course.rose):
         return []
     if course.records < TOO_FEW or not course.certain:
         why = f"{course.records} steps are too few" if course.records < TOO_FEW else "the loss is too noisy"
         return NotApplicable(f"{why} to tell whether it falls", too_early=True)
+    if guesses and _falls_at_the_end(tables):
+        return NotApplicable("the loss is still above that of a guess, and falls", too_early=True)
     rates = tables.steps.sort("step")["learning_rate"].drop_nulls()
     if len(rates) and rates[-1] > WARMING * rates[len(rates) // 2]:
         return NotApplicable("the learning rate is still warming up", too_early=True)
@@ -113,12 +122,13 @@ def _watched_stalled(tables: Tables) -> Answer:
     still = moved is not None and moved < STILL
     weights = "" if moved is None else f"; a step moves the weights by {moved:.1g} of their size"
     weights = "; the weights do not move" if still else weights
+    guess = f"that of a constant prediction of {classes} classes, {log(classes):.3g}" if classes and guesses else ""
     return [
         Finding(
             rule="stalled-loss",
             severity="error" if still else "warning",
             message=f"the loss does not fall: {course.start:.3g} at the start and {course.end:.3g} at the end of "
-            f"{course.records} recorded steps, never clearly below the start{weights}",
+            f"{course.records} recorded steps, never clearly below {guess or 'the start'}{weights}",
             steps=_first_and_last(tables),
             measured=numbers(start=course.start, lowest=course.lowest, standard_error=course.error, update_ratio=moved),
             threshold=numbers(lowest=STALLED * course.start),
@@ -134,9 +144,9 @@ def rising_loss(tables: Tables) -> Answer:
     """The loss is higher at the end than at the start.
 
     A watched model is judged on the medians of windows, against the noise between neighbouring steps; a configured run
-    on its evaluations of the training split. It is a warning where the steps are large. Where they are not, it is
-    information: the loss of a value network rises with the values that it learns, that of a generator when the
-    discriminator learns.
+    on its evaluations of the training split. It is a warning where the steps are large, and of a cross-entropy. Else it
+    is information: the loss of a value network rises with the values that it learns, that of a generator when the
+    discriminator learns. A log-likelihood that is minimized, and falls, is a warning: its sign is wrong.
 
     What to try: a smaller learning rate; where the loss is to be made large, the sign of it.
     """
@@ -153,10 +163,24 @@ def rising_loss(tables: Tables) -> Answer:
     course = _watched_course(tables)
     if isinstance(course, NotApplicable):
         return course
+    if course.fell and _is_log_likelihood(tables):
+        return [
+            Finding(
+                rule="rising-loss",
+                severity="warning",
+                message=f"the loss is a log-likelihood and falls, from {course.start:.3g} to {course.end:.3g}: each "
+                "step makes what is true less likely",
+                steps=_first_and_last(tables),
+                measured=numbers(start=course.start, end=course.end),
+                remedies=("Change the sign of the loss.",),
+            )
+        ]
     if not course.rose or course.end - course.start < (RISEN - 1) * abs(course.start):
         return []
     moved = _typical_update(tables)
-    return _risen(tables, course.start, course.end, "warning" if moved is not None and moved > LARGE_STEPS else "info")
+    classifies = classes_of_loss(tables) is not None
+    serious = classifies or (moved is not None and moved > LARGE_STEPS)
+    return _risen(tables, course.start, course.end, "warning" if serious else "info")
 
 
 def _risen(tables: Tables, start: float, end: float, severity: Severity) -> Answer:
@@ -176,6 +200,22 @@ def _risen(tables: Tables, start: float, end: float, severity: Severity) -> Answ
             ),
         )
     ]
+
+
+def _is_log_likelihood(tables: Tables) -> bool:
+    """Whether the loss is a log-probability, or a cross-entropy with the sign changed, and nothing else."""
+    chains = (graph_of(tables) or {}).get("chains", ())
+    if len(chains) != 1:
+        return False
+    names = [name for name, _ in chains[0] if name not in SHAPE_ONLY | {"Mean", "Sum", "Div"}]
+    return names[:1] == ["LogSoftmax"] or names[:3] == ["Neg", "NllLoss", "LogSoftmax"]
+
+
+def _falls_at_the_end(tables: Tables) -> bool:
+    """Whether the loss of a watched model falls in the second half of the training."""
+    losses = tables.steps.sort("step")["loss"].drop_nulls().to_numpy()
+    late = trend(losses[len(losses) // 2 :])
+    return late is not None and late.fell
 
 
 def _watched_course(tables: Tables) -> Trend | NotApplicable:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import polars as pl
 
 from gradlab.diagnosis.gradients import exploding_gradient
-from gradlab.diagnosis.graph import graph_of
+from gradlab.diagnosis.graph import classes_of_loss, graph_of
 from gradlab.diagnosis.rule import LARGE_INPUT, Answer, NotApplicable, begins_with, numbers
 from gradlab.diagnosis.signal import signal_explosion
 from gradlab.measures.network import is_own
@@ -39,6 +39,13 @@ NAMES = {
     "SmoothL1Loss": "smooth L1",
 }
 """What losses are called; a cross-entropy and squared errors as in a config."""
+NO_LOGITS = {
+    "Softmax": "whose values lie between 0 and 1",
+    "Sigmoid": "whose values lie between 0 and 1",
+    "Tanh": "whose values lie between −1 and 1",
+    "Relu": "which cannot say that a class is unlikely",
+}
+"""Activations whose outputs are no logits, and why."""
 
 Chain = Sequence[tuple[str, Sequence[int]]]
 
@@ -64,8 +71,8 @@ def output_mismatch(tables: Tables) -> Answer:
         for finding in (_wrong_shape(_part_of_a_sum(chain)), _wrong_activation(chain), _out_of_reach(chain, tables)):
             if finding is not None:
                 found.setdefault(finding.message, finding)
-    far_off = _far_off(chains, tables)
-    return [*found.values(), *([far_off] if far_off else [])]
+    alone = [_far_off(tables), _below_zero(chains[0], tables)] if len(chains) == 1 else []
+    return [*found.values(), *(finding for finding in alone if finding is not None)]
 
 
 def loss_names(tables: Tables) -> Sequence[str]:
@@ -101,15 +108,15 @@ def _wrong_activation(chain: Chain) -> Finding | None:
         what = chain[before][0]
         above = {operation for operation, _ in chain[:place]}
         likelihood = place == 0 or chain[place - 1][0] in NEGATIVE_LOG_LIKELIHOOD or "Mul" in above
-        if name == "LogSoftmax" and likelihood and what in ("Softmax", "Sigmoid", "Relu"):
-            why = "which cannot say that a class is unlikely" if what == "Relu" else "whose values lie between 0 and 1"
+        if name == "LogSoftmax" and likelihood and what in NO_LOGITS:
+            why = NO_LOGITS[what]
             return _finding(
                 f"the cross-entropy, which takes logits, gets the output of {WORDS[what]}, {why}",
                 "Leave the last activation out: the cross-entropy applies a softmax itself.",
             )
-        if name in ON_LOGITS and what in ("Softmax", "Sigmoid", "Relu"):
+        if name in ON_LOGITS and what in NO_LOGITS:
             return _finding(
-                f"the binary cross-entropy with logits gets the output of {WORDS[what]}",
+                f"the binary cross-entropy with logits gets the output of {WORDS[what]}, {NO_LOGITS[what]}",
                 "Leave the last activation out: this loss applies a sigmoid itself.",
             )
         if name in NEGATIVE_LOG_LIKELIHOOD and (what in ("Softmax", "Sigmoid", "Relu") or what in WEIGHT_LAYERS):
@@ -156,27 +163,41 @@ def _wrong_shape(chain: Chain) -> Finding | None:
     return None
 
 
-def _far_off(chains: Sequence[Chain], tables: Tables) -> Finding | None:
-    """A cross-entropy that begins far above that of a constant prediction.
+def _below_zero(chain: Chain, tables: Tables) -> Finding | None:
+    """A loss that is negative, which it cannot be with targets and outputs as it expects them."""
+    losses = tables.steps["loss"].drop_nulls()
+    if not losses.len() or not float(losses.tail(max(1, losses.len() // 4)).max()) < 0:  # type: ignore[arg-type]
+        return None
+    names = [name for name, _ in chain if name not in ("Mean", "Sum", "Div")]
+    if names[:1] == ["BinaryCrossEntropy"] or (names and names[0] in ON_LOGITS):
+        return _finding(
+            "the binary cross-entropy is negative: targets lie outside of 0 and 1",
+            "Scale the targets into 0 to 1, or take a loss for numbers.",
+            loss=float(losses[-1]),
+        )
+    if names[:2] == ["Sub", "Mul"] and names[2:3] in (["Softmax"], ["Sigmoid"]):
+        return _finding(
+            f"the divergence from the targets, which takes log-probabilities, gets the output of {WORDS[names[2]]}: it "
+            "is negative, which no divergence is",
+            "Apply log_softmax to the output in front of kl_div.",
+            loss=float(losses[-1]),
+        )
+    return None
 
-    The graph does not tell whether it is a mean or a sum over its n samples: a loss that could be a sum of n usual ones
-    is left out, and so is one of several backward passes.
-    """
-    if len(chains) != 1 or [name for name, _ in chains[0][:2]] != ["NllLoss", "LogSoftmax"]:
+
+def _far_off(tables: Tables) -> Finding | None:
+    """A cross-entropy that begins far above that of a constant prediction."""
+    classes = classes_of_loss(tables)
+    if classes is None:
         return None
-    shape = chains[0][1][1]
-    first = tables.steps.filter(pl.col("step") == 0)["loss"].drop_nulls()
-    calls = tables.layers.filter((pl.col("step") == 0) & (pl.col("kind") == "output"))["calls"].drop_nulls()
-    if len(shape) != 2 or shape[1] < 2 or not len(first) or any(count > 1 for count in calls):
-        return None
-    constant, loss = math.log(shape[1]), float(first[0])
-    if not FAR_OFF * constant <= loss < shape[0] * constant / 2:
+    constant, loss = math.log(classes), float(tables.steps.filter(pl.col("step") == 0)["loss"][0])
+    if loss < FAR_OFF * constant:
         return None
     if any(begins_with(check(tables)) for check in (exploding_gradient, signal_explosion)) or _unscaled(tables):
         return None  # they say why
     return replace(
         _finding(
-            f"the first loss is {loss:.3g}, where a constant prediction of {shape[1]} classes has {constant:.3g}: the "
+            f"the first loss is {loss:.3g}, where a constant prediction of {classes} classes has {constant:.3g}: the "
             "logits are large before any training",
             "Start with smaller weights in the last layer, or divide its output by the square root of its width.",
             loss=loss,

@@ -17,6 +17,8 @@ from gradlab.text import modules_text
 
 HUGE_INPUT = 1000.0
 """Inputs of this size are reported whatever the training does."""
+DROWNING = 100.0
+"""An input that is so many times the size of another one leaves little of it where they come together."""
 TINY_INPUT = 1e-4
 """Inputs of this size leave nothing but the bias to the first layer."""
 DISPARITY = 10.0
@@ -35,7 +37,8 @@ def unscaled_inputs(tables: Tables) -> Answer:
 
     They are made for inputs of size 1. Inputs of size 1000 saturate activations, make the first loss huge and the
     steps of the first layer too large; a feature that is much larger than the others hides them. Measured in a few
-    records, over the features that vary. Inputs of some tens to hundreds are information unless the training suffers.
+    records, over the features that vary. Inputs of some tens to hundreds are information unless the training suffers,
+    or another input of the model is a hundred times smaller.
 
     What to try: subtract the mean of each feature and divide it by its standard deviation; the same for targets.
     """
@@ -52,8 +55,11 @@ def unscaled_inputs(tables: Tables) -> Answer:
     worst = int(np.argmax(np.where(unscaled_L, np.abs(np.log10(largest_L)), -1)))
     row = rows.filter(pl.col("module") == sizes.modules[worst])[0]
     mean, std, disparity = (float(row[name][0]) for name in ("input_mean", "input_std", "input_disparity"))
-    suffers = largest_L[worst] > HUGE_INPUT or _suffers(tables)
+    smallest = np.min(largest_L, where=largest_L > TINY_INPUT, initial=np.inf)
+    drowns = largest_L[worst] > max(LARGE_INPUT, DROWNING * smallest)
+    suffers = largest_L[worst] > HUGE_INPUT or drowns or _suffers(tables)
     apart = f"; the largest feature is {disparity:.2g} times the median one" if disparity > DISPARITY else ""
+    apart += f"; the other inputs are {largest_L[worst] / smallest:.2g} times smaller" if drowns else ""
     names = sizes.names(unscaled_L)
     return [
         Finding(
@@ -99,7 +105,6 @@ def vanishing_weights(tables: Tables) -> Answer:
         return []
     worst = int(np.argmin(np.where(gone_L, last_L / np.where(first_L > 0, first_L, 1), np.inf)))
     first, last = float(first_L[worst]), float(last_L[worst])
-    low = np.flatnonzero(norms.values_TL[:, worst] <= VANISHED * first)
     return [
         Finding(
             rule="vanishing-weights",
@@ -108,7 +113,7 @@ def vanishing_weights(tables: Tables) -> Answer:
             f"{first:.3g} to {last:.2g} in {modules_text([norms.modules[worst]])}",
             modules=norms.names(gone_L),
             layers=tuple(norms.layers[gone_L].tolist()),
-            steps=(int(norms.steps[low[0]]), int(norms.steps[-1])),
+            steps=(int(norms.steps[0]), int(norms.steps[-1])),
             measured=numbers(share=last / first),
             threshold={"share": VANISHED},
             remedies=tuple(["Use a smaller weight decay."] if tables.config is None else []),
@@ -129,12 +134,13 @@ def learning_rate_too_high(tables: Tables) -> Answer:
     if not ratios:
         return NotApplicable("no update was recorded")
     found = origin(tables)
-    until = ratios.steps <= (np.inf if found is None else found.step)
+    # the update of the step in which something is no longer finite comes after it, unless it arose in the update
+    until = ratios.steps < (np.inf if found is None else found.step + (found.phase == "update"))
     values = ratios.values_TL[until]
     values = values[np.isfinite(values)]
     if not values.size or not np.median(values) > STEPS_TOO_LARGE:
         return []
-    if any(begins_with(check(tables)) for check in (exploding_gradient, signal_explosion)):
+    if any(begins_with(check(tables)) for check in (exploding_gradient, signal_explosion, vanishing_weights)):
         return []
     trouble = _trouble(tables)
     if trouble is None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from math import log10
 
 import numpy as np
+import polars as pl
 
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers
@@ -24,6 +25,11 @@ REACH_ALL = (
     "others."
 )
 """What helps a watched model in which some layers move and others do not."""
+NEVER_MOVES = (
+    "Look at the learning rate of the parameter group of these layers: it is 0, or so small that the number format "
+    "rounds the step away."
+)
+FEW_RECORDS = 3
 UNEVEN = 100.0
 """If the update ratio of a layer is this many times the median, no learning rate suits all layers."""
 LEARNED = 0.5
@@ -34,7 +40,8 @@ def updates_too_small(tables: Tables) -> Answer:
     """The optimizer hardly moves the weights, and the loss hardly moves either.
 
     The median over the run, and over the weight layers, of ‖ΔW‖/‖W‖ is below 1e-5. Once the loss is small, small
-    updates are convergence and not reported.
+    updates are convergence and not reported. Layers that get a gradient and never move at all, while others do, are
+    reported as well.
 
     What to try: a larger learning rate; if the gradient vanishes, cure that first.
     """
@@ -42,6 +49,8 @@ def updates_too_small(tables: Tables) -> Answer:
     median_L = _medians(ratios)
     if np.isnan(median_L).all():
         return NotApplicable("no update was recorded")
+    if unmoved := _some_never_move(tables):
+        return unmoved
     loss = tables.steps["loss"].drop_nulls()
     if len(loss) and loss.tail(5).mean() < LEARNED * loss.head(5).mean():  # type: ignore[operator]
         return []
@@ -65,6 +74,27 @@ def updates_too_small(tables: Tables) -> Answer:
                 if uneven
                 else remedies.learning_rate(tables.config, 10 ** round(min(3, log10(USUAL / typical))))
             ),
+        )
+    ]
+
+
+def _some_never_move(tables: Tables) -> list[Finding]:
+    """Weights that never move at all, though they get a gradient and others move."""
+    rows = tables.layers.filter(pl.col("kind").is_in(["weight", "output"]) & (pl.col("weight_gradient_norm") > 0))
+    moves = rows.drop_nulls("update_ratio").group_by("module", maintain_order=True)
+    most = moves.agg(records=pl.len(), most=pl.col("update_ratio").max()).filter(pl.col("records") >= FEW_RECORDS)
+    modules = tuple(most.filter(pl.col("most") == 0)["module"])
+    if not 0 < len(modules) < most.height:
+        return []
+    steps = tables.steps["step"]
+    return [
+        Finding(
+            rule="updates-too-small",
+            severity="warning",
+            message=f"the weights of {modules_text(modules)} get a gradient and never move, while others do",
+            modules=modules,
+            steps=(int(steps[0]), int(steps[-1])),
+            remedies=tuple([NEVER_MOVES] if tables.config is None else []),
         )
     ]
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import polars as pl
 
+from gradlab.measures.network import network_of
 from gradlab.tables import Tables
 
 Phase = Literal["input", "forward", "loss", "backward", "update"]
@@ -88,11 +89,24 @@ def origin(tables: Tables) -> Origin | None:
         return Origin(first)  # the step in which the loss went was not recorded
     before = layers.filter(pl.col("step") < step)
     since = None if before.is_empty() else int(before["step"].to_numpy().max())
-    return _in_step(marked.filter(pl.col("step") == step), before, step, since, loss_is_bad=bad_loss == step)
+    network = network_of(tables)
+    ends = frozenset() if network is None else frozenset(node.name for node in network.nodes.values() if node.last)
+    rows = marked.filter(pl.col("step") == step)
+    return _in_step(rows, before, step, since, ends if bad_loss == step else None)
 
 
-def _in_step(rows: pl.DataFrame, before: pl.DataFrame, step: int, since: int | None, *, loss_is_bad: bool) -> Origin:
-    """Where the first one arose in a step, given its rows and those of the steps before."""
+def _in_step(
+    rows: pl.DataFrame, before: pl.DataFrame, step: int, since: int | None, ends: frozenset[str] | None
+) -> Origin:
+    """Where the first one arose in a step.
+
+    Args:
+        rows: of the step.
+        before: the rows of the steps before.
+        step: the step.
+        since: the last recorded step before.
+        ends: the modules that the loss reads, where they are known, if the loss is not finite; None if it is finite.
+    """
     weights = _names(rows, "weight")
     if weights:
         if since is None:
@@ -102,9 +116,12 @@ def _in_step(rows: pl.DataFrame, before: pl.DataFrame, step: int, since: int | N
     if outputs:
         return _in_forward_pass(rows, before, step, since)
     deltas = _names(rows, "delta")
-    if loss_is_bad:
-        read = deltas[-1:] or tuple(rows["module"][-1:])
-        return Origin(step, "loss", read, since, growth=_growth(pl.concat([before, rows], how="diagonal"), read[0]))
+    if ends is not None:
+        outputs = tuple(name for name in deltas if name in ends) or deltas[-1:] or tuple(rows["module"][-1:])
+        seen = pl.concat([before, rows], how="diagonal")
+        grown = {name: _growth(seen, name) for name in outputs}
+        read = tuple(sorted(outputs, key=lambda name: -_factor(grown[name])))
+        return Origin(step, "loss", read, since, growth=grown[read[0]])
     if deltas:
         after = rows.with_row_index().filter(pl.col("module") == deltas[-1])["index"][-1] + 1
         finite = rows[after:].filter(pl.col("delta_rms").is_not_null())["module"].to_list()
@@ -143,6 +160,10 @@ def _growth(rows: pl.DataFrame, module: str, column: str | None = None) -> Growt
     chosen = rows.filter(pl.col("module") == module).select(value=largest if column is None else pl.col(column))
     values = chosen.filter(pl.col("value").is_finite())["value"]
     return Growth(float(values[0]), float(values[-1])) if len(values) else None
+
+
+def _factor(growth: Growth | None) -> float:
+    return 0.0 if growth is None or not growth.first else growth.last / growth.first
 
 
 def _first_step(rows: pl.DataFrame) -> int | None:
