@@ -10,7 +10,7 @@ import polars as pl
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
 from gradlab.diagnosis.through_time import through_time
-from gradlab.measures.chain_profiles import delta_over_chains
+from gradlab.measures.chain_profiles import delta_over_chains, past_branches
 from gradlab.measures.network import LAYERS, is_own, network_of
 from gradlab.measures.profiles import Profiles, by_module, profiles
 from gradlab.measures.slopes import Fits, fit_depth, slope
@@ -114,19 +114,22 @@ def _changes(tables: Tables, rule: str, sign: int) -> Answer:
 
 
 def _across_depth(tables: Tables, rule: str, sign: int) -> Answer:
-    profiles_, note = _profiles(tables)
+    profiles_, note = _profiles(tables, sign)
     if not profiles_:
         return NotApplicable("no δ was recorded")
     if all(len(delta.layers) < 2 for delta in profiles_):
         return NotApplicable("one hidden layer has no depth to vanish or explode over")
-    judged = [(delta, fit_depth(delta.layers, delta.values_TL)) for delta in profiles_ if len(delta.layers) >= 2]
+    fewest = 2 if tables.layers["update_ratio"].count() else FEW_LAYERS
+    judged = [(delta, fit_depth(delta.layers, delta.values_TL)) for delta in profiles_ if len(delta.layers) >= fewest]
+    if not judged:
+        return NotApplicable(f"fewer than {FEW_LAYERS} layers in a row are judged by how their weights move as well")
     if not any((fits.n_T >= 2).any() for _, fits in judged):
         return NotApplicable("δ is zero or not finite in all hidden layers but one")
     found = [_along(tables, delta, fits, rule, sign, note) for delta, fits in judged]
     return [finding for finding in found if finding is not None]
 
 
-def _profiles(tables: Tables) -> tuple[list[Profiles], str]:
+def _profiles(tables: Tables, sign: int) -> tuple[list[Profiles], str]:
     """The profiles of δ that are judged, and what a message has to say of how they were made.
 
     The layers of a configured network are a chain. Those of others are in the chains of the graph of a step, and so are
@@ -135,7 +138,7 @@ def _profiles(tables: Tables) -> tuple[list[Profiles], str]:
     if is_own(tables) or _uneven(tables):
         network = network_of(tables)
         if network is not None:
-            return delta_over_chains(network, tables.judged), ""
+            return [past_branches(delta, sign) for delta in delta_over_chains(network, tables.judged)], ""
     layers = _behind_norms(tables.judged) if is_own(tables) else tables.judged
     delta = profiles(layers, "delta_rms", ["weight"])
     return [delta] if delta else [], UNKNOWN_GRAPH if is_own(tables) else ""
@@ -225,24 +228,24 @@ def gradient_underflow(tables: Tables) -> Answer:
     numbers again, but not useful ones.
     """
     scales = tables.steps.select("step", scale=pl.col("gradient_scale").fill_null(1.0))
-    rows = tables.judged.filter(pl.col("dtype").fill_null("float32").is_in(list(SMALLEST)))
-    rows = rows.join(scales, on="step", how="left", maintain_order="left")
-    formats = pl.col("dtype").fill_null("float32")
+    formats = pl.col("dtype").fill_null("float32" if tables.config is None else tables.config.dtype)
+    rows = tables.judged.drop_nulls("delta_rms").filter(formats.is_in(list(SMALLEST)))
+    rows = rows.join(scales, on="step", how="left", maintain_order="left").with_columns(dtype=formats)
+    formats = pl.col("dtype")
     size = pl.col("delta_rms") * pl.col("scale").fill_null(1.0)  # as the backward pass has it
     delta = by_module(rows, size, LAYERS)
     if not delta:
         return NotApplicable("no δ was recorded")
     zero = (size <= formats.replace_strict(SMALLEST)) | (pl.col("weight_gradient_norm") == 0)
-    silent_TL = by_module(rows.drop_nulls("delta_rms"), zero.fill_null(False).cast(pl.Float64), LAYERS).values_TL == 1
+    silent_TL = by_module(rows, zero.fill_null(False).cast(pl.Float64), LAYERS).values_TL == 1
     near = (size > 0) & (size < formats.replace_strict(NEARLY_OUT))
-    near_TL = by_module(rows.drop_nulls("delta_rms"), near.cast(pl.Float64), LAYERS).values_TL == 1
+    near_TL = by_module(rows, near.cast(pl.Float64), LAYERS).values_TL == 1
     when = spell(delta.steps, silent_TL.any(1) & near_TL.any(1))
     if when is None:
         return []
     silent = delta.names(silent_TL[when.quote])
     smallest = float(np.where(delta.values_TL > 0, delta.values_TL, np.inf)[when.quote].min())
-    dtype = rows.filter(pl.col("module").is_in(silent))["dtype"].drop_nulls().head(1)
-    ran_out = dtype[0] if len(dtype) else "float32"
+    ran_out = rows.filter(pl.col("module").is_in(silent))["dtype"][0]
     return [
         Finding(
             rule="gradient-underflow",

@@ -82,6 +82,9 @@ def _signals(tables: Tables) -> list[Profiles]:
 def _indistinct(tables: Tables, samples: Profiles) -> list[Finding]:
     rms_TL = aligned(profiles(tables.judged, "activation_rms", ["activation"]), samples)
     ratio_TL = np.divide(samples.values_TL, rms_TL, out=np.full_like(rms_TL, np.nan), where=rms_TL > 0)
+    network = network_of(tables)
+    if network is not None:  # what a gate is joined with tells the inputs apart
+        ratio_TL[:, [name in network.joined for name in samples.modules]] = np.nan
     when = spell(samples.steps, np.any(ratio_TL < DISTINCTION, axis=1))
     if when is None:
         return []

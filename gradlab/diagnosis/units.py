@@ -12,7 +12,7 @@ import polars as pl
 from gradlab.diagnosis import remedies
 from gradlab.diagnosis.graph import graph_of
 from gradlab.diagnosis.rule import Answer, NotApplicable, numbers, severity_of
-from gradlab.measures.network import is_own
+from gradlab.measures.network import is_own, network_of
 from gradlab.measures.profiles import Flags, Floats, Profiles, by_module
 from gradlab.measures.spells import Spell, smooth, spell
 from gradlab.measures.trend import trend
@@ -152,7 +152,7 @@ def _one_sided(tables: Tables, modules: Sequence[str]) -> Flags:
 
 
 def _decided(tables: Tables, modules: Sequence[str], values_TL: Floats) -> Flags:
-    """The activations at the output of a watched model that saturate while it learns: it is sure of its answers."""
+    """The activations of a watched model that saturate while it learns, at its output or in a gate: it is decided."""
     if not is_own(tables) or not len(values_TL):
         return np.zeros(len(modules), dtype=bool)
     course = trend(tables.steps.sort("step")["loss"].drop_nulls().to_numpy())
@@ -162,8 +162,10 @@ def _decided(tables: Tables, modules: Sequence[str], values_TL: Floats) -> Flags
     after = order["module"].to_list()[int(np.flatnonzero(weights)[-1]) :] if weights.any() else []
     learns = course is not None and course.fell
     late_L: Flags = values_TL[0] < SATURATED_FRACTION
-    at_output_L: Flags = np.array([learns and name in after for name in modules], dtype=bool)
-    return np.logical_and(late_L, at_output_L)
+    network = network_of(tables)
+    gates = network.joined if network is not None else frozenset()
+    sure_L: Flags = np.array([learns and (name in after or name in gates) for name in modules], dtype=bool)
+    return np.logical_and(late_L, sure_L)
 
 
 def symmetric_units(tables: Tables) -> Answer:

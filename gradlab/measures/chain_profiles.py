@@ -20,6 +20,7 @@ normalization notices. A layer whose output enters a normalization and nothing e
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -60,6 +61,25 @@ def delta_over_chains(network: Network, layers: pl.DataFrame) -> list[Profiles]:
             names = tuple(node.name for node in hidden)
             found.append(Profiles(delta.steps, np.arange(len(hidden)), values_TL, names))
     return found
+
+
+def past_branches(delta: Profiles, sign: int) -> Profiles:
+    """The profile of Q without the layers past which most of δ goes: gates, and branches beside others.
+
+    δ does not vanish on its way to a layer where one further down gets more of it, and it does not explode where it
+    grows back to what the output, or a layer further up, has had.
+
+    Args:
+        delta: a profile of `delta_over_chains`.
+        sign: −1 for δ that shrinks toward the input, +1 for δ that grows.
+    """
+    values_TL = delta.values_TL
+    if sign < 0:
+        values_TL = np.fmax.accumulate(values_TL, axis=1)
+    else:
+        known_TL = np.where(np.isnan(values_TL), np.nan, np.fmax(values_TL, 1.0))
+        values_TL = np.fmax.accumulate(known_TL[:, ::-1], axis=1)[:, ::-1]
+    return replace(delta, values_TL=values_TL)
 
 
 def behind_normalization(network: Network, node: Node, known: Mapping[str, object]) -> str:

@@ -72,6 +72,15 @@ class Network:
         return frozenset(hidden)
 
     @cached_property
+    def joined(self) -> frozenset[str]:
+        """The modules whose output is used together with that of another module only: gates, and other branches."""
+        return frozenset(
+            name
+            for name, users in self.after.items()
+            if users and all(len(self.nodes[user].before) > 1 for user in users)
+        )
+
+    @cached_property
     def chains(self) -> Mapping[int, tuple[Node, ...]]:
         """The modules of each chain, from the input to the loss."""
         chains: dict[int, list[Node]] = {}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gradlab.diagnosis import diagnose
 from gradlab.diagnosis.gradients import RANGE_DECADES
-from gradlab.tables import rows_frame, verdict_of
+from gradlab.tables import Tables, rows_frame, verdict_of
 from tests.diagnosis.tables import (
     assert_clean,
     assert_not_applicable,
@@ -208,3 +208,30 @@ def test_delta_in_front_of_a_normalization_says_nothing():
     assert not [f for f in diagnose(conv_net(falling, flat)) if f.rule == "vanishing-gradient"]
     assert [f for f in diagnose(conv_net(flat, falling)) if f.rule == "vanishing-gradient"]
     assert [f for f in diagnose(conv_net(falling, flat, share=0.3)) if f.rule == "vanishing-gradient"]
+
+
+def half_precision(delta, scale=1.0):
+    """A watched network in float16, with the δ of its layers from the first to the output."""
+    kinds = ["weight"] * (len(delta) - 1) + ["output"]
+    rows = [
+        {"step": step, "layer": n, "module": f"m{n}", "kind": kind, "delta_rms": value, "dtype": "float16"}
+        for step in range(20)
+        for n, (kind, value) in enumerate(zip(kinds, delta, strict=True))
+    ]
+    steps = [{"step": step, "loss": 1.0, "gradient_scale": scale} for step in range(20)]
+    return Tables(layers=rows_frame("layers", rows), steps=rows_frame("steps", steps))
+
+
+def test_float16_runs_out_far_earlier():
+    finding = found(UNDERFLOW, half_precision([0.0, 4e-8, 5e-8]))
+    assert finding.modules == ("m0", "m1", "m2")
+    assert "float16 ran out" in finding.message
+    assert "GradScaler" in finding.remedies[0]
+
+
+def test_a_scaler_keeps_float16_from_running_out():
+    assert_clean(UNDERFLOW, half_precision([4e-8, 4e-8, 5e-8], scale=2.0**16))
+
+
+def test_zeros_beside_healthy_numbers_have_another_cause_in_float16_too():
+    assert_clean(UNDERFLOW, half_precision([0.0, 1e-3, 1e-3]))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import gradlab
 from gradlab.diagnosis import diagnose
 from gradlab.tables import Tables
 from tests.diagnosis.short_trainings import CLASSES, RULES, X, findings, net
@@ -215,3 +216,56 @@ def test_a_summary_from_elsewhere_is_read_and_a_wrong_one_is_none():
                 continue  # any list of flags is one
             for graph in ({**GRAPH, name: wrong}, {key: value for key, value in GRAPH.items() if key != name}, wrong):
                 assert not {finding.rule for finding in diagnose(of_graph(graph))} & set(RULES), (name, wrong)
+
+
+def without_gradients(backward_and_step):
+    """What is said of a training whose loss is handed to a function that goes backward and steps."""
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters())
+    with gradlab.watch(model, optimizer) as recorder:
+        for _ in range(6):
+            backward_and_step(functional.cross_entropy(model(X), CLASSES), optimizer)
+    return {finding.rule: finding for finding in recorder.diagnose()}
+
+
+def test_a_loss_that_was_made_anew_has_lost_its_graph():
+    def backward_and_step(loss, optimizer):
+        torch.tensor(loss.item(), requires_grad=True).backward()
+        optimizer.step()
+
+    finding = without_gradients(backward_and_step)["no-gradient"]
+    assert finding.severity == "error"
+    assert finding.message == "no backward pass reaches the model: the loss does not depend on its parameters"
+
+
+def test_gradients_that_are_cleared_before_the_step():
+    def backward_and_step(loss, optimizer):
+        loss.backward()
+        optimizer.zero_grad()
+        optimizer.step()
+
+    finding = without_gradients(backward_and_step)["no-gradient"]
+    assert "no parameter has a gradient when the optimizer steps" in finding.message
+    assert "Clear the gradients before the backward pass" in finding.remedies[0]
+
+
+def test_gradients_in_time_are_there():
+    def backward_and_step(loss, optimizer):
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    assert "no-gradient" not in without_gradients(backward_and_step)
+
+
+def test_an_optimizer_of_copies_needs_no_gradients_of_the_model():
+    model = net()
+    copies = [each.detach().clone().requires_grad_() for each in model.parameters()]
+    optimizer = torch.optim.SGD(copies, lr=0.1)
+    with gradlab.watch(model, optimizer) as recorder:
+        for _ in range(6):
+            functional.cross_entropy(model(X), CLASSES).backward()
+            for copy, own in zip(copies, model.parameters(), strict=True):
+                copy.grad, own.grad = own.grad, None
+            optimizer.step()
+    assert "no-gradient" not in {finding.rule for finding in recorder.diagnose()}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -163,3 +165,61 @@ def test_noise_does_not_rise():
     assert_not_applicable(RISING, watched([1.0] * 4), "too few")
     assert_not_applicable(RISING, tables(), "fewer than two")
     assert_not_applicable(RISING, watched(noisy([1.0] * 200), status="diverged"), "diverged")
+
+
+# ------------------------------------------------------------------------------------- what the graph says of the loss
+
+
+def classifier(losses, chain=(("NllLoss", []), ("LogSoftmax", [64, 10]), ("Addmm", [64, 10])), **options):
+    """A watched training whose loss is made by these operations."""
+    graph = {
+        "trained": 1, "unreached": {}, "not_optimized": {}, "strangers": [False], "outside": {}, "fresh": [],
+        "chains": [[list(link) for link in chain]],
+    }  # fmt: skip
+    run = watched(losses, **options)
+    return replace(run, summary={**run.summary, "graph": graph})
+
+
+def test_a_cross_entropy_that_falls_to_that_of_a_guess_has_learned_nothing():
+    losses = noisy([2.3 + 5 * 0.9**step for step in range(200)], 0.01)
+    finding = found(STALLED, classifier(losses))
+    assert "never clearly below that of a constant prediction of 10 classes, 2.3" in finding.message
+    assert_clean(STALLED, classifier([loss - 1 for loss in losses]))
+    assert_clean(STALLED, watched(losses))  # without a graph, nobody knows what a guess reaches
+
+
+def test_a_cross_entropy_on_its_way_to_that_of_a_guess_is_too_early():
+    falling = noisy(np.linspace(9, 3, 150).tolist(), 0.01)
+    assert_not_applicable(STALLED, classifier(falling), "above that of a guess, and falls")
+    assert judge(classifier(falling)).verdict == "unknown"
+
+
+def test_a_sum_over_the_samples_is_compared_with_no_guess():
+    assert_clean(STALLED, classifier(noisy([60 + 80 * 0.9**step for step in range(200)], 0.01)))
+
+
+def test_a_cross_entropy_that_rises_is_no_matter_of_the_size_of_steps():
+    rising = noisy([2.3 + 0.02 * step for step in range(200)])
+    assert found(RISING, classifier(rising)).severity == "warning"
+    assert found(RISING, watched(rising)).severity == "info"
+
+
+SIGNS = {
+    "cross-entropy": (("Neg", []), ("NllLoss", []), ("LogSoftmax", [64, 10])),
+    "log-likelihood": (("Mean", []), ("Squeeze", [64]), ("Gather", [64, 1]), ("LogSoftmax", [64, 10])),
+}
+
+
+@pytest.mark.parametrize("chain", SIGNS.values(), ids=SIGNS)
+def test_a_likelihood_that_is_made_small(chain):
+    falling = noisy([-2.3 - 0.1 * step for step in range(200)])
+    finding = found(RISING, classifier(falling, chain))
+    assert "each step makes what is true less likely" in finding.message
+    assert finding.remedies == ("Change the sign of the loss.",)
+
+
+def test_a_likelihood_that_is_weighed_or_made_large():
+    falling = noisy([2.3 - 0.1 * step for step in range(200)])
+    assert_clean(RISING, classifier(falling))
+    weighed = (("Mean", []), ("Mul", [64]), ("Gather", [64, 1]), ("LogSoftmax", [64, 10]))
+    assert_clean(RISING, classifier(falling, weighed))

@@ -18,6 +18,16 @@ MISMATCHED = {
         net(3, nn.Softmax(1)), lambda y: functional.cross_entropy(y, CLASSES, label_smoothing=0.1),
     ),
     "sigmoid before cross-entropy": (net(3, nn.Sigmoid()), lambda y: functional.cross_entropy(y, CLASSES)),
+    "tanh before cross-entropy": (net(3, nn.Tanh()), lambda y: functional.cross_entropy(y, CLASSES)),
+    "tanh before logits": (
+        net(1, nn.Tanh()), lambda y: functional.binary_cross_entropy_with_logits(y[:, 0], (CLASSES > 0).float()),
+    ),
+    "binary targets beyond 1": (
+        net(1), lambda y: functional.binary_cross_entropy_with_logits(y, 200 + 50 * NUMBERS),
+    ),
+    "divergence of probabilities": (
+        net(3, nn.Softmax(1)), lambda y: functional.kl_div(y, ONE_HOT * 0.9 + 0.03, reduction="batchmean"),
+    ),
     "ReLU before cross-entropy": (net(3, nn.ReLU()), lambda y: functional.cross_entropy(y, CLASSES)),
     "softmax before a weighted sum": (
         net(3, nn.Softmax(1)), lambda y: 0.5 * functional.cross_entropy(y, CLASSES) + 0.1 * y.square().mean(),

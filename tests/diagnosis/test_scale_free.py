@@ -6,8 +6,10 @@ And the trap: gradients of the weights that are flat over the depth while δ van
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
+import gradlab
 from gradlab import datasets
 from gradlab.config import Config
 from gradlab.diagnosis import NotApplicable, examine
@@ -98,3 +100,79 @@ def test_vanishing_is_found_where_weight_gradients_are_flat(model):
     )
     assert delta[-1] - delta[0] > 1.8  # decades over the inner layers
     assert np.ptp(weights) < 0.5
+
+
+# ------------------------------------------------------------------------------------------------- every other rule
+
+BATCH = torch.randn(256, 8, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(256) % 3
+
+
+class Troubled(nn.Module):
+    """A classifier with a second output, and one trouble."""
+
+    def __init__(self, trouble):
+        super().__init__()
+        torch.manual_seed(3)
+        self.trouble = trouble
+        self.first, self.second, self.out, self.other = (
+            nn.Linear(*size) for size in ((8, 16), (16, 16), (16, 3), (16, 1))
+        )
+        self.squash, self.relu = nn.Tanh(), nn.ReLU()
+        self.hidden = [nn.Linear(16, 16)]
+        with torch.no_grad():
+            if trouble == "symmetric-units":
+                for each in self.first, self.second:
+                    each.weight.fill_(0.1)
+                    each.bias.zero_()
+            if trouble == "saturated-activations":
+                self.first.weight *= 100
+            if trouble == "dead-units":
+                self.second.bias.fill_(-100)
+
+    def forward(self, x):
+        h = self.squash(self.first(x * 5000 if self.trouble == "unscaled-inputs" else x))
+        h = self.relu(self.second(h.detach() if self.trouble == "no-gradient" else h))
+        h = h + self.hidden[0](h) if self.trouble == "unregistered-parameters" else h
+        scores = self.out(h)
+        return scores.softmax(1) if self.trouble == "output-mismatch" else scores, self.other(h)
+
+
+TROUBLES = (
+    "no-gradient", "unregistered-parameters", "output-mismatch", "not-optimized", "gradients-not-cleared",
+    "symmetric-units", "saturated-activations", "dead-units", "unscaled-inputs", "updates-too-large", "stalled-loss",
+    "updates-too-small", "nothing",
+)  # fmt: skip
+
+
+def troubles_of(trouble, *, scale=1.0, batch=64, weight=0.0):
+    """Rules with a warning or an error about a training of 110 steps, whose loss may have a second term."""
+    model = Troubled(trouble)
+    rate = {"updates-too-large": 30.0, "stalled-loss": 1e-7, "updates-too-small": 1e-7}.get(trouble, 0.1) / scale
+    held = [*model.first.parameters()] if trouble == "not-optimized" else [*model.parameters()]
+    optimizer = torch.optim.SGD(held, lr=rate)
+    generator = torch.Generator().manual_seed(1)
+    with gradlab.watch(model, optimizer) as recorder:
+        for _ in range(110):
+            chosen = torch.randint(0, 256, (batch,), generator=generator)
+            scores, other = model(BATCH[chosen])
+            loss = functional.cross_entropy(scores, LABELS[chosen])
+            if weight:
+                loss = loss + weight * functional.mse_loss(other, BATCH[chosen, :1])
+            if trouble != "gradients-not-cleared":
+                model.zero_grad()
+            (scale * loss).backward()
+            optimizer.step()
+    return {finding.rule for finding in recorder.diagnose() if finding.severity != "info"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_no_unit_of_the_loss_no_batch_and_no_second_loss_changes_what_is_found(trouble):
+    plain = troubles_of(trouble)
+    assert trouble in plain or trouble == "nothing"
+    for scale in (1e-4, 1e4):
+        assert troubles_of(trouble, scale=scale) == plain
+    for batch in (16, 256):
+        assert (trouble in troubles_of(trouble, batch=batch)) == (trouble in plain)
+    assert (trouble in troubles_of(trouble, weight=0.1)) == (trouble in plain)

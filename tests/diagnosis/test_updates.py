@@ -47,3 +47,23 @@ def test_usual_updates():
 def test_updates_must_have_been_recorded():
     for rule in (SMALL, LARGE):
         assert_not_applicable(rule, tables(steps=[]), "no update")
+
+
+def test_layers_that_never_move_while_others_do():
+    ratios = np.full(10, 1e-3)
+    ratios[3] = 0.0
+    finding = found(SMALL, tables(update_ratio=ratios))
+    assert finding.modules == ("weight.3",)
+    assert "get a gradient and never move" in finding.message
+
+
+def test_layers_without_a_gradient_need_not_move():
+    ratios, norms = np.full(10, 1e-3), np.full(10, 0.1)
+    ratios[3] = norms[3] = 0.0
+    assert_clean(SMALL, tables(update_ratio=ratios, weight_gradient_norm=norms))
+
+
+def test_layers_that_move_in_some_steps_are_warming_up_or_take_turns():
+    ratios = np.full((20, 10), 1e-3)
+    ratios[:10, 3] = 0.0
+    assert_clean(SMALL, tables(update_ratio=ratios))
