@@ -123,7 +123,9 @@ def no_gradient(tables: Tables) -> Answer:
 def _never_there(tables: Tables, graph: Mapping[str, Any] | None) -> Answer:
     """At each step of an optimizer that holds the model's parameters, none of them has a gradient."""
     rows = tables.layers.drop_nulls("weight_norm")
-    if rows["step"].n_unique() < FEW or (graph is not None and (all(graph["strangers"]) or not graph["trained"])):
+    unknown = graph is None and (tables.summary.get("graph") is not None or "unfinished" not in tables.summary)
+    elsewhere = graph is not None and (all(graph["strangers"]) or not graph["trained"])
+    if rows["step"].n_unique() < FEW or unknown or elsewhere:
         return NotApplicable("no gradient of a parameter was recorded")
     if graph is None:
         message = "no backward pass reaches the model: the loss does not depend on its parameters"

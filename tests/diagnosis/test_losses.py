@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ LONG = range(0, 500, 25)
 STALLED, RISING = "stalled-loss", "rising-loss"
 
 
-def watched(losses, *, update=1e-3, optimizer="Adam", rates=None, **options):
+def watched(losses, *, update=1e-3, optimizer="Adam", rates=None, graph=None, **options):
     """A watched training of which the loss and the size of its steps are known."""
     steps = range(len(losses))
     rates = [1e-3] * len(losses) if rates is None else rates
@@ -23,7 +21,7 @@ def watched(losses, *, update=1e-3, optimizer="Adam", rates=None, **options):
     return Tables(
         steps=rows_frame("steps", rows),
         layers=rows_frame("layers", layers),
-        summary={"config": {"watch": {"optimizer": optimizer}}},
+        summary={"config": {"watch": {"optimizer": optimizer}}, "graph": graph},
         **options,
     )
 
@@ -176,8 +174,7 @@ def classifier(losses, chain=(("NllLoss", []), ("LogSoftmax", [64, 10]), ("Addmm
         "trained": 1, "unreached": {}, "not_optimized": {}, "strangers": [False], "outside": {}, "fresh": [],
         "chains": [[list(link) for link in chain]],
     }  # fmt: skip
-    run = watched(losses, **options)
-    return replace(run, summary={**run.summary, "graph": graph})
+    return watched(losses, graph=graph, **options)
 
 
 def test_a_cross_entropy_that_falls_to_that_of_a_guess_has_learned_nothing():
