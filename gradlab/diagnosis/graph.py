@@ -83,7 +83,7 @@ def no_gradient(tables: Tables) -> Answer:
     norms = _gradient_norms(tables.layers)
     one_pass = tables.status == INSPECTED
     enough = 1 if one_pass else FEW
-    if not norms.height and not one_pass:
+    if not one_pass and not norms.height and not tables.layers["weight_gradient_norm"].count():
         return _never_there(tables, graph)
     if norms.height and not norms["ever"].any() and (norms["records"] >= enough).any():
         return [_nothing_arrives(norms["module"].to_list(), graph)]
