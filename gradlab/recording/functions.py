@@ -23,7 +23,7 @@ from gradlab.networks.activations import Intervals
 from gradlab.recording.guard import Guard
 from gradlab.recording.hooks import Hook
 from gradlab.recording.modules import is_composite, may_call_functions, saturation
-from gradlab.recording.torch_private import operators
+from gradlab.recording.torch_private import is_innermost_mode, operators
 
 DISCOVERY = 3
 """Recorded steps after which modules without activation functions of their own are left alone."""
@@ -104,19 +104,19 @@ class Functions:
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
-        if self._mode.depth:  # a forward pass was interrupted
-            self._mode.depth = 0
+        if self._mode.depth and not self._mode.paused:  # a forward pass was interrupted
             self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self._mode.depth = self._mode.paused = 0
         self._mode.running.clear()
 
     def renew(self) -> None:
         """The model has changed while there are hooks on it. Look around again, in what is new."""
-        computing = list(self._mode.running)
+        computing, paused = list(self._mode.running), self._mode.paused
         depth, self._mode.depth = self._mode.depth, 0
         self._steps_of_discovery = max(self._steps_of_discovery, 1)
         self.stop()
         self.start()
-        self._mode.running, self._mode.depth = computing, depth
+        self._mode.running, self._mode.depth, self._mode.paused = computing, depth, paused
 
     def step_ended(self) -> None:
         """A recorded step has ended. After some of them, modules that have called no function are left alone."""
@@ -142,6 +142,10 @@ class Functions:
         if owner is not None and not mode.depth and mode.wants(module):
             mode.__enter__()  # type: ignore[no-untyped-call]
             mode.depth = len(mode.running) + 1
+        elif mode.depth and not mode.paused and not torch.is_grad_enabled() and is_innermost_mode(mode):
+            # Nothing is recorded of what runs without gradients, and attention is computed in another way under a mode.
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            mode.paused = len(mode.running) + 1
         if owner is not None:
             self._ran.add(module)
         mode.running.append(_Running(owner))
@@ -150,6 +154,9 @@ class Functions:
         mode = self._mode
         if not mode.running:
             return
+        if mode.paused == len(mode.running):
+            mode.paused = 0
+            mode.__enter__()  # type: ignore[no-untyped-call]
         if mode.depth == len(mode.running):
             mode.depth = 0
             mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
@@ -162,6 +169,7 @@ class _Mode(TorchFunctionMode):
     Attributes:
         running: the modules that are computing, the innermost last.
         depth: how many modules were computing when the mode was entered; 0 while it is not.
+        paused: how many were when it was left for the time of a module that runs without gradients; 0 while it is not.
         callers: the modules that have called an activation function.
     """
 
@@ -171,6 +179,7 @@ class _Mode(TorchFunctionMode):
         self._on_call = on_call
         self.running: list[_Running] = []
         self.depth = 0
+        self.paused = 0
         self.callers: set[nn.Module] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

@@ -227,6 +227,12 @@ def metadata(node: Any) -> dict[str, Any]:
     return found
 
 
+def is_innermost_mode(mode: Any) -> bool:
+    """Whether a `TorchFunctionMode` is on, and no other one was entered after it."""
+    modes = torch.overrides._get_current_function_mode_stack()
+    return bool(modes) and modes[-1] is mode
+
+
 def missing() -> list[str]:
     """The private names that this version of PyTorch lacks."""
     return [name for name, owner in _uses() if not _has(owner, name)]
@@ -252,6 +258,7 @@ def _uses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "_version", lambda: Tensor
     yield "_parameters", nn.Identity
     yield "_modules", nn.Identity
+    yield "_get_current_function_mode_stack", lambda: torch.overrides
     yield "queue_callback", lambda: Variable._execution_engine
     yield "_input_metadata", lambda: (torch.ones(1, requires_grad=True) * 1).grad_fn
     yield BACKWARD_HOOKS, lambda: Tensor

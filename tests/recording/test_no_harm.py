@@ -380,3 +380,105 @@ def test_columns_agree_with_numpy_where_parameters_are_in_lists():
     rows = recorder.rows().filter(step=2)
     assert rows.filter(module="")["parameter_gradient_norm"][0] == pytest.approx(np.linalg.norm(gradient))
     assert rows.filter(module="base")["parameter_gradient_norm"][0] is None
+
+
+class Frozen(nn.Module):
+    """Calls a part of it without gradients, then an activation function of its own."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x):
+        with torch.no_grad():
+            features = self.part(x)
+        return functional.relu(self.linear(features))
+
+
+class Repeated(nn.Module):
+    """Computes its part again in the backward pass: its first pass is one without gradients."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, x):
+        return functional.relu(torch.utils.checkpoint.checkpoint(self.part, x, use_reentrant=True))
+
+
+class SelfAttention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("around", [Frozen, Repeated])
+@pytest.mark.parametrize("layers", [None, "2"])
+def test_attention_without_gradients_inside_a_recorded_pass_takes_its_fast_path(around, layers):
+    """In eval mode it does so only where no mode of `torch.overrides` is on, and its numbers are others there."""
+    x = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+
+    def trained(watched):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 8), around(SelfAttention()), nn.Linear(8, 2)).eval()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        calls = []
+        native_attention = torch._native_multi_head_attention
+
+        def counted(*arguments, **options):
+            calls.append(1)
+            return native_attention(*arguments, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "_native_multi_head_attention", counted)
+            with gradlab.watch(model, optimizer, layers=layers) if watched else contextlib.nullcontext():
+                for _ in range(6):
+                    optimizer.zero_grad()
+                    model(x).square().mean().backward()
+                    optimizer.step()
+        return len(calls), model.state_dict()
+
+    (alone, expected), (watched, got) = trained(False), trained(True)
+    assert watched == alone == 6
+    assert all(torch.equal(got[key], expected[key]) for key in expected)
+
+
+def test_a_mode_of_the_loop_inside_a_pass_without_gradients_stays_where_it_is():
+    class Counting(torch.overrides.TorchFunctionMode):
+        def __init__(self):
+            super().__init__()
+            self.seen = 0
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            self.seen += 1
+            return func(*args, **(kwargs or {}))
+
+    class WithMode(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part, self.linear = nn.Linear(8, 8), nn.Linear(8, 8)
+            self.counts = []
+
+        def forward(self, x):
+            with Counting() as counting, torch.no_grad():
+                x = self.part(x)
+            self.counts.append(counting.seen)
+            return functional.relu(self.linear(x))
+
+    def counts(watched):
+        torch.manual_seed(0)
+        model = WithMode()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with gradlab.watch(model, optimizer) if watched else contextlib.nullcontext():
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.ones(2, 8)).sum().backward()
+                optimizer.step()
+        return model.counts
+
+    assert [count > 0 for count in counts(True)] == [count > 0 for count in counts(False)] == [True] * 3
+    assert not torch.overrides._get_current_function_mode_stack()
