@@ -76,7 +76,7 @@ class Tripled(Choice):
     "choices/initializers.py#2": ("    PythonInitializer,\n)", "    Tripled,\n"),
     "networks/initializers.py": (
         '    "lsuv": (',
-        '    "tripled": (lambda c, fan_in, fan_out: 3 / fan_in, _normal),\n',
+        '    "tripled": (lambda choice, shape: 3 / shape.fan_in, _normal),\n',
     ),
 }
 RULE = {

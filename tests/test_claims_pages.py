@@ -288,7 +288,7 @@ def test_a_sweep_is_measured_and_its_numbers_make_the_page(root, capsys):
 def test_a_sweep_whose_data_are_out_of_reach_is_not_run(root, monkeypatch):
     source = root / "configs" / PAGE / "04_he.yaml"
     source.write_text(source.read_text().replace("claim:", "  data.name: [openml]\n  data.dataset: [x]\nclaim:", 1))
-    monkeypatch.setattr(datasets, "load", lambda *_: (_ for _ in ()).throw(DatasetError("there is no such data")))
+    monkeypatch.setattr(datasets, "load_for", lambda *_: (_ for _ in ()).throw(DatasetError("there is no such data")))
     assert measure(source, root / "runs", 1, root / "x.png") == {
         "fingerprint": fingerprint(load(source)), "runs": 4, "not_run": "there is no such data",
     }  # fmt: skip

@@ -89,7 +89,7 @@ def test_strides_are_no_slope(tmp_path):
     linear = {"activation": "identity", "initializer": "lecun_normal", "kernel": 1, "channels": 64}
     model = {"kind": "cnn", "depth": 6, "stride": [1, 2, 1, 2, 1, 2], **linear}
     done = gradlab.run({**SMALL, "model": model, "train": {"steps": 1}}, runs=tmp_path, plots=False)
-    (judged,), _ = _profiles(done.tables)
+    (judged,), _ = _profiles(done.tables, sign=-1)
     assert judged.modules == tuple(f"hidden.{layer}.conv" for layer in range(6))
     assert abs(float(fit_depth(judged.layers, judged.values_TL).range_T[0])) < 0.2
     per_entry = done.layers.filter(kind="weight")["delta_rms"].to_numpy()

@@ -6,7 +6,7 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from gradlab.cli import ExportFormat
+from gradlab.arguments import ExportFormat
 from gradlab.errors import RunFolderError, UserError
 from gradlab.views.export import TARGETS
 from gradlab.views.export.exporting import empty_tables, export_run
