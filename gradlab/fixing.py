@@ -70,7 +70,7 @@ class _Runner:
         self._runs = runs
 
     def __call__(self, todo: Sequence[tuple[Trial, Config]]) -> list[Outcome]:
-        labels = {config.id: _label(trial, config) for trial, config in todo}
+        labels = {config.id: {**trial.settings, "seed": str(config.seed)} for trial, config in todo}
         points = [Point(config, labels[config.id]) for _, config in todo]
 
         def row(point: Point, state: PointState) -> PointLine:
@@ -83,16 +83,6 @@ class _Runner:
         return [outcome_of(report.states[config.id]) for _, config in todo]
 
 
-def _label(trial: Trial, config: Config) -> dict[str, str]:
-    """The settings of a run as its line shows them."""
-    settings = {key: value for change in trial.changes for key, _, value in _parts(change.overrides)}
-    return {**settings, "seed": str(config.seed)}
-
-
-def _parts(overrides: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    return (override.partition("=") for override in overrides)
-
-
 def outcome_of(state: PointState) -> Outcome:
     """What a run came to, from its folder."""
     if state.status not in run_folder.FINISHED:
@@ -102,7 +92,7 @@ def outcome_of(state: PointState) -> Outcome:
     return Outcome(state.status, found, numbers_of(tables.summary))
 
 
-class _Kept:
+class _StaysOpen:
     """An engine whose context is somebody else's: a sweep that enters and leaves it leaves it running."""
 
     def __init__(self, engine: Engine) -> None:
@@ -112,7 +102,7 @@ class _Kept:
         self.interrupt = engine.interrupt
         self.explain = engine.explain
 
-    def __enter__(self) -> "_Kept":
+    def __enter__(self) -> "_StaysOpen":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -122,4 +112,4 @@ class _Kept:
 @contextmanager
 def _open(engine: Engine) -> Iterator[Engine]:
     with engine:
-        yield _Kept(engine)
+        yield _StaysOpen(engine)

@@ -62,10 +62,15 @@ class Trial:
     outcomes: tuple[Outcome, ...] = ()
 
     @property
-    def remedies(self) -> str:
-        """What was changed, as one types it; empty where nothing was. A later change of a setting counts."""
+    def settings(self) -> dict[str, str]:
+        """What was changed, by dotted key. Of two changes of one setting the later counts."""
         overrides = [override.partition("=") for change in self.changes for override in change.overrides]
-        return " ".join(f"{key}={value}" for key, value in {key: value for key, _, value in overrides}.items())
+        return {key: value for key, _, value in overrides}
+
+    @property
+    def remedies(self) -> str:
+        """What was changed, as one types it; empty where nothing was."""
+        return " ".join(f"{key}={value}" for key, value in self.settings.items())
 
     @property
     def finished(self) -> bool:

@@ -99,3 +99,11 @@ def test_next_trials_are_the_remedies_causes_first_each_once_without_those_that_
     assert trials[2].changes[0].finding.rule == "stalled-loss"
     assert [config.seed for config in trials[0].configs] == [0, 1]
     assert all(config.model.normalization.where == "before" for config in trials[0].configs)
+
+
+def test_of_two_changes_of_one_setting_the_later_counts():
+    both = trial(
+        [0.1], changes=[Change("train.learning_rate=0.5 seed=3", VANISHING), Change("train.learning_rate=1", SMALL)]
+    )
+    assert both.settings == {"train.learning_rate": "1", "seed": "3"}
+    assert both.remedies == "train.learning_rate=1 seed=3"
